@@ -1,0 +1,147 @@
+"""Objects that are their own configuration.
+
+A schedule, a solver or a neighbour rule is a frozen dataclass; a network is a module that remembers the
+arguments it was built with. Both become plain dictionaries (and so JSON and YAML) and come back as equal
+objects, and nothing but a class that was registered here can ever be built from a file.
+
+A configuration is ``{"kind": "noise.Linear", **arguments}``. The kind is the public path below
+``noisefold``: the package of the class, or its module for the public modules named in `_PUBLIC_MODULES`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, get_type_hints
+
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic_core import SchemaError
+
+__version__ = "0.1.0"
+
+__all__ = ["Config", "class_of", "configurable", "decode", "encode", "kind_of", "register_module"]
+
+Config = dict[str, Any]
+_T = TypeVar("_T", bound=type)
+_CLASSES: dict[str, type] = {}
+_PUBLIC_MODULES = {"noisefold.nn.adaptive": "adaptive"}
+
+
+def kind_of(cls: type) -> str:
+    """Public name of a registered class, such as ``"noise.Linear"``."""
+    module = cls.__module__
+    prefix = _PUBLIC_MODULES.get(module, module.removeprefix("noisefold.").split(".")[0])
+    return f"{prefix}.{cls.__name__}"
+
+
+def configurable(cls: _T) -> _T:
+    """Register a frozen dataclass, so that `decode` may build it."""
+    if not dataclasses.is_dataclass(cls):
+        raise TypeError(f"{cls.__name__} must be a dataclass to be configurable.")
+    _CLASSES[kind_of(cls)] = cls
+    return cls
+
+
+def register_module(cls: _T) -> _T:
+    """Register an `nn.Module` class and let its instances remember their constructor's arguments.
+
+    The arguments, defaults filled in, are found as ``instance.arguments``.
+    """
+    initialise: Callable[..., None] = cls.__init__  # type: ignore[misc]
+    signature = inspect.signature(initialise)
+
+    @functools.wraps(initialise)
+    def remember(self: Any, *args: Any, **kwargs: Any) -> None:
+        bound = signature.bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        initialise(self, *args, **kwargs)
+        self.arguments = {k: v for k, v in bound.arguments.items() if k != "self"}
+
+    cls.__init__ = remember  # type: ignore[misc]
+    _CLASSES[kind_of(cls)] = cls
+    return cls
+
+
+def encode(value: Any) -> Any:
+    """Turn an object into plain data: numbers, strings, lists and dictionaries.
+
+    Raises
+    ------
+    ValueError
+        If a part of it cannot be written down, such as a function.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(k): encode(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [encode(v) for v in value]
+    if type(value) in _CLASSES.values():
+        if dataclasses.is_dataclass(value):
+            arguments = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}
+        else:
+            arguments = value.arguments
+        return {"kind": kind_of(type(value)), **{k: encode(v) for k, v in arguments.items()}}
+    raise ValueError(
+        f"{value!r} cannot be written to a configuration; use a named option or a class of noisefold instead."
+    )
+
+
+def decode(value: Any) -> Any:
+    """Build the object that `encode` wrote; plain data pass through, lists become tuples.
+
+    Raises
+    ------
+    ValueError
+        If the kind is unknown, or an argument is not one of its own.
+    """
+    if isinstance(value, list):
+        return tuple(decode(v) for v in value)
+    if not isinstance(value, Mapping):
+        return value
+    arguments = {k: decode(v) for k, v in value.items() if k != "kind"}
+    if "kind" not in value:
+        return arguments
+    cls = class_of(value["kind"])
+    known = inspect.signature(cls).parameters
+    hints = get_type_hints(cls.__init__ if not dataclasses.is_dataclass(cls) else cls)
+    for name, argument in arguments.items():
+        if name not in known:
+            raise ValueError(f"{kind_of(cls)} has no argument {name!r}{_nearest(name, known)}")
+        _check(f"{kind_of(cls)}.{name}", argument, hints.get(name, Any))
+    return cls(**arguments)
+
+
+def class_of(kind: str) -> type:
+    """The registered class of this public name.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if kind not in _CLASSES:
+        raise ValueError(f"kind {kind!r} is unknown{_nearest(str(kind), _CLASSES)}")
+    return _CLASSES[kind]
+
+
+def _check(name: str, value: Any, hint: Any) -> None:
+    """Hold plain values to the type that the class declares; objects are checked by their own classes."""
+    try:
+        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True, strict=True))
+        adapter.validate_python(value)
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"]
+        raise ValueError(f"{name} is {value!r}: {problem[0].lower()}{problem[1:]}.") from None
+    except (PydanticUserError, SchemaError, TypeError):
+        # Protocols cannot be checked at run time, but a bare number or word is no object.
+        if isinstance(value, bool | int | float | str):
+            raise ValueError(f"{name} is {value!r}: it must be an object with a kind.") from None
+
+
+def _nearest(name: str, known: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(known))}."

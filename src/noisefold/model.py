@@ -1,0 +1,499 @@
+"""The one class a user needs: a network, a path, a target and what is noised."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from huggingface_hub import ModelHubMixin
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from noisefold.configuration import __version__, decode, encode
+from noisefold.eval.comparison import score_clouds
+from noisefold.eval.scores import Scores
+from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.scaling import Scaling
+from noisefold.nn.denoiser import Denoiser, noised_value, with_noised
+from noisefold.nn.latents import Latents
+from noisefold.noise.gaussian import Gaussian
+from noisefold.noise.source import Streams
+from noisefold.noise.target import Target
+from noisefold.progress import progress
+from noisefold.sample.condition import Bound, Guided
+from noisefold.sample.grid import Grid, LogSNR, Uniform
+from noisefold.sample.solver import DPMSolver, Heun, Solver
+from noisefold.train.checkpoint import Checkpoints, atomic_text
+from noisefold.train.loop import train
+from noisefold.train.settings import Training
+
+__all__ = ["PACKAGED", "Model"]
+
+PACKAGED = {"noisefold/shapes": Path(__file__).parent / "assets" / "shapes"}
+_FORMAT = 1
+Watch = Callable[[int, float, Graphs], None]
+
+
+class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diffusion", "flow-matching"]):
+    """A generative model of geometric graphs.
+
+    Parameters
+    ----------
+    net
+        ``net(graphs, log_snr [g], label) -> [n, d]``; see `noisefold.nn`.
+    path
+        How data becomes noise; default flow matching.
+    target
+        What the network predicts, by name or in full.
+    noised
+        "pos" or "x": the variable that is generated. The other one is given.
+    scaling
+        Standardisation; measured by `fit` when it is None.
+    sizes
+        Numbers of nodes that samples may have, drawn from when none is asked for.
+    classes, class_weights
+        Names and shares of the classes of the training data.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        path: Gaussian | None = None,
+        target: Target | str = "velocity",
+        noised: str = "pos",
+        scaling: Scaling | None = None,
+        sizes: Sequence[int] = (),
+        classes: Sequence[str] = (),
+        class_weights: Sequence[float] = (),
+    ) -> None:
+        target = Target(target) if isinstance(target, str) else target
+        self.denoiser = Denoiser(net, path or Gaussian(), target, noised)
+        self.scaling = scaling
+        self.sizes = tuple(sizes)
+        self.classes = tuple(classes)
+        self.class_weights = tuple(class_weights)
+
+    # -- what it is --------------------------------------------------------------------------------------
+
+    @property
+    def net(self) -> nn.Module:
+        """The network."""
+        return self.denoiser.net
+
+    @property
+    def path(self) -> Gaussian:
+        """The path from data to noise."""
+        return self.denoiser.path
+
+    @property
+    def target(self) -> Target:
+        """What the network predicts."""
+        return self.denoiser.target
+
+    @property
+    def noised(self) -> str:
+        """The variable that is generated."""
+        return self.denoiser.noised
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.net.parameters()).device
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of trained numbers."""
+        return sum(p.numel() for p in self.net.parameters())
+
+    def to(self, device: torch.device | str) -> Model:
+        """Move the network to a device."""
+        self.net.to(device)
+        return self
+
+    def __repr__(self) -> str:
+        return (
+            f"Model({type(self.net).__name__}, {self.num_parameters:,} parameters, {self.path.schedule!r}, "
+            f"target={self.target.name!r}, noised={self.noised!r})"
+        )
+
+    @classmethod
+    def for_data(cls, data: Graphs, **net: Any) -> Model:
+        """A model with sensible defaults for a data set; keywords go to the network `Latents`.
+
+        Positions are generated, or features if there are any.
+        """
+        noised = "x" if data.x is not None else "pos"
+        arguments: dict[str, Any] = {
+            "pos_dim": data.dim,
+            "features": data.features,
+            "out_dim": data.features if noised == "x" else data.dim,
+            "classes": len(data.classes) if data.label is not None else 0,
+        }
+        model = cls(Latents(**{**arguments, **net}), noised=noised)
+        model._adopt(data)
+        return model
+
+    def _adopt(self, data: Graphs) -> None:
+        """Remember of a data set what sampling needs."""
+        self.scaling = self.scaling or Scaling.fit(data)
+        self.sizes = self.sizes or tuple(sorted(data.sizes.tolist())[:: max(1, len(data) // 256)])
+        if data.label is not None and not self.classes:
+            count = len(data.classes) or int(data.label.max()) + 1
+            self.classes = data.classes or tuple(str(i) for i in range(count))
+            shares = torch.bincount(data.label, minlength=count).double() / len(data)
+            self.class_weights = tuple(shares.tolist())
+
+    # -- learning ----------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        train_data: Graphs,
+        val: Graphs | None = None,
+        *,
+        out: str | Path | None = None,
+        resume: bool = False,
+        settings: Training | None = None,
+        on_step: Callable[[int], None] | None = None,
+        **changes: Any,
+    ) -> Model:
+        """Train on a data set.
+
+        Parameters
+        ----------
+        train_data, val
+            Graphs in the data's own units; the model standardises them.
+        out
+            Run folder; holds configuration, log, checkpoints and, at the end, the model.
+        resume
+            Continue the run in `out`, bit for bit, if there is one.
+        settings
+            How to train; any of its fields may also be given as a keyword, such as ``steps=20_000``.
+        on_step
+            Called with the number of steps done.
+
+        Raises
+        ------
+        ValueError
+            If data, settings and model do not fit together.
+        noisefold.train.TrainingError
+            If the loss stops being finite.
+        """
+        unknown = changes.keys() - Training.__dataclass_fields__.keys()
+        if unknown:
+            known = ", ".join(Training.__dataclass_fields__)
+            raise ValueError(f"fit has no argument {sorted(unknown)[0]!r}; known are val, out, resume, {known}.")
+        settings = replace(settings or Training(), **changes)
+        self._adopt(train_data)
+        if settings.nodes is not None:
+            self.sizes = (settings.nodes,)
+        assert self.scaling is not None
+        folder = None if out is None else Path(out)
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not Checkpoints(folder / "checkpoints").steps():
+                self._write_plan(folder, settings)
+        train(
+            self.denoiser,
+            self.scaling.apply(train_data),
+            settings,
+            val=None if val is None else self.scaling.apply(val),
+            out=folder,
+            resume=resume,
+            on_step=on_step,
+        )
+        if folder is not None:
+            self._write_plan(folder, settings)
+            self.save_pretrained(folder / "model")
+        return self
+
+    def _write_plan(self, folder: Path, settings: Training) -> None:
+        parts = {k: self.config()["model"][k] for k in ("net", "path", "target", "noised")}
+        plan = {"noisefold": __version__, **parts, "training": encode(settings)}
+        atomic_text(folder / "config.yaml", yaml.safe_dump(plan, sort_keys=False))
+
+    # -- generating --------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def sample(
+        self,
+        count: int,
+        *,
+        nodes: int | Sequence[int] | None = None,
+        like: Graphs | None = None,
+        labels: int | str | Sequence[int | str] | None = None,
+        guidance: float = 1.0,
+        steps: int = 50,
+        solver: Solver | None = None,
+        grid: Grid | None = None,
+        seed: int = 0,
+        batch: int = 64,
+        watch: Watch | None = None,
+    ) -> Graphs:
+        """Generate graphs.
+
+        Sample i is a function of (seed, i) alone: neither `count`, nor `batch`, nor the device changes it (up
+        to rounding).
+
+        Parameters
+        ----------
+        count
+            How many.
+        nodes
+            Nodes of each, or of all; default as in the training data.
+        like
+            Graphs that give what is not generated (positions for features), cycled through; their sizes are taken.
+        labels
+            Class of each, or of all, by number or name; default drawn as in the training data.
+        guidance
+            Weight of classifier-free guidance; 1 is none.
+        steps
+            Steps of the solver.
+        solver, grid
+            Default Heun on uniform times (DPM-Solver++ on even log-SNR for VE, whose clock is logarithmic).
+        seed
+            The seed.
+        batch
+            Graphs at a time; only speed and memory depend on it.
+        watch
+            Called after every step of the first batch with (step, signal level u, graphs in the data's units).
+
+        Raises
+        ------
+        ValueError
+            If an argument is out of its range, or the model was not trained.
+        """
+        if count < 1:
+            raise ValueError(f"count must be at least 1, got {count}.")
+        if self.scaling is None:
+            raise ValueError("the model has not seen data yet; call fit first.")
+        if self.noised == "x" and like is None:
+            raise ValueError("this model generates features on given positions; give them as like=graphs.")
+        chosen = self._labels(labels, count, seed)
+        solver = solver or Heun()
+        grid = grid or (LogSNR() if isinstance(solver, DPMSolver) else Uniform())
+        times = grid(self.path, steps)
+        self.net.eval()
+        parts = []
+        with progress("sampling", count) as advance:
+            for start in range(0, count, batch):
+                indices = range(start, min(start + batch, count))
+                shape = self._frames(indices, nodes, like, seed)
+                if chosen is not None:
+                    shape = shape.replace(label=chosen[list(indices)], classes=self.classes)
+                parts.append(
+                    self._generate(shape, indices, times, solver, guidance, seed, watch if start == 0 else None)
+                )
+                advance(len(indices), "")
+        return Graphs.collate(parts)
+
+    def _generate(
+        self,
+        shape: Graphs,
+        indices: range,
+        times: Tensor,
+        solver: Solver,
+        guidance: float,
+        seed: int,
+        watch: Watch | None,
+    ) -> Graphs:
+        assert self.scaling is not None
+        scaling = self.scaling
+        graphs = scaling.apply(shape).to(self.device)
+        columns = noised_value(graphs, self.noised).shape[1]
+        streams = Streams(seed, [2 * i for i in indices])
+        label = graphs.label if self._conditional else None
+        denoise: Bound | Guided = Bound(self.denoiser, graphs, label)
+        if guidance != 1:
+            denoise = Guided(denoise, guidance)
+
+        def noise() -> Tensor:
+            return self.path.source.draw(graphs, columns, streams)
+
+        def report(step: int, t: Tensor, x: Tensor) -> None:
+            if watch is not None:
+                watch(step, float(self.path.signal(t)), scaling.undo(with_noised(graphs, self.noised, x)))
+
+        # The start has the marginal's spread, not the noise's alone: at the noisy end some data is left.
+        x = self.path.scale(times[0]) * noise()
+        x = solver(denoise, x, times, self.path, noise, report)
+        return scaling.undo(with_noised(graphs, self.noised, x))
+
+    @property
+    def _conditional(self) -> bool:
+        return bool(getattr(self.net, "classes", 0))
+
+    def _frames(self, indices: range, nodes: int | Sequence[int] | None, like: Graphs | None, seed: int) -> Graphs:
+        """Graphs of the right sizes, with all that is given."""
+        assert self.scaling is not None
+        if like is not None:
+            return like[[i % len(like) for i in indices]].replace(label=None)
+        if isinstance(nodes, Sequence):
+            sizes = [int(nodes[i % len(nodes)]) for i in indices]
+        elif nodes is not None:
+            sizes = [nodes] * len(indices)
+        else:
+            draws = _uniforms(seed, indices)
+            sizes = [self.sizes[int(u * len(self.sizes))] for u in draws]
+        if min(sizes) < 1:
+            raise ValueError(f"nodes must be at least 1, got {min(sizes)}.")
+        total = sum(sizes)
+        ptr = torch.tensor([0, *sizes]).cumsum(0)
+        return Graphs(torch.zeros(total, len(self.scaling.pos_mean)), ptr=ptr)
+
+    def _labels(
+        self, labels: int | str | Sequence[int | str] | None, count: int, seed: int
+    ) -> Tensor | None:
+        if not self._conditional:
+            if labels is not None:
+                raise ValueError("labels were given, but this model was trained without classes.")
+            return None
+        if labels is None:
+            weights = torch.tensor(self.class_weights).cumsum(0)
+            draws = torch.tensor(_uniforms(seed, range(count), 1), dtype=weights.dtype)
+            return torch.searchsorted(weights / weights[-1], draws, right=True).clamp(max=len(weights) - 1)
+        given = [labels] if isinstance(labels, int | str) else list(labels)
+        numbers = [self._class_number(v) for v in given]
+        return torch.tensor([numbers[i % len(numbers)] for i in range(count)])
+
+    def _class_number(self, label: int | str) -> int:
+        if isinstance(label, str) and label in self.classes:
+            return self.classes.index(label)
+        if isinstance(label, int) and -1 <= label < len(self.classes):
+            return label
+        raise ValueError(f"class {label!r} is unknown; known are {', '.join(self.classes)}.")
+
+    # -- judging -----------------------------------------------------------------------------------------
+
+    def evaluate(
+        self, test: Graphs, *, train: Graphs | None = None, draws: int | None = None, seed: int = 0, **sampling: Any
+    ) -> Scores:
+        """Scores of generated graphs against a test set, beside those of the trivial baselines.
+
+        Parameters
+        ----------
+        test, train
+            Held-out and, for the reference row, training graphs.
+        draws
+            How many to generate; default as many as the test set has.
+        seed
+            Of the samples and of all resampling.
+        **sampling
+            Passed to `sample`.
+        """
+        if self.noised != "pos":
+            raise ValueError('evaluate compares clouds, and this model has noised="x".')
+        draws = draws or len(test)
+        if self._conditional and test.label is not None and "labels" not in sampling:
+            sampling["labels"] = test.label.tolist()
+        if "nodes" not in sampling and "like" not in sampling:
+            sampling["nodes"] = list(self.sizes) if len(set(self.sizes)) == 1 else test.sizes.tolist()
+        generated = self.sample(draws, seed=seed, **sampling)
+        return score_clouds(generated, test, train, seed=seed)
+
+    # -- keeping -----------------------------------------------------------------------------------------
+
+    def config(self) -> dict[str, Any]:
+        """Everything but the weights, as plain data.
+
+        Raises
+        ------
+        ValueError
+            If the network was built with something that cannot be written down, such as a function.
+        """
+        return {
+            "format": _FORMAT,
+            "model": {
+                "net": encode(self.net),
+                "path": encode(self.path),
+                "target": encode(self.target),
+                "noised": self.noised,
+                "scaling": encode(self.scaling),
+                "sizes": list(self.sizes),
+                "classes": list(self.classes),
+                "class_weights": list(self.class_weights),
+            },
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Model:
+        """An untrained model of a configuration."""
+        if config.get("format") != _FORMAT:
+            raise ValueError(f"the model has format {config.get('format')!r}, this noisefold reads {_FORMAT}.")
+        return cls(**decode(config["model"]))
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        config = json.dumps(self.config(), indent=1)
+        state = {k: v.detach().cpu().contiguous() for k, v in self.net.state_dict().items()}
+        save_file(state, save_directory / "model.safetensors")
+        (save_directory / "config.json").write_text(config, encoding="utf-8")
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls, name: str | Path, *, download: bool = False, device: str = "cpu", **hub: Any
+    ) -> Model:
+        """A saved model: a folder, a model within the package ("noisefold/shapes"), or one on the hub.
+
+        Parameters
+        ----------
+        name
+            Folder, or name.
+        download
+            Whether the hub may be asked; nothing is fetched otherwise.
+        device
+            Where to put the network.
+        **hub
+            Passed on to `huggingface_hub`, such as ``revision``.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such model here and `download` was not asked for.
+        ValueError
+            If its files cannot be read.
+        """
+        folder = PACKAGED.get(str(name), Path(name))
+        if not (folder / "config.json").is_file() and (folder / "model" / "config.json").is_file():
+            folder = folder / "model"
+        if not (folder / "config.json").is_file():
+            if not download:
+                raise FileNotFoundError(
+                    f"{name} holds no model (config.json); give a folder that save_pretrained wrote, "
+                    f"one of {', '.join(PACKAGED)}, or download=True to ask the hub."
+                )
+            model: Model = super().from_pretrained(str(name), **hub)
+            return model.to(device)
+        return cls._load(folder).to(device)
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, **hub: Any) -> Model:
+        from huggingface_hub import snapshot_download
+
+        allowed = {k: v for k, v in hub.items() if k in ("revision", "cache_dir", "force_download", "token")}
+        return cls._load(Path(snapshot_download(model_id, **allowed)))
+
+    @classmethod
+    def _load(cls, folder: Path) -> Model:
+        try:
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            model = cls.from_config(config)
+            state = load_file(folder / "model.safetensors")
+            # Weights may be stored in half precision to save space; networks compute in float32.
+            state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+            model.net.load_state_dict(state)
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"{folder} holds a model that cannot be read: {reason}") from error
+        model.net.eval()
+        return model
+
+
+def _uniforms(seed: int, indices: range, purpose: int = 0) -> list[float]:
+    """One number in [0, 1) for each sample, from a stream that its noise does not use."""
+    streams = Streams(seed, [2 * i + 1 for i in indices])
+    return streams.uniform([2] * len(indices), 1, torch.empty(0, dtype=torch.float64))[purpose::2, 0].tolist()

@@ -1,0 +1,29 @@
+"""How data becomes noise: schedules, sources, paths, targets and couplings."""
+
+from noisefold.noise.coupling import Coupling, Independent, MiniBatch
+from noisefold.noise.gaussian import Gaussian, Transition
+from noisefold.noise.schedule import VE, VP, Cosine, Linear, Localization, Schedule, signal_level
+from noisefold.noise.source import Source, Streams, White, mix
+from noisefold.noise.target import TARGETS, WEIGHTS, Target
+
+__all__ = [
+    "TARGETS",
+    "VE",
+    "VP",
+    "WEIGHTS",
+    "Cosine",
+    "Coupling",
+    "Gaussian",
+    "Independent",
+    "Linear",
+    "Localization",
+    "MiniBatch",
+    "Schedule",
+    "Source",
+    "Streams",
+    "Target",
+    "Transition",
+    "White",
+    "mix",
+    "signal_level",
+]

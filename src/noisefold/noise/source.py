@@ -1,0 +1,87 @@
+"""Sources: where the noise comes from.
+
+A source draws eps with unit scale for every graph of a batch. Sample i of a run is a function of (seed, i)
+alone: each graph has a stream of its own, so that neither the batch size nor the device changes a sample.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from noisefold.configuration import configurable
+from noisefold.geometry.graphs import Graphs
+
+__all__ = ["Source", "Streams", "White", "mix"]
+
+_MASK = (1 << 64) - 1
+
+
+def mix(*words: int) -> int:
+    """One well-mixed 63-bit seed from several integers (splitmix64's finaliser, chained).
+
+    Neighbouring seeds, steps and indices must give unrelated streams, which their sum would not.
+    """
+    state = 0
+    for word in words:
+        state = (state + (word & _MASK) + 0x9E3779B97F4A7C15) & _MASK
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
+        state ^= state >> 31
+    return state >> 1
+
+
+class Streams:
+    """One random stream for each graph of a batch, seeded by (seed, index of the sample).
+
+    Numbers are drawn on the CPU, so that every device sees the same ones.
+    """
+
+    def __init__(self, seed: int, indices: Sequence[int]) -> None:
+        self._generators = [torch.Generator().manual_seed(mix(seed, i)) for i in indices]
+
+    def __len__(self) -> int:
+        return len(self._generators)
+
+    def _draw(
+        self, draw: Callable[..., Tensor], sizes: Tensor | Sequence[int], columns: int, like: Tensor
+    ) -> Tensor:
+        counts = sizes.tolist() if isinstance(sizes, Tensor) else list(sizes)
+        if len(counts) != len(self):
+            raise ValueError(f"sizes must have one entry for each of the {len(self)} streams, got {len(counts)}.")
+        parts = [
+            draw(n, columns, generator=g, dtype=like.dtype)
+            for n, g in zip(counts, self._generators, strict=True)
+        ]
+        return torch.cat(parts).to(like.device) if parts else like.new_zeros(0, columns)
+
+    def normal(self, sizes: Tensor | Sequence[int], columns: int, like: Tensor) -> Tensor:
+        """Standard normal ``[n, columns]`` for graphs of these sizes ``[g]``, of the type and device of `like`."""
+        return self._draw(torch.randn, sizes, columns, like)
+
+    def uniform(self, sizes: Tensor | Sequence[int], columns: int, like: Tensor) -> Tensor:
+        """Uniform on [0, 1), ``[n, columns]``."""
+        return self._draw(torch.rand, sizes, columns, like)
+
+
+class Source(Protocol):
+    """What every source offers."""
+
+    @abstractmethod
+    def draw(self, graphs: Graphs, columns: int, streams: Streams) -> Tensor:
+        """Noise ``[n, columns]`` of unit scale for the nodes of a batch."""
+
+
+@configurable
+@dataclass(frozen=True)
+class White(Source):
+    """Independent standard normal noise on every node and column."""
+
+    def draw(self, graphs: Graphs, columns: int, streams: Streams) -> Tensor:
+        """Standard normal ``[n, columns]``."""
+        return streams.normal(graphs.sizes, columns, graphs.pos)

@@ -1,0 +1,111 @@
+r"""Targets: what a network predicts.
+
+With :math:`x_t = \alpha x_0 + \sigma \varepsilon` every target is affine in the data and the state,
+:math:`y = a(t)\, x_0 + b(t)\, x_t`, so that any two convert exactly into each other and a squared error in one is
+a squared error in another times a known factor.
+
+======== ============================================ ======================================
+target   y                                            a, b
+======== ============================================ ======================================
+data     :math:`x_0`                                  1, 0
+noise    :math:`\varepsilon`                          :math:`-\alpha/\sigma,\ 1/\sigma`
+score    :math:`-\varepsilon/\sigma`                  :math:`\alpha/\sigma^2,\ -1/\sigma^2`
+velocity :math:`\alpha' x_0 + \sigma' \varepsilon`    :math:`\alpha' - \sigma'\alpha/\sigma,\ \sigma'/\sigma`
+previous :math:`E[x_s \mid x_t, x_0]`                 of the posterior, s = t - 1/steps
+======== ============================================ ======================================
+
+The score is that of the path given x_0, whose average over the posterior is the score of the marginal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from noisefold.configuration import configurable
+from noisefold.noise.gaussian import Gaussian
+
+__all__ = ["TARGETS", "WEIGHTS", "Target"]
+
+TARGETS = ("data", "noise", "velocity", "score", "previous")
+WEIGHTS = ("uniform", *TARGETS, "min-snr")
+
+
+@configurable
+@dataclass(frozen=True)
+class Target:
+    """What a network predicts, and how its errors at different times are weighed.
+
+    Parameters
+    ----------
+    name
+        "data", "noise", "velocity", "score" or "previous".
+    weight
+        Whose squared error is minimised: "uniform" for the target's own, the name of another target for that
+        one's, or "min-snr" for the data's times min(SNR, 5) (Hang et al., 2023).
+    steps
+        For "previous": the number of steps of the chain, so that the state predicted is that of t - 1/steps.
+    """
+
+    name: str = "velocity"
+    weight: str = "uniform"
+    steps: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.name not in TARGETS:
+            raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {self.name!r}.")
+        if self.weight not in WEIGHTS:
+            raise ValueError(f"weight must be one of {', '.join(WEIGHTS)}, got {self.weight!r}.")
+        if self.steps < 2:
+            raise ValueError(f"steps must be at least 2, got {self.steps}.")
+
+    def coefficients(self, t: Tensor, path: Gaussian) -> tuple[Tensor, Tensor]:
+        """Factors (a, b) of the data and of the state, of the shape of t."""
+        return self._coefficients(self.name, t, path)
+
+    def _coefficients(self, name: str, t: Tensor, path: Gaussian) -> tuple[Tensor, Tensor]:
+        if name == "data":
+            return torch.ones_like(t), torch.zeros_like(t)
+        if name == "previous":
+            transition = path.transition(t, (t - 1 / self.steps).clamp(min=0))
+            return transition.data, transition.state
+        alpha, sigma = path.schedule.alpha(t), path.schedule.sigma(t)
+        if name == "noise":
+            return -alpha / sigma, 1 / sigma
+        if name == "score":
+            return alpha / sigma**2, -1 / sigma**2
+        rate = path.schedule.dsigma(t) / sigma
+        return path.schedule.dalpha(t) - rate * alpha, rate
+
+    def value(self, x0: Tensor, x_t: Tensor, t: Tensor, path: Gaussian) -> Tensor:
+        """The target of data x_0 and state x_t, ``[n, d]``; t broadcasts against them."""
+        a, b = self.coefficients(t, path)
+        return a * x0 + b * x_t
+
+    def scale(self, t: Tensor, path: Gaussian) -> Tensor:
+        """Standard deviation of the target for data of unit variance, independent of the noise."""
+        a, b = self.coefficients(t, path)
+        of_data = a + b * path.schedule.alpha(t)
+        of_noise = b * path.schedule.sigma(t)
+        return torch.sqrt(of_data**2 + of_noise**2)
+
+    def to_data(self, value: Tensor, x_t: Tensor, t: Tensor, path: Gaussian) -> Tensor:
+        """The data that a value of this target stands for."""
+        a, b = self.coefficients(t, path)
+        return (value - b * x_t) / a
+
+    def convert(self, value: Tensor, other: Target, x_t: Tensor, t: Tensor, path: Gaussian) -> Tensor:
+        """The same prediction as another target."""
+        return other.value(self.to_data(value, x_t, t, path), x_t, t, path)
+
+    def loss_weight(self, t: Tensor, path: Gaussian) -> Tensor:
+        """Factor of the target's own squared error at these times."""
+        if self.weight in ("uniform", self.name):
+            return torch.ones_like(t)
+        own, _ = self.coefficients(t, path)
+        if self.weight == "min-snr":
+            return path.log_snr(t).exp().clamp(max=5.0) / own**2
+        other, _ = self._coefficients(self.weight, t, path)
+        return (other / own) ** 2

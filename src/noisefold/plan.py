@@ -1,0 +1,116 @@
+"""Plans: a model and a training, from a data set and what the user wants otherwise.
+
+A plan is plain data with the parts ``net``, ``path``, ``target``, ``noised`` and ``training``. A user's YAML holds
+any part of it; ``net.width=128`` changes one entry. A part that names another ``kind`` starts from that class'
+own defaults.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from noisefold.configuration import Config, class_of, decode, encode
+from noisefold.geometry.graphs import Graphs
+from noisefold.model import Model
+from noisefold.train.settings import Training
+
+__all__ = ["build", "from_options", "override", "read_plan", "suggest"]
+
+_MODEL = ("net", "path", "target", "noised")
+_NODES = 400
+
+
+def suggest(data: Graphs) -> Config:
+    """The plan that fits a data set."""
+    model = Model.for_data(data)
+    largest = int(data.sizes.max())
+    training = Training(batch=min(64, len(data)), nodes=_NODES if largest > _NODES else None)
+    config = model.config()["model"]
+    return {**{k: config[k] for k in _MODEL}, "training": encode(training)}
+
+
+def read_plan(path: Path) -> Config:
+    """A plan, or part of one, from YAML.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file does not exist.
+    ValueError
+        If it is not YAML, or holds something that is no part of a plan.
+    """
+    try:
+        plan = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not YAML: {str(error).splitlines()[0]}.") from error
+    if not isinstance(plan, dict):
+        raise ValueError(f"{path} must hold a mapping with any of {', '.join((*_MODEL, 'training'))}.")
+    unknown = [k for k in plan if k not in (*_MODEL, "training", "noisefold", "data")]
+    if unknown:
+        raise ValueError(f"{path} has {unknown[0]!r}; a plan has {', '.join((*_MODEL, 'training'))}.")
+    return {k: v for k, v in plan.items() if k in (*_MODEL, "training")}
+
+
+def override(plan: Config, changes: Mapping[str, Any]) -> Config:
+    """A plan with some parts changed; nested mappings are merged."""
+    merged = dict(plan)
+    for key, value in changes.items():
+        old = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping) and value.get("kind", old["kind"]) == old["kind"]:
+            merged[key] = override(dict(old), value)
+        elif key == "net" and isinstance(value, Mapping) and isinstance(old, Mapping):
+            merged[key] = _net_for(dict(value), old)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _net_for(net: Config, fitted: Mapping[str, Any]) -> Config:
+    """Another network, with the dimensions that were read off the data."""
+    known = inspect.signature(class_of(net["kind"])).parameters
+    dimensions = {k: fitted[k] for k in ("pos_dim", "features", "out_dim", "classes") if k in known}
+    return {**dimensions, **net}
+
+
+def from_options(options: Sequence[str]) -> Config:
+    """Changes from ``a.b.c=value`` options; values are read as YAML.
+
+    Raises
+    ------
+    ValueError
+        If an option has another form.
+    """
+    changes: Config = {}
+    for option in options:
+        name, equals, text = option.partition("=")
+        keys = name.split(".")
+        if not equals or not all(keys):
+            raise ValueError(f"option {option!r} must have the form net.width=128.")
+        if keys[0] not in (*_MODEL, "training"):
+            close = difflib.get_close_matches(keys[0], (*_MODEL, "training"), n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join((*_MODEL, 'training'))}."
+            raise ValueError(f"option {option!r} names an unknown part; {hint}")
+        at = changes
+        for key in keys[:-1]:
+            at = at.setdefault(key, {})
+        at[keys[-1]] = yaml.safe_load(text)
+    return changes
+
+
+def build(plan: Config) -> tuple[Model, Training]:
+    """The model and the training of a plan.
+
+    Raises
+    ------
+    ValueError
+        If a part of it is unknown or out of its range.
+    """
+    parts = {k: decode(plan[k]) for k in _MODEL}
+    training = decode(plan["training"])
+    return Model(**parts), training

@@ -1,0 +1,90 @@
+"""What a run folder says about itself."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from noisefold.configuration import __version__
+from noisefold.geometry.graphs import Graphs
+from noisefold.model import Model
+from noisefold.train.checkpoint import atomic_text
+from noisefold.train.log import read_log
+
+__all__ = ["data_of", "describe", "facts_of", "log_of", "remember_data", "trajectory"]
+
+_Loader = Callable[[str, int | None, str | None, int], Graphs]
+
+
+def describe(graphs: Graphs) -> dict[str, str]:
+    """What a data set holds, in words."""
+    sizes = graphs.sizes
+    centre = graphs.pos.mean(0)
+    out = {
+        "graphs": str(len(graphs)),
+        "nodes": str(graphs.uniform or f"{int(sizes.min())} to {int(sizes.max())}, median {int(sizes.median())}"),
+        "positions": f"{graphs.dim}-D, from {_list(graphs.pos.amin(0))} to {_list(graphs.pos.amax(0))}, "
+        f"mean {_list(centre)}, standard deviation {float((graphs.pos - centre).square().mean().sqrt()):.4g}",
+        "features": str(graphs.features or "none"),
+    }
+    if graphs.label is not None:
+        count = torch.bincount(graphs.label, minlength=len(graphs.classes)).tolist()
+        names = graphs.classes or [str(i) for i in range(len(count))]
+        out["classes"] = ", ".join(f"{n} {c}" for n, c in zip(names, count, strict=True))
+    noised = "features, given the positions" if graphs.features else "positions"
+    out["generates"] = f"{noised}; standardised for training and given back in the data's units"
+    return out
+
+
+def _list(values: torch.Tensor) -> str:
+    return "(" + ", ".join(f"{v:.3g}" for v in values.tolist()) + ")"
+
+
+def remember_data(run: Path, **facts: Any) -> None:
+    """Note where the data of a run came from."""
+    run.mkdir(parents=True, exist_ok=True)
+    atomic_text(run / "data.json", json.dumps(facts, indent=1))
+
+
+def data_of(run: Path, loader: _Loader) -> tuple[Graphs | None, Graphs | None]:
+    """Training and held-out graphs of a run, if it noted them and they are still there."""
+    note = run / "data.json"
+    if not note.is_file():
+        return None, None
+    facts = json.loads(note.read_text(encoding="utf-8"))
+    try:
+        graphs = loader(facts["source"], facts["points"], facts["classes"], 0)
+    except (FileNotFoundError, ValueError):
+        return None, None
+    if not facts["hold_out"] or len(graphs) < 2:
+        return graphs, None
+    return graphs.split(1 - facts["hold_out"], seed=facts["seed"])
+
+
+def log_of(run: Path) -> list[dict[str, Any]]:
+    """The training log of a run, empty if there is none."""
+    return read_log(run / "metrics.jsonl")
+
+
+def facts_of(run: Path) -> dict[str, str]:
+    """How long, on what and with what a run was trained."""
+    log = log_of(run)
+    steps = [e for e in log if "loss" in e]
+    facts = {}
+    if steps:
+        facts["training"] = f"{steps[-1]['step']} steps in {steps[-1]['seconds']:.0f} s"
+    facts["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine() + " CPU"
+    facts["software"] = f"noisefold {__version__}, torch {torch.__version__}, Python {platform.python_version()}"
+    return facts
+
+
+def trajectory(model: Model, seed: int = 0, frames: int = 25) -> list[tuple[float, Graphs]]:
+    """The path of a few samples from noise to shape: (signal level, graphs)."""
+    states: list[tuple[float, Graphs]] = []
+    model.sample(4, steps=frames, seed=seed, watch=lambda step, signal, graphs: states.append((signal, graphs)))
+    return states

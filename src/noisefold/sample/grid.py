@@ -1,0 +1,89 @@
+r"""Time grids: where a solver evaluates the network.
+
+A grid gives steps + 1 falling times, from the path's noisy margin to exactly t = 0.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from noisefold.configuration import configurable
+from noisefold.noise.gaussian import Gaussian
+
+__all__ = ["Grid", "Karras", "LogSNR", "Uniform"]
+
+
+def _ends(path: Gaussian, steps: int) -> tuple[Tensor, Tensor]:
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}.")
+    late = torch.tensor(1 - path.margin, dtype=torch.float64)
+    early = torch.tensor(path.margin, dtype=torch.float64)
+    return late, early
+
+
+class Grid(Protocol):
+    """What every grid offers."""
+
+    @abstractmethod
+    def __call__(self, path: Gaussian, steps: int) -> Tensor:
+        """Times ``[steps + 1]``, float64, falling, the last one 0."""
+
+
+@configurable
+@dataclass(frozen=True)
+class Uniform(Grid):
+    """Equal steps in time. The natural grid of flow matching."""
+
+    def __call__(self, path: Gaussian, steps: int) -> Tensor:
+        """Times from the noisy margin to 0 in equal steps."""
+        late, _ = _ends(path, steps)
+        return torch.linspace(1, 0, steps + 1, dtype=torch.float64) * late
+
+
+@configurable
+@dataclass(frozen=True)
+class LogSNR(Grid):
+    """Equal steps in log-SNR between the margins, then one to 0. The natural grid of DPM-Solver++."""
+
+    def __call__(self, path: Gaussian, steps: int) -> Tensor:
+        """Times whose log-SNR is evenly spaced."""
+        late, early = _ends(path, steps)
+        levels = torch.linspace(0, 1, steps, dtype=torch.float64)
+        start, stop = path.log_snr(late), path.log_snr(early)
+        times = path.schedule.time(start + (stop - start) * levels)
+        return torch.cat([times, times.new_zeros(1)])
+
+
+@configurable
+@dataclass(frozen=True)
+class Karras(Grid):
+    r"""Noise-to-signal ratios with :math:`(\sigma/\alpha)^{1/\rho}` evenly spaced, then one step to 0.
+
+    Source: Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models (2022), eq. 5.
+
+    Parameters
+    ----------
+    rho
+        Larger values put more steps near the data.
+    """
+
+    rho: float = 7.0
+
+    def __post_init__(self) -> None:
+        if self.rho <= 0:
+            raise ValueError(f"rho must be positive, got {self.rho}.")
+
+    def __call__(self, path: Gaussian, steps: int) -> Tensor:
+        """Times on Karras' grid."""
+        late, early = _ends(path, steps)
+        root_late = torch.exp(-path.log_snr(late) / 2 / self.rho)
+        root_early = torch.exp(-path.log_snr(early) / 2 / self.rho)
+        ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
+        ratio = (root_late + (root_early - root_late) * ramp) ** self.rho
+        times = path.schedule.time(-2 * torch.log(ratio))
+        return torch.cat([times, times.new_zeros(1)])

@@ -1,0 +1,346 @@
+r"""Solvers: from noise to data, given only :math:`\hat x_0 = E[x_0 \mid x_t]`.
+
+Every solver has one signature, ``solver(denoise, x, times, path, noise, callback)``: it takes the state from
+``times[0]`` down to ``times[-1] = 0``. ``denoise(x, t)`` estimates the data at a scalar time, ``noise()`` draws a
+fresh standard sample of the source. All integrate the same path, written with the denoiser's estimate:
+
+- probability flow, :math:`\dot x = \alpha' \hat x_0 + \sigma' \hat\varepsilon`,
+  :math:`\hat\varepsilon = (x - \alpha \hat x_0)/\sigma`;
+- the reverse chain, :math:`x_s \sim q(x_s \mid x_t, \hat x_0)`.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from noisefold.configuration import configurable
+from noisefold.noise.gaussian import Gaussian
+
+__all__ = [
+    "DDIM",
+    "Ancestral",
+    "Callback",
+    "DPMSolver",
+    "Euler",
+    "Heun",
+    "Langevin",
+    "ScalarDenoise",
+    "Solver",
+    "StochasticHeun",
+]
+
+ScalarDenoise = Callable[[Tensor, Tensor], Tensor]
+Callback = Callable[[int, Tensor, Tensor], None]
+
+
+class Solver(Protocol):
+    """What every solver offers."""
+
+    @abstractmethod
+    def __call__(
+        self,
+        denoise: ScalarDenoise,
+        x: Tensor,
+        times: Tensor,
+        path: Gaussian,
+        noise: Callable[[], Tensor],
+        callback: Callback | None = None,
+    ) -> Tensor:
+        """The state at ``times[-1]``.
+
+        Parameters
+        ----------
+        denoise
+            Estimate of the data ``[n, d]`` from a state ``[n, d]`` and a scalar time.
+        x
+            State at ``times[0]``, ``[n, d]``.
+        times
+            Falling times ``[steps + 1]``.
+        path
+            The Gaussian path that x is on.
+        noise
+            Draws fresh noise ``[n, d]``.
+        callback
+            Called after every step with (step, time reached, state).
+        """
+
+
+def _flow(denoise: ScalarDenoise, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
+    x0 = denoise(x, t)
+    schedule = path.schedule
+    eps = (x - schedule.alpha(t) * x0) / schedule.sigma(t)
+    return schedule.dalpha(t) * x0 + schedule.dsigma(t) * eps
+
+
+def _heun_step(denoise: ScalarDenoise, x: Tensor, t: Tensor, s: Tensor, path: Gaussian) -> Tensor:
+    slope = _flow(denoise, x, t, path)
+    y = x + (s - t) * slope
+    if s <= 0:  # the flow has no value at t = 0 where sigma is 0
+        return y
+    return x + (s - t) * (slope + _flow(denoise, y, s, path)) / 2
+
+
+@configurable
+@dataclass(frozen=True)
+class Euler(Solver):
+    """Euler's method on the probability flow. Order 1, one evaluation a step.
+
+    When to use: flow matching with straight paths and many steps; as the plainest reference.
+    """
+
+    def __call__(
+        self,
+        denoise: ScalarDenoise,
+        x: Tensor,
+        times: Tensor,
+        path: Gaussian,
+        noise: Callable[[], Tensor],
+        callback: Callback | None = None,
+    ) -> Tensor:
+        """Integrate."""
+        for i, (t, s) in enumerate(zip(times[:-1], times[1:], strict=True)):
+            x = x + (s - t) * _flow(denoise, x, t, path)
+            if callback is not None:
+                callback(i, s, x)
+        return x
+
+
+@configurable
+@dataclass(frozen=True)
+class Heun(Solver):
+    """Heun's method on the probability flow. Order 2, two evaluations a step (one in the last).
+
+    When to use: the safe default for any path; at equal evaluations better than Euler from some ten on.
+    Source: Karras et al. (2022), algorithm 1.
+    """
+
+    def __call__(
+        self,
+        denoise: ScalarDenoise,
+        x: Tensor,
+        times: Tensor,
+        path: Gaussian,
+        noise: Callable[[], Tensor],
+        callback: Callback | None = None,
+    ) -> Tensor:
+        """Integrate."""
+        for i, (t, s) in enumerate(zip(times[:-1], times[1:], strict=True)):
+            x = _heun_step(denoise, x, t, s, path)
+            if callback is not None:
+                callback(i, s, x)
+        return x
+
+
+@configurable
+@dataclass(frozen=True)
+class DDIM(Solver):
+    """Denoising diffusion implicit models: the chain with its noise scaled by eta. One evaluation a step.
+
+    At eta = 0 it is deterministic and of order 1, exact wherever the estimate is constant; at eta = 1 it is
+    the ancestral sampler. When to use: few steps on curved paths (VP, cosine), or to trade noise for speed.
+    Source: Song, Meng and Ermon (2021).
+
+    Parameters
+    ----------
+    eta
+        Share of the chain's noise, from 0 to 1.
+    """
+
+    eta: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.eta <= 1:
+            raise ValueError(f"eta must lie in [0, 1], got {self.eta}.")
+
+    def __call__(
+        self,
+        denoise: ScalarDenoise,
+        x: Tensor,
+        times: Tensor,
+        path: Gaussian,
+        noise: Callable[[], Tensor],
+        callback: Callback | None = None,
+    ) -> Tensor:
+        """Run the chain."""
+        for i, (t, s) in enumerate(zip(times[:-1], times[1:], strict=True)):
+            step = path.transition(t, s, self.eta)
+            x = step.data * denoise(x, t) + step.state * x
+            if step.noise > 0:
+                x = x + step.noise * noise()
+            if callback is not None:
+                callback(i, s, x)
+        return x
+
+
+@configurable
+@dataclass(frozen=True)
+class Ancestral(Solver):
+    """Sampling the reverse chain, DDPM. Weak order 1, one evaluation a step.
+
+    When to use: many steps (hundreds); its fresh noise forgets errors of the network.
+    Source: Ho et al. (2020).
+    """
+
+    def __call__(
+        self,
+        denoise: ScalarDenoise,
+        x: Tensor,
+        times: Tensor,
+        path: Gaussian,
+        noise: Callable[[], Tensor],
+        callback: Callback | None = None,
+    ) -> Tensor:
+        """Run the chain."""
+        return DDIM(eta=1.0)(denoise, x, times, path, noise, callback)
+
+
+@configurable
+@dataclass(frozen=True)
+class DPMSolver(Solver):
+    r"""DPM-Solver++(2M): two-step exponential integrator in log-SNR. Order 2, one evaluation a step.
+
+    With :math:`\ell = \lambda/2 = \ln(\alpha/\sigma)`, :math:`h = \ell_s - \ell_t` and r the last h over this one,
+    :math:`x_s = (\sigma_s/\sigma_t) x - \alpha_s (e^{-h} - 1) D`,
+    :math:`D = (1 + 1/2r)\, \hat x_0 - (1/2r)\, \hat x_0^{\text{last}}`; the first step and the one to sigma = 0 use
+    :math:`D = \hat x_0`.
+
+    When to use: the fewest evaluations, 10 to 30, with the grid `LogSNR` or `Karras`.
+    Source: Lu et al., DPM-Solver++ (2022), algorithm 2.
+    """
+
+    def __call__(
+        self,
+        denoise: ScalarDenoise,
+        x: Tensor,
+        times: Tensor,
+        path: Gaussian,
+        noise: Callable[[], Tensor],
+        callback: Callback | None = None,
+    ) -> Tensor:
+        """Integrate."""
+        schedule = path.schedule
+        last: Tensor | None = None
+        last_h = times.new_zeros(())
+        for i, (t, s) in enumerate(zip(times[:-1], times[1:], strict=True)):
+            x0 = denoise(x, t)
+            sigma_s = schedule.sigma(s)
+            h = (schedule.log_snr(s) - schedule.log_snr(t)) / 2
+            direction = x0
+            if last is not None and sigma_s > 0:
+                weight = h / last_h / 2
+                direction = (1 + weight) * x0 - weight * last
+            x = sigma_s / schedule.sigma(t) * x - schedule.alpha(s) * torch.expm1(-h) * direction
+            last, last_h = x0, h
+            if callback is not None:
+                callback(i, s, x)
+        return x
+
+
+@configurable
+@dataclass(frozen=True)
+class StochasticHeun(Solver):
+    r"""Heun's method with fresh noise before each step: up to noise level :math:`(1 + \gamma)\sigma/\alpha`, then down.
+
+    :math:`\gamma = \min(\mathrm{churn}/\mathrm{steps}, \sqrt 2 - 1)`. When to use: many steps, where the noise
+    added corrects errors of the network that a deterministic solver keeps.
+    Source: Karras et al. (2022), algorithm 2, here for any alpha.
+
+    Parameters
+    ----------
+    churn
+        How much noise is exchanged over the whole trajectory; 0 is `Heun`.
+    """
+
+    churn: float = 20.0
+
+    def __post_init__(self) -> None:
+        if self.churn < 0:
+            raise ValueError(f"churn must not be negative, got {self.churn}.")
+
+    def __call__(
+        self,
+        denoise: ScalarDenoise,
+        x: Tensor,
+        times: Tensor,
+        path: Gaussian,
+        noise: Callable[[], Tensor],
+        callback: Callback | None = None,
+    ) -> Tensor:
+        """Integrate."""
+        schedule = path.schedule
+        gamma = min(self.churn / (len(times) - 1), math.sqrt(2) - 1)
+        for i, (t, s) in enumerate(zip(times[:-1], times[1:], strict=True)):
+            raised = schedule.time(schedule.log_snr(t) - 2 * math.log1p(gamma)).clamp(max=float(times[0]))
+            if raised > t:
+                keep = schedule.alpha(raised) / schedule.alpha(t)
+                added = torch.sqrt((schedule.sigma(raised) ** 2 - (keep * schedule.sigma(t)) ** 2).clamp(min=0))
+                x, t = keep * x + added * noise(), raised
+            x = _heun_step(denoise, x, t, s, path)
+            if callback is not None:
+                callback(i, s, x)
+        return x
+
+
+@configurable
+@dataclass(frozen=True)
+class Langevin(Solver):
+    r"""Another solver, with Langevin steps at every time it reaches.
+
+    :math:`x \leftarrow x + h\, s(x, t) + \sqrt{2h}\, z` with the score
+    :math:`s = (\alpha \hat x_0 - x)/\sigma^2` and :math:`h = r^2 \sigma_t^2`: it leaves the marginal at t in place and
+    pulls a state that has left it back. When to use: to spend evaluations on accuracy at few times.
+    Source: Song et al. (2021), predictor-corrector samplers.
+
+    Parameters
+    ----------
+    predictor
+        The solver that moves in time.
+    steps
+        Langevin steps after each of its steps.
+    ratio
+        The r of the step size.
+    """
+
+    predictor: Solver
+    steps: int = 1
+    ratio: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or self.ratio <= 0:
+            raise ValueError(f"steps must be >= 0 and ratio > 0, got {self.steps} and {self.ratio}.")
+
+    def __call__(
+        self,
+        denoise: ScalarDenoise,
+        x: Tensor,
+        times: Tensor,
+        path: Gaussian,
+        noise: Callable[[], Tensor],
+        callback: Callback | None = None,
+    ) -> Tensor:
+        """Predict and correct."""
+        for i in range(len(times) - 1):
+            x = self.predictor(denoise, x, times[i : i + 2], path, noise)
+            if times[i + 1] > 0:
+                x = self.correct(denoise, x, times[i + 1], path, noise)
+            if callback is not None:
+                callback(i, times[i + 1], x)
+        return x
+
+    def correct(
+        self, denoise: ScalarDenoise, x: Tensor, t: Tensor, path: Gaussian, noise: Callable[[], Tensor]
+    ) -> Tensor:
+        """Langevin steps at one time."""
+        alpha = path.schedule.alpha(t)
+        h = (self.ratio * path.schedule.sigma(t)) ** 2
+        for _ in range(self.steps):
+            score = (alpha * denoise(x, t) - x) / path.schedule.sigma(t) ** 2
+            x = x + h * score + torch.sqrt(2 * h) * noise()
+        return x

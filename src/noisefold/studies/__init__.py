@@ -1,0 +1,8 @@
+"""The tables and figures of the papers and of the documentation, each as a study that can be run again."""
+
+from noisefold.studies.pretrained import PRETRAINED
+from noisefold.studies.study import Study
+
+__all__ = ["STUDIES", "Study"]
+
+STUDIES: dict[str, Study] = {"pretrained": PRETRAINED}

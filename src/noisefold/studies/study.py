@@ -1,0 +1,44 @@
+"""What a study is: something that can be run again at several scales and leaves its results as files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from noisefold.train.checkpoint import atomic_text
+
+__all__ = ["Study", "keep"]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study.
+
+    Parameters
+    ----------
+    description
+        One sentence.
+    scales
+        Sizes it can be run at, smallest first.
+    run
+        ``run(folder, scale, seed)`` returns the files it wrote.
+    """
+
+    description: str
+    scales: tuple[str, ...]
+    run: Callable[[Path, str, int], list[Path]]
+
+
+def keep(out: Path, scale: str, result: dict[str, Any], table: str, figure: Figure) -> list[Path]:
+    """Write a result as JSON, a Markdown table and a picture."""
+    out.mkdir(parents=True, exist_ok=True)
+    paths = [out / f"{scale}.{ending}" for ending in ("json", "md", "png")]
+    atomic_text(paths[0], json.dumps(result, indent=1))
+    atomic_text(paths[1], table + "\n")
+    figure.savefig(paths[2], dpi=150, bbox_inches="tight")
+    return paths

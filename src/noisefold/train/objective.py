@@ -1,0 +1,56 @@
+r"""The loss: :math:`E\, w(t)\, |y_\theta(x_t, t) - y(x_0, x_t, t)|^2`, averaged over nodes, then over graphs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from noisefold.geometry.graphs import Graphs
+from noisefold.nn.denoiser import Denoiser, noised_value
+from noisefold.noise.coupling import Coupling
+from noisefold.noise.source import Streams
+
+__all__ = ["errors", "hide_labels"]
+
+
+def errors(
+    denoiser: Denoiser, graphs: Graphs, streams: Streams, quantiles: Tensor, coupling: Coupling
+) -> tuple[Tensor, Tensor]:
+    """Weighted squared error of each graph, ``[g]``, and the times ``[g]`` it was measured at.
+
+    Parameters
+    ----------
+    denoiser
+        Its network may be wrapped for several processes.
+    graphs
+        Standardised data.
+    streams
+        One random stream per graph.
+    quantiles
+        Uniform numbers ``[g]`` that place the times.
+    coupling
+        Pairs the noise with the data.
+    """
+    path, target = denoiser.path, denoiser.target
+    x0 = noised_value(graphs, denoiser.noised)
+    t = path.margin + (1 - 2 * path.margin) * quantiles.to(x0)
+    eps = coupling(graphs, x0, path.source.draw(graphs, x0.shape[1], streams).to(x0))
+    at = t[graphs.batch, None]
+    x_t = path.mix(x0, eps, at)
+    difference = denoiser.predict(graphs, x_t, t, graphs.label).to(x0) - target.value(x0, x_t, at, path)
+    return target.loss_weight(t, path) * _graph_means(graphs, difference.square().mean(1)), t
+
+
+def _graph_means(graphs: Graphs, values: Tensor) -> Tensor:
+    if (size := graphs.uniform) is not None:
+        return values.reshape(len(graphs), size).mean(1)
+    total = values.new_zeros(len(graphs)).index_add(0, graphs.batch, values)
+    return total / graphs.sizes.to(values)
+
+
+def hide_labels(graphs: Graphs, streams: Streams, share: float) -> Graphs:
+    """Replace this share of the classes by -1, "unconditional"."""
+    if graphs.label is None or share == 0:
+        return graphs
+    draws = streams.uniform([1] * len(graphs), 1, torch.empty(0, dtype=torch.float64))[:, 0].to(graphs.device)
+    return graphs.replace(label=torch.where(draws < share, -1, graphs.label))

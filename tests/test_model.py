@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from noisefold.data import shapes
+from noisefold.geometry import Graphs
+from noisefold.geometry.scaling import Scaling
+from noisefold.model import PACKAGED, Model
+from noisefold.nn import Latents
+from noisefold.noise import VP, Gaussian, Target
+from noisefold.sample import DDIM, Ancestral, DPMSolver, StochasticHeun
+from noisefold.train import Training
+
+TINY = {"width": 16, "latents": 4, "latent_width": 16, "rounds": 1, "blocks": 1, "heads": 2}
+FEW = Training(steps=3, batch=4, warmup=1, log_every=1, validate_every=3, checkpoint_every=2)
+
+
+def awake(model: Model) -> Model:
+    """Give the zero-initialised head weights, so that what is tested is not zero everywhere."""
+    torch.manual_seed(0)
+    torch.nn.init.normal_(model.net.head.weight, std=0.2)
+    return model
+
+
+@pytest.fixture
+def data() -> Graphs:
+    return shapes(12, points=24)
+
+
+@pytest.fixture
+def model(data: Graphs) -> Model:
+    return awake(Model.for_data(data, **TINY))
+
+
+@pytest.mark.parametrize("solver", [None, Ancestral(), StochasticHeun(), DPMSolver(), DDIM()])
+def test_sample_i_depends_on_seed_and_i_alone(model: Model, solver) -> None:
+    options = {"steps": 4, "seed": 5, "solver": solver}
+    whole = model.sample(7, **options)
+    ones = model.sample(7, batch=1, **options)
+    more = model.sample(9, batch=4, **options)
+    # Rounding differs with the shape of matrix products, no more.
+    torch.testing.assert_close(whole.pos, ones.pos, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(whole.pos, more[:7].pos, atol=1e-5, rtol=1e-5)
+    assert torch.equal(whole.label, more.label[:7])
+    assert not torch.allclose(whole[0].pos, whole[1].pos)
+    assert not torch.allclose(whole.pos, model.sample(7, **{**options, "seed": 6}).pos)
+
+
+def test_ragged_sizes_and_labels(model: Model, data: Graphs) -> None:
+    made = model.sample(4, nodes=[3, 7], labels=["chair", "mug"], steps=2)
+    assert made.sizes.tolist() == [3, 7, 3, 7]
+    assert [data.classes[i] for i in made.label] == ["chair", "mug", "chair", "mug"]
+    alone = model.sample(2, nodes=[3, 7], labels=["chair", "mug"], steps=2, batch=1)
+    torch.testing.assert_close(made[:2].pos, alone.pos, atol=1e-5, rtol=1e-5)
+
+
+def test_labels_and_guidance_matter(model: Model) -> None:
+    torch.nn.init.normal_(model.net.condition.label.weight, std=3.0)
+    for layer in (model.net.norm, model.net.rounds[0].norm_write):
+        torch.nn.init.normal_(layer.to_scale_shift.weight, std=0.5)
+    chair, mug = (model.sample(2, labels=n, steps=3).pos for n in ("chair", "mug"))
+    assert not torch.allclose(chair, mug)
+    assert not torch.allclose(chair, model.sample(2, labels="chair", steps=3, guidance=3.0).pos)
+    # Weight 0 is the unconditional model, whatever the class.
+    free = [model.sample(2, labels=n, steps=3, guidance=0.0).pos for n in ("chair", "mug")]
+    torch.testing.assert_close(free[0], free[1], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(free[0], model.sample(2, labels=-1, steps=3).pos, atol=1e-5, rtol=1e-5)
+
+
+def test_fit_save_load_sample(data: Graphs, tmp_path) -> None:
+    model = Model.for_data(data, **TINY).fit(data, data, out=tmp_path, settings=FEW)
+    for again in (Model.from_pretrained(tmp_path), Model.from_pretrained(tmp_path / "model")):
+        assert torch.equal(again.sample(3, steps=2).pos, model.sample(3, steps=2).pos)
+        assert again.config() == model.config()
+    assert json.loads((tmp_path / "model" / "config.json").read_text())["format"] == 1
+    assert (tmp_path / "config.yaml").is_file()
+    log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [e["step"] for e in log if "loss" in e] == [1, 2, 3]
+    assert sum("val_loss" in e for e in log) == 1
+
+
+def test_samples_come_in_the_units_of_the_data(data: Graphs) -> None:
+    far = data.replace(pos=data.pos * 100 + torch.tensor([1e3, 0.0, -50.0]))
+    model = Model.for_data(far, **TINY)
+    made = model.sample(20, steps=4)
+    # An untrained velocity of zero leaves the noise: standard normal in units of the data's scale.
+    assert model.scaling == Scaling.fit(far)
+    torch.testing.assert_close(made.pos.mean(0), far.pos.mean(0), atol=10.0, rtol=0.0)
+    assert 0.7 < float(made.pos.std(0).mean() / model.scaling.pos_scale) < 1.4
+
+
+def test_features_are_generated_on_given_positions() -> None:
+    torch.manual_seed(0)
+    field = Graphs.dense(torch.rand(6, 9, 2), torch.randn(6, 9, 3) * 7 + 2)
+    model = awake(Model.for_data(field, **TINY))
+    assert model.noised == "x"
+    made = model.sample(4, like=field[:2], steps=3)
+    assert torch.allclose(made.pos, field[[0, 1, 0, 1]].pos, atol=1e-5)
+    assert made.x.shape == (36, 3)
+    with pytest.raises(ValueError, match="like=graphs"):
+        model.sample(2)
+
+
+def test_other_paths_targets_and_networks(data: Graphs) -> None:
+    plain = data.replace(label=None, classes=())
+    for path, target in ((Gaussian(VP()), "noise"), (Gaussian(), Target("data", weight="velocity"))):
+        model = Model(Latents(**TINY), path, target).fit(plain, settings=FEW)
+        assert torch.isfinite(model.sample(2, steps=3).pos).all()
+
+
+def test_evaluate_has_the_reference_rows(model: Model, data: Graphs) -> None:
+    scores = model.evaluate(data, train=data, steps=2)
+    assert set(scores.rows) >= {"model", "real", "train", "noise", "collapsed"}
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda m: m.sample(0), "count must be at least 1, got 0"),
+        (lambda m: m.sample(1, nodes=0), "nodes must be at least 1, got 0"),
+        (lambda m: m.sample(1, labels="sofa"), "class 'sofa' is unknown"),
+        (lambda m: m.sample(1, steps=0), "steps must be at least 1, got 0"),
+        (lambda m: m.fit(shapes(2, points=8), stepz=3), "no argument 'stepz'"),
+        (lambda m: m.fit(Graphs(torch.zeros(4, 2))), "3-D positions"),
+        (lambda m: Model(m.net, noised="y"), 'noised must be "pos" or "x"'),
+        (lambda m: Model(m.net, target="speed"), "target must be one of"),
+        (lambda m: Model(Latents(**TINY)).sample(1), "call fit first"),
+    ],
+)
+def test_misuse_is_said_in_one_sentence(model: Model, call, words: str) -> None:
+    with pytest.raises(ValueError, match=words.replace("(", r"\(")) as error:
+        call(model)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_and_broken_models(model: Model, tmp_path) -> None:
+    with pytest.raises(FileNotFoundError, match="no model"):
+        Model.from_pretrained(tmp_path / "nothing")
+    model.save_pretrained(tmp_path / "m")
+    weights = tmp_path / "m" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(ValueError, match="cannot be read"):
+        Model.from_pretrained(tmp_path / "m")
+    (tmp_path / "m" / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="cannot be read"):
+        Model.from_pretrained(tmp_path / "m")
+
+
+def test_no_name_asks_the_network() -> None:
+    code = (
+        "import socket, noisefold as nf\n"
+        "def refuse(*a, **k): raise AssertionError('network')\n"
+        "socket.socket.connect = refuse; socket.getaddrinfo = refuse\n"
+        "try: nf.Model.from_pretrained('someone/something')\n"
+        "except FileNotFoundError: print('refused')\n"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "refused"
+
+
+@pytest.mark.parametrize("name", sorted(PACKAGED))
+def test_the_shipped_model_makes_shapes(name: str) -> None:
+    model = Model.from_pretrained(name)
+    size = sum(f.stat().st_size for f in PACKAGED[name].iterdir())
+    assert size < 3_000_000
+    real = shapes(60, points=256, seed=99)
+    made = model.sample(30, nodes=256, labels=real.label[:30].tolist(), steps=20, solver=DPMSolver())
+    from noisefold.eval import chamfer_matrix, mmd
+
+    spread = real.pos.std()
+    noise = Graphs.dense(torch.randn(30, 256, 3) * spread)
+    ours, theirs, floor = (
+        mmd(chamfer_matrix(made_by, real[30:])) for made_by in (made, noise, shapes(30, points=256, seed=7))
+    )
+    # Nobody mistakes its samples for noise: most of the way from noise to real shapes is gone.
+    assert ours < floor + 0.25 * (theirs - floor)
