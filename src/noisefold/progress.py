@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 __all__ = ["Advance", "progress"]
@@ -24,12 +32,12 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def progress(what: str, total: int, start: int = 0) -> Iterator[Advance]:
-    """A bar for work of `total` units; yields ``advance(units, note)``.
+def progress(what: str, total: int, start: int = 0, show: bool = True) -> Iterator[Advance]:
+    """A bar for work of `total` units, `start` of them done; yields ``advance(units, note)``.
 
-    Quiet where standard error is not a terminal.
+    Quiet where standard error is not a terminal, or if `show` is false.
     """
-    if not sys.stderr.isatty():
+    if not show or not sys.stderr.isatty():
         yield lambda units, note: None
         return
     columns = (

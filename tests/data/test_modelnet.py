@@ -1,5 +1,7 @@
 """ModelNet from a tree and from archives made by hand, and from the real archives where they are at hand."""
 
+import io
+import urllib.request
 import zipfile
 from pathlib import Path
 
@@ -135,6 +137,15 @@ def test_failed_download_leaves_nothing(tmp_path, monkeypatch):
     with zipfile.ZipFile(source, "w") as content:
         content.writestr("other/file", "")
     with pytest.raises(ValueError, match="has no folder ModelNet40"):
+        modelnet40(root, download=True)
+
+    def interrupted(url):
+        response = io.BytesIO(source.read_bytes())
+        response.headers = {"Content-Length": str(source.stat().st_size + 5)}
+        return response
+
+    monkeypatch.setattr(urllib.request, "urlopen", interrupted)
+    with pytest.raises(ConnectionError, match="5 more expected"):
         modelnet40(root, download=True)
     assert list(root.iterdir()) == []
 

@@ -63,7 +63,7 @@ def test_rotation_turns_about_the_up_axis_alone():
 def test_families_differ_in_form():
     """Leave-one-out nearest neighbours on histograms of height and of distance from the axis.
 
-    Ten families at random would give 10 %; measured 97 %.
+    Ten families at random would give 10 %; measured 95 %.
     """
     data = shapes(300, points=400, seed=1)
     pos = data.pos.reshape(300, 400, 3)

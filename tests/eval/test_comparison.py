@@ -52,8 +52,8 @@ def test_model_of_the_right_law_scores_like_real_data(table):
 
 
 def test_noise_is_found_out(table):
-    assert float(table["noise", "1-NNA-CD"]) > 0.9
-    assert float(table["noise", "1-NNA-EMD"]) > 0.9
+    assert table["noise", "1-NNA-CD"].low > 0.7
+    assert table["noise", "1-NNA-EMD"].low > 0.7
     assert table["noise", "MMD-CD"].low > table["model", "MMD-CD"].high
 
 
@@ -67,7 +67,7 @@ def test_collapsed_row_has_its_closed_forms(table):
 
 
 def test_model_row_is_the_plain_scores():
-    # Equal numbers of clouds and points: nothing is cut, and no score sees an order (but paper-W, which is left out).
+    # Equal numbers of clouds and points: nothing is cut, and no score but paper-W sees an order.
     made, test = ellipsoids(9, 20), ellipsoids(9, 20, seed=1)
     names = [n for n in CLOUD_METRICS if n != "paper-W"]
     found = values(score_clouds(made, test, metrics=names, resamples=0))
@@ -97,8 +97,11 @@ def test_paper_w_of_a_collapsed_model_is_the_mean_norm():
 def test_copies_of_the_test_set_are_found_out():
     test = ellipsoids(10, 20)
     found = values(score_clouds(test, test, resamples=0))
-    assert found["1-NNA-CD"] < 0.5 and found["COV-CD"] > 0.9
-    assert found["MMD-CD"] == pytest.approx(0, abs=1e-5)
+    # Nearest neighbours are the copies, at a distance of float32's rounding.
+    assert found["1-NNA-CD"] == found["1-NNA-EMD"] == 0
+    assert found["COV-CD"] == 1
+    assert found["MMD-CD"] == pytest.approx(0, abs=1e-6)
+    assert found["JSD"] == 0
 
 
 def test_scores_do_not_see_the_unit_or_the_place():

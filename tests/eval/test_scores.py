@@ -189,3 +189,30 @@ def test_intervals_hold_the_expectation_everywhere(name, shift, scale, n, d):
     # Measured between .923 and .993; .87 is four standard errors of 300 repeats below .93.
     assert covered >= 0.87
     assert 0.8 < ratio < 1.6
+
+
+@pytest.mark.slow
+def test_the_usual_intervals_are_too_short():
+    # Why `half_sampled` exists: 1-NNA of two normal samples, one scaled by a half, n = 100 in the plane.
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for _ in range(200):
+        points = (
+            torch.randn(200, 2, generator=generator) * torch.tensor([0.5, 1]).repeat_interleave(100)[:, None]
+        )
+        distance = torch.cdist(points, points)
+
+        def accuracy(i, j, distance=distance):
+            a, b = i, 100 + j
+            return one_nna(distance[a][:, a], distance[a][:, b], distance[b][:, b])
+
+        everything = torch.arange(100)
+        value = accuracy(everything, everything)
+        pairs = torch.randint(100, (60, 2, 100), generator=generator)
+        bootstrap = np.std([accuracy(i, j) for i, j in pairs])
+        found.append((value, bootstrap, math.sqrt(value * (1 - value) / 200)))
+    value, *errors = np.array(found).T
+    covered = [np.mean(np.abs(value - value.mean()) <= 1.96 * e) for e in errors]
+    # Measured .71 and .82; four standard errors of 200 repeats are .13 and .11.
+    assert covered[0] < 0.84
+    assert covered[1] < 0.93

@@ -62,7 +62,7 @@ def shapes(
     _check(count, points, names, seed, rotate)
     clouds = np.empty((count, points, 3), dtype=np.float32)
     for i in range(count):
-        rng = np.random.Generator(np.random.Philox(key=np.array([seed, 0], dtype=np.uint64)))
+        rng = np.random.Generator(np.random.Philox(key=np.array([seed, i], dtype=np.uint64)))
         clouds[i] = _shape(BUILDERS[names[i % len(names)]], points, rotate, rng)
     return Graphs.dense(torch.from_numpy(clouds), label=torch.arange(count) % len(names), classes=names)
 

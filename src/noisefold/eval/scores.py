@@ -6,10 +6,11 @@ the delete-half jackknife: over random halves of m = floor(n / 2) samples, drawn
 .. math:: s^2 = \frac{m}{n - m}\, \mathrm{Var}_{\text{halves}}\,[\theta_m].
 
 The bootstrap must not be used here. It repeats samples, and a repeated sample has a neighbour at distance
-zero (nearest-neighbour accuracy) and leaves others out (coverage, minimum matching distance): in the
-simulation of ``tests/eval/test_scores.py`` its 95 % interval holds the truth in as little as 65 % of cases,
-a binomial interval in 81 %, the halves in 93 to 99 %. They are exact for means and err on the wide side,
-by up to 40 %, for statistics of nearest neighbours.
+zero (nearest-neighbour accuracy) and leaves others out (coverage, minimum matching distance). For two normal
+samples in 2 and 6 dimensions, apart by 0 to 2.5 or of different width, n = 30 and 100, its 95 % interval of
+1-NNA holds the expectation in 65 to 82 % of cases, a binomial one in 81 to 93 %, for these samples are not
+independent, and random halves hold 1-NNA, coverage and MMD in 92 to 99 %. Halves are exact for means and err
+on the wide side, by up to 40 %, for statistics of nearest neighbours.
 """
 
 from __future__ import annotations
@@ -180,7 +181,7 @@ class Scores:
         widths = [(c.high - c.low) / 2 for c in cells if c.low is not None and c.high is not None]
         positive = sorted(w for w in widths if w > 0)
         if positive:
-            digits, scale = 1, positive[len(positive) // 2]
+            digits, scale = 1, positive[(len(positive) - 1) // 2]
         else:
             values = [abs(c.value) for c in cells if c.value != 0 and math.isfinite(c.value)]
             digits, scale = 2, min(values, default=1.0)
@@ -201,7 +202,7 @@ class Scores:
         return ["[low, high] is a 95 % interval.", *([self.note] if self.note else [])]
 
     def text(self, width: int = 110) -> str:
-        """The table in lines of at most this many characters, columns that do not fit below; then meanings."""
+        """The table in lines of at most this many characters, columns that do not fit below, and meanings."""
         names = ["", "best", *self.rows]
         blocks: list[list[list[str]]] = []
         for metric in self.metrics:

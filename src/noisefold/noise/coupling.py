@@ -54,7 +54,7 @@ class MiniBatch(Coupling):
         """The noise with whole graphs exchanged."""
         out = eps.clone()
         sizes = graphs.sizes
-        for size in sizes.unique().tolist():
+        for size in sorted(set(sizes.tolist())):
             chosen = (sizes == size).nonzero()[:, 0]
             rows = graphs.ptr[chosen][:, None] + torch.arange(size, device=eps.device)
             noise = eps[rows]

@@ -138,7 +138,8 @@ class VP(Schedule):
 
     def time(self, log_snr: Tensor) -> Tensor:
         """The root in [0, 1] of B(t) = ln(1 + exp(-log_snr))."""
-        total = torch.nn.functional.softplus(-log_snr)
+        # Not softplus, which leaves out the exponential beyond 20.
+        total = torch.logaddexp(-log_snr, torch.zeros_like(log_snr))
         slope = self.beta_max - self.beta_min
         # The form with the root in the denominator keeps its digits as slope and B go to 0.
         return 2 * total / (self.beta_min + torch.sqrt(self.beta_min**2 + 2 * slope * total))

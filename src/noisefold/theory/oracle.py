@@ -114,7 +114,7 @@ class GaussianMixture:
         return means[which] + torch.einsum("nde,ne->nd", basis[which], spread[which].sqrt() * noise)
 
     def log_prob(self, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
-        """Log-density of the marginal, ``[n]`` in nats, at states ``x [n, d]`` and times t, scalar or ``[n]``."""
+        """Log-density of the marginal in nats, ``[n]``, at states ``x [n, d]`` and times t, scalar or ``[n]``."""
         return torch.logsumexp(self._resolve(x, t, path).joint, dim=1).to(x.dtype)
 
     def score(self, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:

@@ -1,7 +1,9 @@
 """Learning: settings, batches, the loop, checkpoints, devices."""
 
 from noisefold.train.checkpoint import Checkpoint, Checkpoints
-from noisefold.train.loop import TrainingError, train, validate
+from noisefold.train.log import read_log
+from noisefold.train.loop import TrainingError, train
 from noisefold.train.settings import Training
+from noisefold.train.validation import validate
 
-__all__ = ["Checkpoint", "Checkpoints", "Training", "TrainingError", "train", "validate"]
+__all__ = ["Checkpoint", "Checkpoints", "Training", "TrainingError", "read_log", "train", "validate"]

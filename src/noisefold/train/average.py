@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -12,7 +15,20 @@ class Average:
     r"""Shadow weights :math:`\bar\theta \leftarrow d\,\bar\theta + (1 - d)\,\theta` with decay
     :math:`d = \min(\text{decay}, (1 + k)/(10 + k))` at step k, so that the start is soon forgotten.
 
-    Buffers that are not floating-point are copied.
+    Floating buffers, such as the running moments of a batch norm, are averaged as weights are; other buffers
+    are copied.
+
+    Parameters
+    ----------
+    net
+        Whose weights; the average begins with them.
+    decay
+        In [0, 1).
+
+    Raises
+    ------
+    ValueError
+        If the decay is out of its range.
     """
 
     def __init__(self, net: nn.Module, decay: float) -> None:
@@ -35,3 +51,13 @@ class Average:
         """Continue from a saved average."""
         for k, v in self.state.items():
             v.copy_(state[k])
+
+    @contextmanager
+    def within(self, net: nn.Module) -> Iterator[None]:
+        """The network with the averaged weights; it has its own again afterwards."""
+        own = {k: v.clone() for k, v in net.state_dict().items()}
+        net.load_state_dict(self.state)
+        try:
+            yield
+        finally:
+            net.load_state_dict(own)

@@ -1,6 +1,6 @@
 """Training batches as a function of (seed, step), whatever the number of processes.
 
-Sample k of a run (k = step * size + place) is entry k of a sequence of random passes through the data, and has a
+Sample k of a run (k = step * size + place) is entry k of a sequence of random passes through the data and has a
 random stream of its own, so that a batch shared by several processes is the batch one process would see.
 """
 
@@ -63,12 +63,16 @@ class Batches:
     ) -> None:
         if size < 1 or size % world:
             raise ValueError(f"batch must be a positive multiple of the {world} processes, got {size}.")
-        self.data, self.size, self.seed, self.nodes, self.rank, self.world = data, size, seed, nodes, rank, world
+        self.data, self.size, self.seed, self.nodes = data, size, seed, nodes
+        self.rank, self.world = rank, world
         self._pass: tuple[int, Tensor] = (-1, torch.empty(0))
 
     def __call__(self, step: int) -> Batch:
         """This process' part of the batch of a step."""
-        places = range(self.rank, self.size, self.world)
+        return self.part(step, range(self.rank, self.size, self.world))
+
+    def part(self, step: int, places: range) -> Batch:
+        """Some places of the batch of a step."""
         numbers = [step * self.size + p for p in places]
         streams = Streams(self.seed, numbers)
         graphs = self.data[[self._entry(k) for k in numbers]]

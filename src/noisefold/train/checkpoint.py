@@ -11,10 +11,13 @@ import hashlib
 import json
 import os
 import shutil
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -31,6 +34,15 @@ class Checkpoint:
     tensors: dict[str, dict[str, Tensor]]
     plain: dict[str, Any]
 
+    @property
+    def finite(self) -> bool:
+        """Whether no tensor holds a NaN or an infinity."""
+        tensors = (v for group in self.tensors.values() for v in group.values())
+        flags = [v.isfinite().all() for v in tensors if v.is_floating_point()]
+        # Scalars of an optimiser may live on another device than the weights; one wait for each device.
+        devices = {flag.device for flag in flags}
+        return all(bool(torch.stack([f for f in flags if f.device == d]).all()) for d in devices)
+
 
 def atomic_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
@@ -41,9 +53,8 @@ def atomic_text(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(staged, path)
-    except OSError:
+    finally:
         staged.unlink(missing_ok=True)
-        raise
 
 
 class Checkpoints:
@@ -64,10 +75,19 @@ class Checkpoints:
         """Steps of the checkpoints that are named as complete, ascending."""
         if not self.folder.is_dir():
             return []
-        return sorted(int(p.name) for p in self.folder.iterdir() if p.name.isdigit())
+        return sorted(int(p.name) for p in self.folder.iterdir() if p.name.isdecimal())
+
+    def tidy(self) -> None:
+        """Remove what a killed process left half-written."""
+        if self.folder.is_dir():
+            for left in self.folder.glob(f"{_STAGED}*"):
+                shutil.rmtree(left, ignore_errors=True)
 
     def save(self, checkpoint: Checkpoint) -> Path:
         """Write a checkpoint and drop the oldest ones.
+
+        A sound checkpoint of the same step is left as it is: it holds the same state, since a training is a
+        function of its settings and the step. So nothing sound is ever removed before its successor is there.
 
         Raises
         ------
@@ -75,50 +95,74 @@ class Checkpoints:
             If it could not be written; nothing older is touched then.
         """
         final = self.folder / str(checkpoint.step)
+        if _complete(final):
+            return final
         staged = self.folder / f"{_STAGED}{checkpoint.step}"
-        self.folder.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(staged, ignore_errors=True)
         try:
-            staged.mkdir()
-            self._fill(staged, checkpoint)
+            staged.mkdir(parents=True)
+            _fill(staged, checkpoint)
             if final.exists():
                 shutil.rmtree(final)
             os.replace(staged, final)
             _sync(self.folder)
-        except OSError:
+        except (OSError, SafetensorError) as error:
+            raise OSError(
+                f"checkpoint {checkpoint.step} could not be written to {self.folder} ({error}); older ones "
+                f"are kept, so make room there and resume."
+            ) from error
+        finally:
             shutil.rmtree(staged, ignore_errors=True)
-            raise
-        for step in self.steps()[: -self.keep]:
+        for step in [s for s in self.steps() if s <= checkpoint.step][: -self.keep]:
             shutil.rmtree(self.folder / str(step), ignore_errors=True)
         return final
 
-    @staticmethod
-    def _fill(folder: Path, checkpoint: Checkpoint) -> None:
-        for name, tensors in checkpoint.tensors.items():
-            plain = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-            try:
-                save_file(plain, folder / f"{name}.safetensors")
-            except Exception as error:  # safetensors hides "no space left" in an error type of its own
-                raise OSError(f"{name}.safetensors could not be written to {folder.parent}: {error}") from error
-        text = json.dumps({"step": checkpoint.step, **checkpoint.plain}, indent=1)
-        (folder / "state.json").write_text(text, encoding="utf-8")
-        manifest = {}
-        for path in sorted(folder.iterdir()):
-            _sync(path)
-            manifest[path.name] = {"bytes": path.stat().st_size, "sha256": _digest(path)}
-        atomic_text(folder / "manifest.json", json.dumps(manifest, indent=1))
-
     def latest(self) -> Checkpoint | None:
-        """The newest checkpoint whose files match its manifest, or None."""
-        for step in reversed(self.steps()):
-            folder = self.folder / str(step)
-            if _complete(folder):
-                return _read(folder, step)
+        """The newest checkpoint whose files match its manifest, or None if there are none at all.
+
+        Warns if a newer one had to be passed over.
+
+        Raises
+        ------
+        ValueError
+            If there are checkpoints, and every one of them is damaged.
+        """
+        steps = self.steps()
+        for step in reversed(steps):
+            if _complete(self.folder / str(step)):
+                if step != steps[-1]:
+                    warnings.warn(
+                        f"checkpoint {steps[-1]} in {self.folder} is damaged; {step} is taken instead.",
+                        stacklevel=2,
+                    )
+                return _read(self.folder / str(step), step)
+        if steps:
+            raise ValueError(
+                f"every checkpoint in {self.folder} is damaged ({', '.join(map(str, steps))}); "
+                f"restore one of them, or remove the folder to start anew."
+            )
         return None
 
 
+def _fill(folder: Path, checkpoint: Checkpoint) -> None:
+    for name, tensors in checkpoint.tensors.items():
+        # Copies, since safetensors refuses tensors that share memory, as tied weights do.
+        plain = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in tensors.items()}
+        save_file(plain, folder / f"{name}.safetensors")
+    text = json.dumps({"step": checkpoint.step, **checkpoint.plain}, indent=1)
+    (folder / "state.json").write_text(text, encoding="utf-8")
+    manifest = {}
+    for path in sorted(folder.iterdir()):
+        _sync(path)
+        manifest[path.name] = {"bytes": path.stat().st_size, "sha256": _digest(path)}
+    atomic_text(folder / "manifest.json", json.dumps(manifest, indent=1))
+    _sync(folder)
+
+
 def _read(folder: Path, step: int) -> Checkpoint:
-    tensors = {p.stem: load_file(p) for p in sorted(folder.glob("*.safetensors"))}
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    paths = [folder / name for name in manifest if name.endswith(".safetensors")]
+    tensors = {p.stem: load_file(p) for p in paths}
     plain = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     plain.pop("step")
     return Checkpoint(step, tensors, plain)
@@ -127,11 +171,11 @@ def _read(folder: Path, step: int) -> Checkpoint:
 def _complete(folder: Path) -> bool:
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        return all(
+        return "state.json" in manifest and all(
             (folder / name).stat().st_size == entry["bytes"] and _digest(folder / name) == entry["sha256"]
             for name, entry in manifest.items()
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
@@ -141,6 +185,8 @@ def _digest(path: Path) -> str:
 
 
 def _sync(path: Path) -> None:
+    if path.is_dir() and os.name != "posix":
+        return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,21 +1,30 @@
 """Devices, precision and processes: the one place that knows Accelerate.
 
-Run one process as usual, or several under ``torchrun``; nothing else changes.
+Run one process as usual, or several under ``torchrun``; nothing else changes. Every process trains on its
+share of each batch, and gradients are averaged; the first process alone writes files.
 """
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
+from accelerate import PartialState
+from accelerate.utils import reduce
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["PRECISIONS", "Runner"]
+__all__ = ["DEVICES", "PRECISIONS", "Runner", "is_main"]
 
-PRECISIONS = {"float32": "no", "bfloat16": "bf16"}
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DEVICES = ("auto", "cpu")
+
+
+def is_main() -> bool:
+    """Whether this process is the first of those that ``torchrun`` started, or the only one."""
+    return int(os.environ.get("RANK", 0)) == 0
 
 
 class Runner:
@@ -27,53 +36,70 @@ class Runner:
         "float32" or "bfloat16" (matrix products in bfloat16, weights in float32).
     device
         "auto" takes an accelerator if there is one; "cpu" does not.
+
+    Raises
+    ------
+    ValueError
+        If precision or device is unknown, or the processes of ``torchrun`` cannot share the work on it.
     """
 
     def __init__(self, precision: str = "float32", device: str = "auto") -> None:
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
-        # A second training in one process may ask for another precision than the first.
-        AcceleratorState._reset_state(reset_partial_state=False)
-        self._accelerator = Accelerator(mixed_precision=PRECISIONS[precision], cpu=device == "cpu")
-
-    @property
-    def device(self) -> torch.device:
-        """This process' device."""
-        return self._accelerator.device
+        if device not in DEVICES:
+            raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {device!r}.")
+        self.precision = PRECISIONS[precision]
+        launched = "LOCAL_RANK" in os.environ
+        on_cpu = device == "cpu" or not torch.accelerator.is_available()
+        # Accelerate joins processes on CPUs only if told so; a single process may change its device freely.
+        self._state = PartialState(cpu=on_cpu and launched)
+        self.device: torch.device = torch.device("cpu") if on_cpu else self._state.device
+        expected = int(os.environ.get("WORLD_SIZE", 1)) if launched else 1
+        if self.world != expected:
+            raise ValueError(
+                f'{expected} processes cannot share the work on {self.device}; set device="cpu".'
+            )
 
     @property
     def rank(self) -> int:
         """Number of this process."""
-        return self._accelerator.process_index
+        return int(self._state.process_index)
 
     @property
     def world(self) -> int:
         """Number of processes."""
-        return self._accelerator.num_processes
+        return int(self._state.num_processes)
 
     @property
     def main(self) -> bool:
         """Whether this process writes files and shows progress."""
-        return self._accelerator.is_main_process
+        return self.rank == 0
 
     def prepare(self, net: nn.Module) -> nn.Module:
         """The network on its device, wrapped where there are several processes."""
-        prepared: nn.Module = self._accelerator.prepare_model(net.to(self.device))
-        return prepared
+        net = net.to(self.device)
+        if self.world == 1:
+            return net
+        # Networks may leave weights unused in a step (a class embedding, a layer whose graph has no edges).
+        return DistributedDataParallel(net, find_unused_parameters=True)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Context in which the network computes in the chosen precision."""
-        return self._accelerator.autocast()
-
-    def backward(self, loss: Tensor) -> None:
-        """Gradients, averaged over the processes."""
-        self._accelerator.backward(loss)
+        low = self.precision is not torch.float32
+        return torch.autocast(self.device.type, dtype=self.precision if low else None, enabled=low)
 
     def mean(self, value: Tensor) -> Tensor:
         """Average over the processes."""
-        out: Tensor = self._accelerator.reduce(value, reduction="mean")
+        out: Tensor = reduce(value, reduction="mean") if self.world > 1 else value
         return out
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process."""
+        if self.world == 1:
+            return flag
+        return bool(self.mean(torch.tensor(float(flag), device=self.device)) > 0)
 
     def wait(self) -> None:
         """Until every process is here."""
-        self._accelerator.wait_for_everyone()
+        if self.world > 1:
+            self._state.wait_for_everyone()

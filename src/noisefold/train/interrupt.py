@@ -28,13 +28,17 @@ class _Flag:
 def deferred_interrupts() -> Iterator[_Flag]:
     """Turn SIGINT and SIGTERM into a flag; a second one raises `KeyboardInterrupt` where it comes.
 
-    Outside the main thread, where handlers cannot be set, the flag stays false.
+    Signals that the process was started to ignore (``nohup``, a job in the background) stay ignored. Outside
+    the main thread, where handlers cannot be set, the flag stays false.
     """
     flag = _Flag()
-    if threading.current_thread() is not threading.main_thread():
-        yield flag
-        return
-    before = {number: signal.signal(number, flag.set) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        # None stands for a handler that was not set from Python and could not be put back.
+        before = {n: handler for n, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, flag.set)
     try:
         yield flag
     finally:

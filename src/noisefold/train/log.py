@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+from noisefold.train.board import Board
 from noisefold.train.checkpoint import atomic_text
 
 __all__ = ["Log", "read_log"]
@@ -16,7 +18,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     entries = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             entries.append(json.loads(line))
         except ValueError:
@@ -25,28 +27,57 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 class Log:
-    """Appends entries to a file and keeps them; without a file only keeps them.
+    """Keeps entries, and appends them to a file if there is one.
 
     Parameters
     ----------
     path
         The file, or None.
+    writes
+        Whether this process writes it; the others only read what was there.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
+    def __init__(self, path: Path | None, writes: bool = True) -> None:
+        self.path, self.writes = path, writes and path is not None
         self.entries: list[dict[str, Any]] = []
+        self.board: Board | None = None
 
-    def rewind(self, step: int) -> None:
-        """Take up the file as it was when this step was done; later entries are dropped."""
+    def begin(self, step: int, board: bool = False) -> None:
+        """Take up the file as it was when this step was done, without later entries.
+
+        Parameters
+        ----------
+        step
+            Steps done so far.
+        board
+            Whether to mirror the entries to TensorBoard, in ``tensorboard/`` beside the file.
+        """
         if self.path is None:
             return
+        if self.writes and board:
+            self.board = Board(self.path.parent / "tensorboard", step)
         self.entries = [e for e in read_log(self.path) if e["step"] <= step]
-        atomic_text(self.path, "".join(json.dumps(e) + "\n" for e in self.entries))
+        if self.writes:
+            atomic_text(self.path, "".join(json.dumps(e) + "\n" for e in self.entries))
 
     def add(self, entry: dict[str, Any]) -> None:
         """Append one entry."""
         self.entries.append(entry)
-        if self.path is not None:
+        if self.path is not None and self.writes:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(entry) + "\n")
+        if self.board is not None:
+            self.board.add(entry)
+
+    def sync(self) -> None:
+        """Put everything on the disk, so that no checkpoint is ahead of its log."""
+        if self.path is not None and self.writes:
+            with self.path.open("a", encoding="utf-8") as file:
+                os.fsync(file.fileno())
+        if self.board is not None:
+            self.board.sync()
+
+    def close(self) -> None:
+        """End what is open."""
+        if self.board is not None:
+            self.board.close()

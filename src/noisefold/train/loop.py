@@ -1,42 +1,40 @@
 """The training loop.
 
-A training is a function of (settings, data, seed): every random number follows from the seed and the step, so a
-run that was killed and resumed ends with the same bits as one that was not.
+A training is a function of (settings, data, seed): every random number follows from the seed and the step, so
+a run that was killed and resumed ends with the same bits as one that was not (on an accelerator, as far as its
+kernels add in a fixed order).
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from noisefold.configuration import encode
 from noisefold.geometry.graphs import Graphs
 from noisefold.nn.denoiser import Denoiser
-from noisefold.noise.coupling import Independent
-from noisefold.noise.gaussian import Gaussian
-from noisefold.noise.source import Streams, mix
+from noisefold.noise.source import mix
 from noisefold.progress import progress
 from noisefold.train.average import Average
 from noisefold.train.batches import Batches
 from noisefold.train.checkpoint import Checkpoint, Checkpoints
 from noisefold.train.device import Runner
+from noisefold.train.identity import check_same_run, run_identity
 from noisefold.train.interrupt import deferred_interrupts
 from noisefold.train.log import Log
 from noisefold.train.objective import errors, hide_labels
 from noisefold.train.settings import Training
+from noisefold.train.validation import validate
 
-__all__ = ["TrainingError", "train", "validate"]
+__all__ = ["TrainingError", "train"]
 
-_LEVELS = 10
+_CHORES = ("log", "validate", "checkpoint")
 
 
 class TrainingError(RuntimeError):
@@ -66,7 +64,8 @@ def train(
     out
         Run folder for checkpoints and ``metrics.jsonl``; None keeps nothing.
     resume
-        Continue from the newest complete checkpoint in `out`, if there is one.
+        Continue from the newest sound checkpoint in `out`, if there is one. The number of steps, of processes
+        and the bookkeeping may differ from those so far; a run that has all its steps already is only read.
     on_step
         Called after every step with the number of steps done.
 
@@ -78,24 +77,35 @@ def train(
     Raises
     ------
     ValueError
-        If the data are empty, `out` holds a run and `resume` was not asked for, or it is another training.
+        If the data are empty or not finite, or if `out` holds a run and `resume` was not asked for or it is
+        another training.
+    OSError
+        If a checkpoint or the log cannot be written; older checkpoints are kept.
     TrainingError
-        If the loss stops being finite.
+        If the loss or the weights stop being finite.
     KeyboardInterrupt
-        On SIGINT or SIGTERM, after the step under way was finished and saved.
+        On SIGINT or SIGTERM, after the step under way was finished and saved; a second signal does not wait.
     """
+    _check_data(data, "data")
+    if val is not None:
+        _check_data(val, "val")
+    if settings.tensorboard and out is None:
+        raise ValueError("tensorboard=True needs a run folder; give out.")
     run = _Run(denoiser, data, settings, val, out)
-    run.begin(resume)
-    with progress("training", settings.steps, run.step) as advance, deferred_interrupts() as stop:
-        while run.step < settings.steps:
-            run.advance()
-            advance(1, run.note)
-            if on_step is not None:
-                on_step(run.step)
-            if stop:
-                run.save()
-                raise KeyboardInterrupt
-    return run.finish()
+    with closing(run.log):
+        run.begin(resume)
+        bar = progress("training", settings.steps, run.step, show=run.runner.main)
+        with bar as tick, deferred_interrupts() as stop:
+            while run.step < settings.steps:
+                run.advance()
+                tick(1, run.note)
+                if on_step is not None:
+                    on_step(run.step)
+                if run.runner.any(bool(stop)):
+                    run.finish()
+                    raise KeyboardInterrupt
+        run.finish()
+    return run.log.entries
 
 
 class _Run:
@@ -104,9 +114,7 @@ class _Run:
     def __init__(
         self, denoiser: Denoiser, data: Graphs, settings: Training, val: Graphs | None, out: Path | None
     ) -> None:
-        if len(data) == 0 or int(data.sizes.min()) == 0:
-            raise ValueError("the training data must hold at least one graph, and no empty ones.")
-        self.settings, self.val = settings, val
+        self.settings, self.val, self.out = settings, val, out
         self.runner = Runner(settings.precision, settings.device)
         self.denoiser, self.net = denoiser, denoiser.net.to(self.runner.device)
         wrapped = self.runner.prepare(self.net)
@@ -119,9 +127,10 @@ class _Run:
         )
         self.average = Average(self.net, settings.ema)
         self.checkpoints = None if out is None else Checkpoints(out / "checkpoints", settings.keep)
-        self.log = Log(out / "metrics.jsonl" if out is not None and self.runner.main else None)
-        self.identity = _identity(denoiser, data, settings)
+        self.log = Log(None if out is None else out / "metrics.jsonl", self.runner.main)
+        self.identity = run_identity(denoiser, data, settings)
         self.step, self.note = 0, ""
+        self.saved: int | None = None
         self.recent: list[Tensor] = []
         self.seconds, self.clock = 0.0, time.perf_counter()
 
@@ -129,52 +138,59 @@ class _Run:
 
     def begin(self, resume: bool) -> None:
         """Take up the newest checkpoint, or start anew."""
-        checkpoint = None if self.checkpoints is None else self.checkpoints.latest()
-        if checkpoint is not None:
-            assert self.checkpoints is not None
-            folder = self.checkpoints.folder.parent
-            if not resume:
+        if self.checkpoints is not None:
+            if not resume and (steps := self.checkpoints.steps()):
                 raise ValueError(
-                    f"{folder} already holds a run of {checkpoint.step} steps; resume it, or choose another folder."
+                    f"{self.out} holds a run of {steps[-1]} steps; resume it, or take another folder."
                 )
-            self._restore(checkpoint, folder)
-        self.log.rewind(self.step)
+            if self.runner.main:
+                self.checkpoints.tidy()
+            if (checkpoint := self.checkpoints.latest()) is not None:
+                self._restore(checkpoint)
+        here = torch.tensor(float(self.step), device=self.runner.device)
+        if self.runner.any(bool(self.runner.mean(here) != here)):
+            raise ValueError(f"the processes see different checkpoints in {self.out}; they must share it.")
+        self.log.begin(self.step, self.settings.tensorboard)
         self.clock = time.perf_counter()
 
-    def _restore(self, checkpoint: Checkpoint, folder: Path) -> None:
-        saved = checkpoint.plain["identity"]
-        for name, value in self.identity.items():
-            if saved.get(name) != value:
-                raise ValueError(
-                    f"{folder} holds a run with another {name}; resume it with what it was started with "
-                    f"({json.dumps(saved.get(name))[:200]}), or choose another folder."
-                )
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        assert self.out is not None
+        check_same_run(checkpoint.plain["identity"], self.identity, self.out)
         self.net.load_state_dict(checkpoint.tensors["net"])
         self.average.load(checkpoint.tensors["average"])
         state = self.optimizer.state_dict()
         state["state"] = _nested(checkpoint.tensors.get("optimizer", {}))
         self.optimizer.load_state_dict(state)
-        self.step, self.seconds = checkpoint.step, checkpoint.plain["seconds"]
+        if "recent" in checkpoint.tensors:
+            self.recent = list(checkpoint.tensors["recent"]["losses"].to(self.runner.device))
+        self.step = self.saved = checkpoint.step
+        self.seconds = checkpoint.plain["seconds"]
 
     def save(self) -> None:
-        """Write a checkpoint of the steps done so far."""
-        if self.checkpoints is None or not self.runner.main or self.step in self.checkpoints.steps():
+        """Write a checkpoint of the steps done so far, unless there is one."""
+        if self.saved == self.step:
             return
         tensors = {
             "net": self.net.state_dict(),
             "average": self.average.state,
             "optimizer": _flat(self.optimizer.state_dict()["state"]),
         }
-        plain = {"identity": self.identity, "seconds": self._elapsed()}
-        self.checkpoints.save(Checkpoint(self.step, tensors, plain))
+        if self.recent:
+            tensors["recent"] = {"losses": self.runner.mean(torch.stack(self.recent))}
+        checkpoint = Checkpoint(self.step, tensors, {"identity": self.identity, "seconds": self._elapsed()})
+        if not checkpoint.finite:
+            raise self._failure("the weights stopped being finite")
+        if self.checkpoints is not None and self.runner.main:
+            self.log.sync()
+            self.checkpoints.save(checkpoint)
+        self.saved = self.step
 
-    def finish(self) -> list[dict[str, Any]]:
-        """Leave the averaged weights in the network."""
+    def finish(self) -> None:
+        """Save, and leave the averaged weights in the network."""
         self.save()
         self.runner.wait()
         self.net.load_state_dict(self.average.state)
         self.net.eval()
-        return self.log.entries
 
     def _elapsed(self) -> float:
         return self.seconds + time.perf_counter() - self.clock
@@ -187,7 +203,7 @@ class _Run:
         self.step += 1
         last = self.step == self.settings.steps
         due = {n: last or self.step % getattr(self.settings, f"{n}_every") == 0 for n in _CHORES}
-        if due["log"] or due["checkpoint"] or due["validate"]:
+        if any(due.values()):
             self._record()
         if due["validate"] and self.val is not None:
             self._validate(self.val)
@@ -205,88 +221,49 @@ class _Run:
         with self.runner.autocast():
             loss = errors(self.learner, graphs, batch.streams, batch.quantiles, settings.coupling)[0].mean()
         self.optimizer.zero_grad()
-        self.runner.backward(loss)
+        loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), settings.clip)
         self.optimizer.step()
         self.average.update(self.net, self.step)
         return torch.stack([loss.detach().float(), norm.detach().float()])
 
     def _record(self) -> None:
-        if not self.recent:
-            return
         loss, norm = self.runner.mean(torch.stack(self.recent).mean(0)).tolist()
-        count, self.recent = len(self.recent), []
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise TrainingError(self._farewell(loss, count))
+            raise self._failure(f"the loss became {loss}, its gradient {norm}")
+        self.recent = []
         self.note = f"loss {loss:.4f}"
         lr = self.optimizer.param_groups[0]["lr"]
         entry = {"step": self.step, "loss": loss, "grad_norm": norm, "lr": lr, "seconds": self._elapsed()}
         self.log.add(entry)
 
-    def _farewell(self, loss: float, count: int) -> str:
-        steps = [] if self.checkpoints is None else self.checkpoints.steps()
-        left = f"checkpoint {steps[-1]} is the last good one" if steps else "there is no checkpoint to return to"
-        return (
-            f"the loss became {loss} between steps {self.step - count} and {self.step}; {left}; "
-            f"try a smaller lr than {self.settings.lr:g}."
-        )
+    def _failure(self, what: str) -> TrainingError:
+        left = "there is no checkpoint to return to"
+        if self.checkpoints is not None and self.saved is not None:
+            left = f"checkpoint {self.saved} is the last good one"
+        lr = self.settings.lr
+        return TrainingError(f"{what} by step {self.step}; {left}; try a smaller lr than {lr:g}.")
 
     def _validate(self, val: Graphs) -> None:
-        state = {k: v.clone() for k, v in self.net.state_dict().items()}
-        self.net.load_state_dict(self.average.state)
-        scores = validate(self.denoiser, val, self.settings, self.runner.device)
-        self.net.load_state_dict(state)
+        with self.average.within(self.net):
+            scores = validate(self.denoiser, val, self.settings, self.runner.device)
+        if not math.isfinite(scores["val_loss"]):
+            raise self._failure(f"the validation loss became {scores['val_loss']}")
         self.log.add({"step": self.step, **scores})
 
 
-_CHORES = ("log", "validate", "checkpoint")
-
-
-@torch.no_grad()
-def validate(denoiser: Denoiser, val: Graphs, settings: Training, device: torch.device) -> dict[str, Any]:
-    """Loss on held-out graphs, in all and by signal level (ten equal parts of [0, 1]).
-
-    At most 512 graphs, each at one noise level; the same levels and noise at every call.
-    """
-    denoiser.net.eval()
-    count = min(len(val), 512)
-    fixed = replace(settings, batch=min(settings.batch, count), seed=mix(settings.seed, 77))
-    batches = Batches(val, fixed.batch, fixed.seed, fixed.nodes)
-    losses, levels = [], []
-    for step in range(-(-count // fixed.batch)):
-        batch = batches(step)
-        graphs = batch.graphs.to(device)
-        loss, t = errors(denoiser, graphs, batch.streams, batch.quantiles, Independent())
-        losses.append(loss.cpu())
-        levels.append(denoiser.path.signal(t).cpu())
-    loss, level = torch.cat(losses), torch.cat(levels)
-    bins = (level * _LEVELS).long().clamp(max=_LEVELS - 1)
-    by_level = [float(loss[bins == b].mean()) if bool((bins == b).any()) else None for b in range(_LEVELS)]
-    return {"val_loss": float(loss.mean()), "val_loss_by_signal": by_level}
+def _check_data(data: Graphs, name: str) -> None:
+    if len(data) == 0 or int(data.sizes.min()) == 0:
+        raise ValueError(f"{name} must hold at least one graph, and no empty ones.")
+    for field in ("pos", "x"):
+        value = getattr(data, field)
+        if value is not None and not bool(value.isfinite().all()):
+            raise ValueError(f"{name}.{field} holds NaN or infinity; leave those graphs out.")
 
 
 def _rate(step: int, settings: Training) -> float:
     warm = min(1.0, (step + 1) / (settings.warmup + 1))
     return warm * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
-
-
-def _identity(denoiser: Denoiser, data: Graphs, settings: Training) -> dict[str, Any]:
-    """What must not change between the parts of one run; lengths and bookkeeping may."""
-    free = ("steps", "device", "keep", *(f"{n}_every" for n in _CHORES))
-    path: Gaussian = denoiser.path
-    digest = hashlib.sha256()
-    for tensor in (data.pos, data.x, data.ptr, data.label):
-        if tensor is not None:
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    shapes = {k: list(v.shape) for k, v in denoiser.net.state_dict().items()}
-    return {
-        "settings": {k: v for k, v in encode(settings).items() if k not in free},
-        "path": encode(path),
-        "target": encode(denoiser.target),
-        "noised": denoiser.noised,
-        "network": hashlib.sha256(json.dumps(shapes).encode()).hexdigest(),
-        "data": digest.hexdigest(),
-    }
 
 
 def _flat(state: dict[int, dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -1,4 +1,7 @@
-r"""The loss: :math:`E\, w(t)\, |y_\theta(x_t, t) - y(x_0, x_t, t)|^2`, averaged over nodes, then over graphs."""
+r"""The loss: :math:`E\, w(t)\, |y_\theta(x_t, t) - y(x_0, x_t, t)|^2`.
+
+Averaged over the coordinates and nodes of a graph, then over graphs, so that every graph weighs the same.
+"""
 
 from __future__ import annotations
 

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from noisefold.configuration import configurable
 from noisefold.noise.coupling import Coupling, Independent
-from noisefold.train.device import PRECISIONS
+from noisefold.train.device import DEVICES, PRECISIONS
 
 __all__ = ["Training"]
+
+_LEAST = {
+    "steps": 1,
+    "batch": 1,
+    "nodes": 1,
+    "warmup": 0,
+    "log_every": 1,
+    "validate_every": 1,
+    "checkpoint_every": 1,
+    "keep": 1,
+}
+_RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "lr": ("above 0", lambda v: v > 0),
+    "clip": ("above 0", lambda v: v > 0),
+    "weight_decay": ("of at least 0", lambda v: v >= 0),
+    "ema": ("in [0, 1)", lambda v: 0 <= v < 1),
+    "label_drop": ("in [0, 1)", lambda v: 0 <= v < 1),
+}
+_NAMES = {"precision": tuple(PRECISIONS), "device": DEVICES}
 
 
 @configurable
@@ -19,7 +40,7 @@ class Training:
     Parameters
     ----------
     steps
-        Optimiser steps.
+        Optimiser steps. May be changed when a run is resumed; the learning rate then follows the new length.
     batch
         Graphs per step, over all processes.
     nodes
@@ -46,6 +67,8 @@ class Training:
         Steps between lines of the log, validations and checkpoints.
     keep
         How many of the newest checkpoints stay.
+    tensorboard
+        Whether to mirror the log to TensorBoard, in the run folder.
 
     Raises
     ------
@@ -70,23 +93,25 @@ class Training:
     validate_every: int = 500
     checkpoint_every: int = 500
     keep: int = 2
+    tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "log_every", "validate_every", "checkpoint_every", "keep"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if self.nodes is not None and self.nodes < 1:
-            raise ValueError(f"nodes must be at least 1 or None, got {self.nodes}.")
-        for name in ("lr", "clip"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}.")
-        for name in ("warmup", "weight_decay"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
-        for name in ("ema", "label_drop"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}.")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}.")
-        if self.device not in ("auto", "cpu"):
-            raise ValueError(f'device must be "auto" or "cpu", got {self.device!r}.')
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if not (_whole(value) and value >= least) and not (name == "nodes" and value is None):
+                raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}.")
+        for name, (range_, fits) in _RANGES.items():
+            value = getattr(self, name)
+            if not (_whole(value) or isinstance(value, float)) or not math.isfinite(value) or not fits(value):
+                raise ValueError(f"{name} must be a number {range_}, got {value!r}.")
+        for name, known in _NAMES.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}.")
+        if not _whole(self.seed):
+            raise ValueError(f"seed must be a whole number, got {self.seed!r}.")
+        if not callable(self.coupling):
+            raise ValueError(f"coupling must be Independent(), MiniBatch() or alike, got {self.coupling!r}.")
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

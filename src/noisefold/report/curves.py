@@ -1,0 +1,105 @@
+"""What is drawn as a curve: the course of a training, and the reach of a network by noise level."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+__all__ = ["History", "levels_of"]
+
+
+@dataclass(frozen=True)
+class History:
+    """The course of a training.
+
+    Parameters
+    ----------
+    step, loss, seconds
+        Steps done, mean loss since the entry before, and time since the start, of every entry of the log.
+    val_step, val_loss
+        Steps at which the loss on held-out graphs was measured, and it.
+    levels
+        For each of these, the held-out loss in equal parts of the signal level; NaN where there was none.
+    """
+
+    step: list[int]
+    loss: list[float]
+    seconds: list[float]
+    val_step: list[int]
+    val_loss: list[float]
+    levels: list[list[float]]
+
+    @classmethod
+    def of(cls, log: Sequence[Mapping[str, Any]]) -> History:
+        """Read the entries of ``metrics.jsonl``; losses that are not finite are left out."""
+        steps = [e for e in log if _finite(e.get("loss"))]
+        checks = [e for e in log if _finite(e.get("val_loss"))]
+        return cls(
+            [int(e["step"]) for e in steps],
+            [float(e["loss"]) for e in steps],
+            [float(e["seconds"]) if _finite(e.get("seconds")) else math.nan for e in steps],
+            [int(e["step"]) for e in checks],
+            [float(e["val_loss"]) for e in checks],
+            [[float(v) if _finite(v) else math.nan for v in e.get("val_loss_by_signal") or ()] for e in checks],
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.step)
+
+    @property
+    def wide(self) -> bool:
+        """Whether the losses want a logarithmic axis."""
+        values = [*self.loss, *self.val_loss]
+        return min(values) > 0 and max(values) > 8 * min(values)
+
+    @property
+    def total_seconds(self) -> float:
+        """Time the training took, or NaN."""
+        known = [s for s in self.seconds if math.isfinite(s)]
+        return known[-1] if known else math.nan
+
+    @property
+    def minutes_per_step(self) -> float:
+        """Mean time of a step, or 0 if it is not known."""
+        minutes = self.total_seconds / 60
+        return minutes / self.step[-1] if math.isfinite(minutes) and minutes > 0 and self.step[-1] else 0.0
+
+    def smooth(self) -> list[float]:
+        """Losses averaged over a window of a twentieth of the entries, narrower at both ends."""
+        loss = np.asarray(self.loss)
+        total = np.concatenate([[0.0], loss.cumsum()])
+        k = np.arange(len(loss))
+        reach = np.minimum(np.minimum(k, k[::-1]), max(1, len(loss) // 40))
+        return [float(v) for v in (total[k + reach + 1] - total[k - reach]) / (2 * reach + 1)]
+
+    def val_minutes(self) -> list[float]:
+        """Minutes at which the validations were made, from the steps before and after."""
+        return [float(v) for v in np.interp(self.val_step, self.step, np.asarray(self.seconds) / 60)]
+
+    def snapshots(self, most: int = 4) -> list[int]:
+        """Validations to show by signal level: the last, the first, and some between."""
+        usable = [k for k, levels in enumerate(self.levels) if any(math.isfinite(v) for v in levels)]
+        chosen = np.linspace(0, len(usable) - 1, min(most, len(usable))).round()
+        return [usable[int(c)] for c in chosen]
+
+    def by_signal(self, k: int) -> tuple[list[float], list[float]]:
+        """Middles of the parts of the signal level, and the held-out loss there, of validation k."""
+        losses = self.levels[k]
+        return [(i + 0.5) / len(losses) for i in range(len(losses))], losses
+
+
+def levels_of(adaptive: Any, nodes: int, points: int = 101) -> tuple[list[float], list[int], list[int]]:
+    """Noise levels 1 - u from 0 to 1, and the range and resolution of a schedule there."""
+    noise = [i / (points - 1) for i in range(points)]
+    with torch.no_grad():
+        pairs = [adaptive(1 - v, nodes) for v in noise]
+    return noise, [int(r) for r, _ in pairs], [int(s) for _, s in pairs]
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,116 @@
+"""What a report says in words: numbers, the model in a sentence, and what its scores say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from noisefold.eval.scores import Metric, Score, Scores
+from noisefold.geometry.graphs import Graphs
+from noisefold.model import Model
+from noisefold.report.clouds import counted
+
+__all__ = ["duration", "introduction", "listed", "number", "title", "verdict"]
+
+_PATHS = {"Linear": "flow matching"}
+
+
+def number(value: float) -> str:
+    """Three significant digits without an exponent: ``0.0123``, ``0.500``, ``1,230``."""
+    if math.isnan(value):
+        return "n/a"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"
+    decimals = min(max(2 - math.floor(math.log10(abs(value))), 0), 6)
+    return f"{value:,.{decimals}f}".replace("-", "−")
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3 h 20 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """``a, b and c``; of long lists the beginning."""
+    if len(names) > most:
+        return f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def title(model: Model, samples: Graphs) -> str:
+    """What the model makes."""
+    kind = f"{samples.dim}-D point clouds"
+    made = kind if model.noised == "pos" else f"{counted(samples.features, 'feature')} on {kind}"
+    return f"A model of {made}" + (f" in {len(model.classes)} classes" if len(model.classes) > 1 else "")
+
+
+def introduction(model: Model) -> str:
+    """What the model is, in a sentence or two."""
+    schedule = model.path.schedule
+    name = type(schedule).__name__
+    path = f"{_PATHS[name]}, path {schedule!r}" if name in _PATHS else f"path {schedule!r}"
+    text = (
+        f"A {type(model.net).__name__} network with {counted(model.num_parameters, 'parameter')} turns noise "
+        f"into data step by step ({path}; it predicts the {model.target.name})."
+    )
+    return text + (f" Its classes are {listed(model.classes)}." if len(model.classes) > 1 else "")
+
+
+def verdict(scores: Scores | None) -> str:
+    """What the scores say, in one sentence about the first metric of the first row."""
+    if scores is None:
+        return "It has not been scored yet."
+    row = scores.rows[0] if scores.rows else ""
+    metric = next((m for m in scores.metrics if row and m.name in scores[row]), None)
+    if metric is None:
+        return "The table of scores is empty."
+    score = scores[row, metric.name]
+    references = [r for r in ("real", "noise") if r in scores.rows and metric.name in scores[r]]
+    beside = listed([f"{r} {_called(r)} {number(scores[r, metric.name].value)}" for r in references])
+    text = f"On {metric.name} (best: {metric.direction}) its samples score {_with_interval(score)}"
+    text += f", where {beside}" if beside else ""
+    if len(references) == 2:
+        text += ": " + _placed(metric, score, scores["real", metric.name], scores["noise", metric.name])
+    return text + "."
+
+
+def _called(row: str) -> str:
+    return "data score" if row == "real" else "scores"
+
+
+def _with_interval(score: Score) -> str:
+    text = number(score.value)
+    if score.low is None or score.high is None:
+        return text
+    return f"{text} (95 % interval {number(score.low)} to {number(score.high)})"
+
+
+def _placed(metric: Metric, score: Score, real: Score, noise: Score) -> str:
+    """Where a score lies between those of noise and of real data."""
+    span = real.value - noise.value
+    if not math.isfinite(span) or span == 0 or not math.isfinite(score.value):
+        return "this metric cannot place them"
+    overlap = _low(score) <= _high(real) and _low(real) <= _high(score)
+    way = (score.value - noise.value) / span
+    if overlap:
+        return "it does not tell them from real data"
+    if isinstance(metric.best, float | int) and (score.value - metric.best) * (noise.value - metric.best) < 0:
+        return "beyond what is best, which hints at copies of known data"
+    if way <= 0:
+        return "no better than noise"
+    if way >= 1:
+        return "at least as good as real data"
+    return f"{100 * way:.0f} % of the way from noise to real data"
+
+
+def _low(score: Score) -> float:
+    return score.value if score.low is None else score.low
+
+
+def _high(score: Score) -> float:
+    return score.value if score.high is None else score.high

@@ -1,0 +1,82 @@
+"""What makes two trainings the same run, so that one may resume the other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from noisefold.configuration import encode
+from noisefold.geometry.graphs import Graphs
+from noisefold.nn.denoiser import Denoiser
+from noisefold.train.settings import Training
+
+__all__ = ["check_same_run", "run_identity"]
+
+_FREE = ("steps", "device", "keep", "log_every", "validate_every", "checkpoint_every", "tensorboard")
+_DIGESTS = {"data": "on other data", "network": "of a network with other weights"}
+
+
+def run_identity(denoiser: Denoiser, data: Graphs, settings: Training) -> dict[str, Any]:
+    """What must not change between the parts of one run, as plain data.
+
+    The number of steps, the device and the bookkeeping may change.
+    """
+    shapes = {k: list(v.shape) for k, v in denoiser.net.state_dict().items()}
+    return {
+        "settings": {k: v for k, v in encode(settings).items() if k not in _FREE},
+        "path": encode(denoiser.path),
+        "target": encode(denoiser.target),
+        "noised": denoiser.noised,
+        "net": _configuration(denoiser.net),
+        "network": hashlib.sha256(json.dumps(shapes).encode()).hexdigest(),
+        "data": _digest(data),
+    }
+
+
+def check_same_run(saved: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
+    """Refuse to resume another run.
+
+    Entries that only one side has, such as those of another version, are not compared.
+
+    Raises
+    ------
+    ValueError
+        If anything differs; the message names the first difference.
+    """
+    for name, before, after in _differences(saved, now):
+        values = f"with {name} = {json.dumps(before)}, and this one has {json.dumps(after)}"
+        what = _DIGESTS.get(name, values)
+        raise ValueError(f"{folder} holds a run {what}; go on as it began, or choose another folder.")
+
+
+def _differences(
+    saved: Mapping[str, Any], now: Mapping[str, Any], above: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    for key in [k for k in saved if k in now]:
+        before, after, name = saved[key], now[key], f"{above}{key}"
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            yield from _differences(before, after, f"{name}.")
+        elif before != after:
+            yield name, before, after
+
+
+def _configuration(net: nn.Module) -> Any:
+    try:
+        return encode(net)
+    except ValueError:  # a network, or a part of one, that has no configuration
+        return type(net).__name__
+
+
+def _digest(data: Graphs) -> str:
+    digest = hashlib.sha256()
+    for tensor in (data.pos, data.x, data.ptr, data.label, data.mask, data.edge_index, data.edge_attr):
+        if tensor is not None:
+            flat = tensor.detach().cpu().contiguous().flatten()
+            digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.hexdigest()

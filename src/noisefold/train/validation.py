@@ -1,0 +1,44 @@
+"""The loss on held-out graphs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from noisefold.geometry.graphs import Graphs
+from noisefold.nn.denoiser import Denoiser
+from noisefold.noise.coupling import Independent
+from noisefold.noise.source import mix
+from noisefold.train.batches import Batches
+from noisefold.train.objective import errors
+from noisefold.train.settings import Training
+
+__all__ = ["validate"]
+
+_LEVELS = 10
+_MOST = 512
+
+
+@torch.no_grad()
+def validate(denoiser: Denoiser, val: Graphs, settings: Training, device: torch.device) -> dict[str, Any]:
+    """Loss on held-out graphs, in all and by signal level (ten equal parts of [0, 1]).
+
+    At most 512 graphs, each at one noise level. Graphs, levels and noise are the same at every call, whatever
+    the batch. The network is left in evaluation mode.
+    """
+    denoiser.net.eval()
+    count = min(len(val), _MOST)
+    seed = mix(settings.seed, 77)
+    batches = Batches(val, count, seed, settings.nodes)
+    losses, levels = [], []
+    for start in range(0, count, settings.batch):
+        torch.manual_seed(mix(seed, start))
+        batch = batches.part(0, range(start, min(start + settings.batch, count)))
+        loss, t = errors(denoiser, batch.graphs.to(device), batch.streams, batch.quantiles, Independent())
+        losses.append(loss.cpu())
+        levels.append(denoiser.path.signal(t).cpu())
+    loss, level = torch.cat(losses), torch.cat(levels)
+    bins = (level * _LEVELS).long().clamp(max=_LEVELS - 1)
+    by_level = [float(loss[bins == b].mean()) if bool((bins == b).any()) else None for b in range(_LEVELS)]
+    return {"val_loss": float(loss.mean()), "val_loss_by_signal": by_level}

@@ -1,0 +1,209 @@
+"""The command line as its user meets it: what it does, and one sentence for whatever is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from noisefold import cli
+from noisefold.data import load, save, shapes
+
+SMALL = ["-o", "net.width=16", "-o", "net.latents=4", "-o", "net.latent_width=16", "-o", "net.rounds=1"]
+SMALL += ["-o", "net.blocks=1", "-o", "net.heads=2", "-o", "training.batch=4", "-o", "training.warmup=1"]
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(cli.app, [str(a) for a in arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.fixture(scope="module")
+def cubes(tmp_path_factory) -> Path:
+    """A folder of .ply files as a user would have it, written by the library's own writer."""
+    folder = tmp_path_factory.mktemp("data") / "clouds"
+    for i, graph in enumerate(shapes(12, points=40)):
+        save(graph.replace(label=None, classes=()), folder / f"{i:02}.ply")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(cubes: Path, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "a"
+    status, text, errors = run("train", cubes, "--out", out, "--steps", 4, *SMALL)
+    assert status == 0, errors
+    assert "4 steps done" in text
+    return out
+
+
+def test_inspect_says_what_it_understood_and_suggests(cubes: Path) -> None:
+    status, text, _ = run("inspect", cubes)
+    assert status == 0
+    assert "12" in text
+    assert "40" in text
+    plan = yaml.safe_load(text[text.index("net:") :])
+    assert plan["net"]["kind"] == "nn.Latents"
+
+
+def test_train_leaves_a_run_folder(trained: Path) -> None:
+    assert {p.name for p in trained.iterdir()} == {"checkpoints", "config.yaml", "data.json", "metrics.jsonl", "model"}
+    assert yaml.safe_load((trained / "config.yaml").read_text())["training"]["steps"] == 4
+
+
+def test_train_refuses_to_write_over_a_run_and_resumes(trained: Path, cubes: Path) -> None:
+    before = (trained / "metrics.jsonl").read_bytes()
+    status, _, errors = run("train", cubes, "--out", trained, "--steps", 4, *SMALL)
+    assert status == 2
+    assert "--resume" in errors
+    assert (trained / "metrics.jsonl").read_bytes() == before
+    assert run("train", cubes, "--out", trained, "--steps", 5, "--resume", *SMALL)[0] == 0
+    assert json.loads((trained / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 5
+
+
+def test_config_of_a_run_trains_again(trained: Path, cubes: Path, tmp_path: Path) -> None:
+    status, _, errors = run("train", cubes, "--out", tmp_path / "b", "--config", trained / "config.yaml")
+    assert status == 0, errors
+
+
+@pytest.mark.parametrize("ending", [".ply", ".npz", ".npy", ".xyz", ".csv"])
+def test_sample_writes_every_format(trained: Path, tmp_path: Path, ending: str) -> None:
+    out = tmp_path / f"made{ending}"
+    status, text, errors = run("sample", trained, "-n", 3, "--out", out, "--steps", 2, "--nodes", 9)
+    assert status == 0, errors
+    path = out if out.exists() else tmp_path / "made"
+    assert len(load(path)) == 3, text
+
+
+def test_evaluate_and_report(trained: Path, cubes: Path, tmp_path: Path) -> None:
+    status, text, errors = run("evaluate", trained, cubes, "--steps", 2, "--json", tmp_path / "s.json")
+    assert status == 0, errors
+    assert "collapsed" in text
+    assert "model" in json.loads((tmp_path / "s.json").read_text())["rows"]
+    status, _, errors = run("report", trained, cubes, "--steps", 2, "--draws", 8, "--out", tmp_path / "r.html")
+    assert status == 0, errors
+    assert (tmp_path / "r.html").stat().st_size > 10_000
+
+
+def test_demo_small(tmp_path: Path) -> None:
+    from noisefold.model import PACKAGED
+
+    if not PACKAGED["noisefold/shapes"].is_dir():
+        pytest.skip("the shipped model is not in this checkout")
+    status, text, errors = run("demo", "--out", tmp_path / "demo", "--steps", 2, "--draws", 8)
+    assert status == 0, errors
+    assert (tmp_path / "demo" / "report.html").is_file()
+    assert "shipped" in text
+
+
+def test_study_list() -> None:
+    status, text, _ = run("study", "list")
+    assert status == 0
+    assert "pretrained" in text
+
+
+class _Pickled:
+    pass
+
+
+def _bad_files(folder: Path) -> dict[str, Path]:
+    good = folder / "good.ply"
+    save(shapes(1, points=50), good)
+    files = {name: folder / name for name in ("empty.ply", "zero.npy", "cut.ply", "nan.npy", "flat.npy", "one.xyz")}
+    files["empty.ply"].write_bytes(b"")
+    files["zero.npy"].write_bytes(b"")
+    files["cut.ply"].write_bytes(good.read_bytes()[:-100])
+    np.save(files["nan.npy"], np.full((5, 3), np.nan))
+    np.save(files["flat.npy"], np.zeros(7))
+    files["one.xyz"].write_text("1 2 3\n")
+    files["pickled.npz"] = folder / "pickled.npz"
+    np.savez(files["pickled.npz"], points=np.array([{"a": 1}], dtype=object))
+    files["words.csv"] = folder / "words.csv"
+    files["words.csv"].write_text("x,y,z\none,two,three\n")
+    files["unknown.foo"] = folder / "unknown.foo"
+    files["unknown.foo"].write_text("?")
+    files["absent.ply"] = folder / "absent.ply"
+    return files
+
+
+@pytest.mark.parametrize(
+    "name",
+    "empty.ply zero.npy cut.ply nan.npy flat.npy one.xyz pickled.npz words.csv unknown.foo absent.ply".split(),
+)
+@pytest.mark.parametrize("command", ["inspect", "train"])
+def test_bad_files_are_refused_in_one_sentence(tmp_path: Path, name: str, command: str) -> None:
+    path = _bad_files(tmp_path)[name]
+    more = ["--out", tmp_path / "run"] if command == "train" else []
+    status, _, errors = run(command, path, *more)
+    assert status == 2, errors
+    assert len(errors.strip().splitlines()) == 1
+    assert name in errors
+    assert "Traceback" not in errors
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["sample", "nowhere", "--out", "a.ply"], "nowhere"),
+        (["sample", "{run}", "--out", "a.foo"], ".foo"),
+        (["sample", "{run}", "--out", "a.ply", "-n", "0"], "count must be at least 1"),
+        (["sample", "{run}", "--out", "a.ply", "--solver", "magic"], "solver 'magic' is unknown"),
+        (["sample", "{run}", "--out", "a.ply", "--label", "chair"], "without classes"),
+        (["train", "{data}", "--out", "{new}", "-o", "net.widht=3"], "did you mean 'width'"),
+        (["train", "{data}", "--out", "{new}", "--config", "no.yaml"], "no.yaml"),
+        (["train", "{data}", "--out", "{new}", "--steps", "-3"], "steps must be at least 1"),
+        (["study", "nothing"], "study 'nothing' is unknown"),
+        (["study", "pretrained", "--scale", "huge"], "no scale 'huge'"),
+    ],
+)
+def test_misuse_exits_with_2(
+    trained: Path, cubes: Path, tmp_path: Path, monkeypatch, arguments: list[str], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = {"run": trained, "data": cubes, "new": tmp_path / "new"}
+    status, _, errors = run(*(a.format(**names) for a in arguments))
+    assert status == 2
+    assert words in errors
+    assert len(errors.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def _shell(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "noisefold", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
+def test_debug_shows_the_traceback_and_plain_does_not(tmp_path: Path) -> None:
+    plain = _shell("inspect", tmp_path / "absent.ply")
+    debug = _shell("inspect", tmp_path / "absent.ply", "--debug")
+    assert (plain.returncode, debug.returncode) == (2, 2)
+    assert "Traceback" not in plain.stderr
+    assert "Traceback" in debug.stderr
+
+
+def test_a_full_disk_ends_with_1_and_loses_nothing(trained: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = os.geteuid() == 0 and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True
+    ).returncode == 0  # fmt: skip
+    if not mounted:
+        pytest.skip("mounting a small tmpfs needs root")
+    try:
+        first = _shell("sample", trained, "-n", 2, "--nodes", 100, "--steps", 1, "--out", disk / "a.npz")
+        kept = (disk / "a.npz").read_bytes()
+        second = _shell("sample", trained, "-n", 64, "--nodes", 400, "--steps", 1, "--out", disk / "a.npz")
+        assert (first.returncode, second.returncode) == (0, 1)
+        assert "Traceback" not in second.stderr
+        assert len(second.stderr.strip().splitlines()) == 1
+        assert (disk / "a.npz").read_bytes() == kept
+        assert [p.name for p in disk.iterdir()] == ["a.npz"]
+    finally:
+        subprocess.run(["umount", disk], check=True)

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from noisefold.configuration import encode
+from noisefold.data import shapes
+from noisefold.geometry import Graphs
+from noisefold.plan import build, from_options, override, read_plan, suggest
+
+
+@pytest.fixture
+def data() -> Graphs:
+    return shapes(12, points=24)
+
+
+def test_what_is_suggested_builds_and_survives_yaml(data: Graphs, tmp_path) -> None:
+    plan = suggest(data)
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(plan))
+    again = override(plan, read_plan(tmp_path / "c.yaml"))
+    model, settings = build(again)
+    assert encode(model.net) == plan["net"]
+    assert encode(settings) == plan["training"]
+
+
+def test_options_change_one_entry_and_leave_the_rest(data: Graphs) -> None:
+    plan = suggest(data)
+    changed = override(plan, from_options(["net.width=32", "training.lr=0.5"]))
+    assert changed["net"] == {**plan["net"], "width": 32}
+    assert changed["training"] == {**plan["training"], "lr": 0.5}
+    assert plan == suggest(data)
+
+
+def test_another_kind_starts_from_its_own_defaults(data: Graphs) -> None:
+    plan = override(suggest(data), from_options(["path.schedule.kind=noise.VP"]))
+    assert plan["path"]["schedule"] == {"kind": "noise.VP"}
+    net = override(suggest(data), {"net": {"kind": "nn.DMP", "width": 8}})["net"]
+    assert net == {"kind": "nn.DMP", "width": 8, "pos_dim": 3, "features": 0, "out_dim": 3, "classes": 10}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["net.width"], "must have the form"),
+        (["=3"], "must have the form"),
+        (["nets.width=3"], "did you mean 'net'"),
+        (["net.widht=3"], "did you mean 'width'"),
+        (["net.width=abc"], "net.*Latents.width is 'abc'"),
+        (["net.heads=3"], "heads must divide"),
+        (["path.schedule=vp"], "must be an object"),
+        (["path.schedule.kind=noise.VPP"], "did you mean 'noise.VP'"),
+        (["training.steps=0"], "steps must be at least 1"),
+        (["target.name=speed"], "target must be one of"),
+    ],
+)
+def test_mistakes_are_named(data: Graphs, options: list[str], words: str) -> None:
+    with pytest.raises(ValueError, match=words.replace("net.*", "")) as error:
+        build(override(suggest(data), from_options(options)))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["net: [", "- 1", "nett: {}", ""])
+def test_files_that_are_no_plan(text: str, tmp_path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"c\.yaml"):
+        read_plan(path)
