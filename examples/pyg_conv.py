@@ -26,10 +26,11 @@ def main(out: Path, small: bool) -> None:
         model = nf.Model(net)
         model.fit(data, steps=steps, batch=16, warmup=5)
         made = model.sample(4, labels=["chair", "table"], steps=10)
-        print(conv if isinstance(conv, str) else conv.__name__, made, f"{model.num_parameters:,} parameters")
+        name = conv if isinstance(conv, str) else "TransformerConv"
+        print(name, made, f"{model.num_parameters:,} parameters")
         try:
-            model.save_pretrained(out / "model")
-            print("  saved to", out / "model")
+            model.save_pretrained(out / name)
+            print("  saved to", out / name)
         except ValueError as error:
             print("  not saved:", error)
 

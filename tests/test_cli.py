@@ -53,7 +53,13 @@ def test_inspect_says_what_it_understood_and_suggests(cubes: Path) -> None:
 
 
 def test_train_leaves_a_run_folder(trained: Path) -> None:
-    assert {p.name for p in trained.iterdir()} == {"checkpoints", "config.yaml", "data.json", "metrics.jsonl", "model"}
+    assert {p.name for p in trained.iterdir()} == {
+        "checkpoints",
+        "config.yaml",
+        "data.json",
+        "metrics.jsonl",
+        "model",
+    }
     assert yaml.safe_load((trained / "config.yaml").read_text())["training"]["steps"] == 4
 
 
@@ -86,7 +92,9 @@ def test_evaluate_and_report(trained: Path, cubes: Path, tmp_path: Path) -> None
     assert status == 0, errors
     assert "collapsed" in text
     assert "model" in json.loads((tmp_path / "s.json").read_text())["rows"]
-    status, _, errors = run("report", trained, cubes, "--steps", 2, "--draws", 8, "--out", tmp_path / "r.html")
+    status, _, errors = run(
+        "report", trained, cubes, "--steps", 2, "--draws", 8, "--out", tmp_path / "r.html"
+    )
     assert status == 0, errors
     assert (tmp_path / "r.html").stat().st_size > 10_000
 
@@ -115,7 +123,9 @@ class _Pickled:
 def _bad_files(folder: Path) -> dict[str, Path]:
     good = folder / "good.ply"
     save(shapes(1, points=50), good)
-    files = {name: folder / name for name in ("empty.ply", "zero.npy", "cut.ply", "nan.npy", "flat.npy", "one.xyz")}
+    files = {
+        name: folder / name for name in ("empty.ply", "zero.npy", "cut.ply", "nan.npy", "flat.npy", "one.xyz")
+    }
     files["empty.ply"].write_bytes(b"")
     files["zero.npy"].write_bytes(b"")
     files["cut.ply"].write_bytes(good.read_bytes()[:-100])
@@ -134,7 +144,10 @@ def _bad_files(folder: Path) -> dict[str, Path]:
 
 @pytest.mark.parametrize(
     "name",
-    "empty.ply zero.npy cut.ply nan.npy flat.npy one.xyz pickled.npz words.csv unknown.foo absent.ply".split(),
+    [
+        *("empty.ply", "zero.npy", "cut.ply", "nan.npy", "flat.npy", "one.xyz"),
+        *("pickled.npz", "words.csv", "unknown.foo", "absent.ply"),
+    ],
 )
 @pytest.mark.parametrize("command", ["inspect", "train"])
 def test_bad_files_are_refused_in_one_sentence(tmp_path: Path, name: str, command: str) -> None:
@@ -158,7 +171,10 @@ def test_bad_files_are_refused_in_one_sentence(tmp_path: Path, name: str, comman
         (["sample", "{run}", "--out", "a.ply", "--label", "chair"], "without classes"),
         (["train", "{data}", "--out", "{new}", "-o", "net.widht=3"], "did you mean 'width'"),
         (["train", "{data}", "--out", "{new}", "--config", "no.yaml"], "no.yaml"),
-        (["train", "{data}", "--out", "{new}", "--steps", "-3"], "steps must be at least 1"),
+        (
+            ["train", "{data}", "--out", "{new}", "--steps", "-3"],
+            "steps must be a whole number of at least 1",
+        ),
         (["study", "nothing"], "study 'nothing' is unknown"),
         (["study", "pretrained", "--scale", "huge"], "no scale 'huge'"),
     ],

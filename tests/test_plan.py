@@ -49,7 +49,7 @@ def test_another_kind_starts_from_its_own_defaults(data: Graphs) -> None:
         (["net.heads=3"], "heads must divide"),
         (["path.schedule=vp"], "must be an object"),
         (["path.schedule.kind=noise.VPP"], "did you mean 'noise.VP'"),
-        (["training.steps=0"], "steps must be at least 1"),
+        (["training.steps=0"], "steps must be a whole number of at least 1"),
         (["target.name=speed"], "target must be one of"),
     ],
 )

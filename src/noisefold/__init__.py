@@ -1,6 +1,6 @@
-"""noisefold: generate geometric graphs by diffusion and flow matching, with networks whose graph follows the noise."""
+"""Generate geometric graphs by diffusion and flow matching, with networks whose graph follows the noise."""
 
-from noisefold import data, eval, nn, noise, sample, theory  # noqa: A004
+from noisefold import data, eval, nn, noise, sample, theory
 from noisefold.configuration import __version__
 from noisefold.data import load, save
 from noisefold.geometry import Graphs

@@ -19,13 +19,14 @@ from rich.console import Console
 
 import noisefold.demo as demonstration
 from noisefold import plan as plans
-from noisefold.configuration import __version__, decode
+from noisefold.configuration import __version__
 from noisefold.data import load, save, shapes
+from noisefold.data.outputs import check_target
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
 from noisefold.report.page import write_report
 from noisefold.runs import data_of, describe, facts_of, log_of, remember_data, trajectory
-from noisefold.sample.solver import Solver
+from noisefold.sample.solver import DDIM, Ancestral, DPMSolver, Euler, Heun, Solver, StochasticHeun
 from noisefold.studies import STUDIES
 from noisefold.train.checkpoint import Checkpoints, atomic_text
 from noisefold.train.loop import TrainingError
@@ -39,12 +40,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+_SOLVERS: dict[str, Solver] = {
+    type(s).__name__.lower(): s for s in (Heun(), Euler(), DPMSolver(), DDIM(), Ancestral(), StochasticHeun())
+}
 _F = TypeVar("_F", bound=Callable[..., None])
 _out = Console()
 _errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 _debug = False
+_MISUSE = (ValueError, FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, ImportError)
 
-Data = Annotated[str, typer.Argument(help='File, folder or pattern ("shapes/*.ply"), or "shapes" for built-in ones.')]
+Data = Annotated[
+    str, typer.Argument(help='File, folder or pattern ("shapes/*.ply"), or "shapes" for built-in ones.')
+]
 Run = Annotated[Path, typer.Argument(help='Run folder, saved model, or "noisefold/shapes".')]
 Points = Annotated[int | None, typer.Option(help="Points sampled on each mesh and kept of each cloud.")]
 Classes = Annotated[str | None, typer.Option(help="Keep these classes alone, separated by commas.")]
@@ -63,7 +70,7 @@ def _plainly(command: _F) -> _F:
             raise
         except KeyboardInterrupt:
             _fail("stopped; what was finished is kept, and `train --resume` goes on from there.", 1)
-        except (ValueError, FileNotFoundError, IsADirectoryError, NotADirectoryError, ImportError) as error:
+        except _MISUSE as error:
             _fail(error, 2)
         except (TrainingError, OSError, MemoryError) as error:
             _fail(error, 1)
@@ -108,17 +115,12 @@ def _load(source: str, points: int | None, classes: str | None, seed: int = 0) -
 
 
 def _solver(name: str | None) -> Solver | None:
-    """A solver by its name in any case, such as "heun"."""
-    from noisefold import sample
-
+    """A solver by its name in any case."""
     if name is None:
         return None
-    known = {n.lower(): n for n in sample.__all__ if isinstance(getattr(sample, n), type)}
-    names = [n for n in known if issubclass(getattr(sample, known[n]), sample.Solver) and n not in ("solver", "langevin")]
-    if name.lower() not in names:
-        raise ValueError(f"solver {name!r} is unknown; known are {', '.join(sorted(names))}.")
-    solver: Solver = decode({"kind": f"sample.{known[name.lower()]}"})
-    return solver
+    if name.lower() not in _SOLVERS:
+        raise ValueError(f"solver {name!r} is unknown; known are {', '.join(_SOLVERS)}.")
+    return _SOLVERS[name.lower()]
 
 
 @app.command()
@@ -140,7 +142,9 @@ def inspect(data: Data, points: Points = None, classes: Classes = None) -> None:
     graphs = _load(data, points, classes)
     for name, value in describe(graphs).items():
         _out.print(f"[bold]{name:>10}[/]  {value}", highlight=False)
-    _out.print("\n# configuration; save it, change it, and give it to `noisefold train --config`", style="dim")
+    _out.print(
+        "\n# configuration; save it, change it, and give it to `noisefold train --config`", style="dim"
+    )
     _say(yaml.safe_dump(plans.suggest(graphs), sort_keys=False))
 
 
@@ -166,15 +170,18 @@ def train(
     plan = plans.suggest(graphs)
     if config is not None:
         plan = plans.override(plan, plans.read_plan(config))
-    model, settings = plans.build(plans.override(plan, plans.override({"training": {"kind": "train.Training", "seed": seed}}, changes)))
-    learn, held_out = graphs.split(1 - hold_out, seed=seed) if len(graphs) > 1 and hold_out > 0 else (graphs, None)
+    plan = plans.override(plan, {"training": {"seed": seed}})
+    model, settings = plans.build(plans.override(plan, changes))
+    learn, held_out = (
+        graphs.split(1 - hold_out, seed=seed) if len(graphs) > 1 and hold_out > 0 else (graphs, None)
+    )
     _say(f"{graphs}\n{model}")
     if not resume and Checkpoints(out / "checkpoints").steps():
         raise ValueError(f"{out} already holds a run; give --resume to go on with it, or another --out.")
     remember_data(out, source=data, points=points, classes=classes, hold_out=hold_out, seed=seed)
     model.fit(learn, held_out, out=out, resume=resume, settings=settings)
-    last = next((e for e in reversed(log_of(out)) if "val_loss" in e), {})
-    held = f", held-out loss {last['val_loss']:.4f}" if last else ""
+    losses = [e["val_loss"] for e in log_of(out) if "val_loss" in e]
+    held = f", held-out loss {losses[-1]:.4f}" if losses else ""
     _say(f"{out}: {settings.steps} steps done{held}; next: noisefold report {out}")
 
 
@@ -188,17 +195,17 @@ def sample(
     label: Annotated[str | None, typer.Option(help="Class, or several separated by commas.")] = None,
     guidance: Annotated[float, typer.Option(help="Weight of classifier-free guidance.")] = 1.0,
     steps: Steps = 50,
-    solver: Annotated[str | None, typer.Option(help="heun, euler, dpmsolver, ddim, ancestral, stochasticheun.")] = None,
+    solver: Annotated[str | None, typer.Option(help=", ".join(_SOLVERS))] = None,
     seed: Seed = 0,
 ) -> None:
     """Generate graphs from a trained model."""
     model = Model.from_pretrained(run)
+    check_target(out, count)
     labels = label.split(",") if label else None
     made = model.sample(
         count, nodes=nodes, labels=labels, guidance=guidance, steps=steps, solver=_solver(solver), seed=seed
     )
-    written = save(made, out)
-    _say(f"{made} in {written or out}")
+    _say(f"{made} in {save(made, out)}")
 
 
 @app.command()
@@ -206,7 +213,9 @@ def sample(
 def evaluate(
     run: Run,
     data: Data,
-    draws: Annotated[int | None, typer.Option(help="Graphs to generate; default as many as the data hold.")] = None,
+    draws: Annotated[
+        int | None, typer.Option(help="Graphs to generate; default as many as the data hold.")
+    ] = None,
     points: Points = None,
     classes: Classes = None,
     steps: Steps = 50,
@@ -227,7 +236,9 @@ def evaluate(
 def report(
     run: Run,
     data: Annotated[str | None, typer.Argument(help="Held-out data; default what training held out.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Page to write; default report.html in the run folder.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Page to write; default report.html in the run folder.")
+    ] = None,
     draws: Annotated[int, typer.Option(help="Graphs to generate and score.")] = 100,
     steps: Steps = 50,
     seed: Seed = 0,
@@ -240,7 +251,7 @@ def report(
     if test is not None:
         scores = model.evaluate(test, train=learnt, draws=draws, steps=steps, seed=seed)
     page = write_report(
-        out or run / "report.html",
+        out or (run if run.is_dir() else Path()) / "report.html",
         model=model,
         samples=samples,
         real=test,
@@ -263,7 +274,9 @@ def study(
     """Run one of the studies behind the documentation's tables and figures."""
     if name == "list":
         for known, item in STUDIES.items():
-            _out.print(f"[bold]{known:12}[/] {item.description} [dim]({', '.join(item.scales)})[/]", highlight=False)
+            _out.print(
+                f"[bold]{known:12}[/] {item.description} [dim]({', '.join(item.scales)})[/]", highlight=False
+            )
         return
     if name not in STUDIES:
         raise ValueError(f"study {name!r} is unknown; known are {', '.join(STUDIES)}.")

@@ -107,7 +107,7 @@ def decode(value: Any) -> Any:
         return arguments
     cls = class_of(value["kind"])
     known = inspect.signature(cls).parameters
-    hints = get_type_hints(cls.__init__ if not dataclasses.is_dataclass(cls) else cls)
+    hints = get_type_hints(cls if dataclasses.is_dataclass(cls) else getattr(cls, "__init__"))  # noqa: B009
     for name, argument in arguments.items():
         if name not in known:
             raise ValueError(f"{kind_of(cls)} has no argument {name!r}{_nearest(name, known)}")

@@ -1,8 +1,8 @@
 """Plans: a model and a training, from a data set and what the user wants otherwise.
 
-A plan is plain data with the parts ``net``, ``path``, ``target``, ``noised`` and ``training``. A user's YAML holds
-any part of it; ``net.width=128`` changes one entry. A part that names another ``kind`` starts from that class'
-own defaults.
+A plan is plain data with the parts ``net``, ``path``, ``target``, ``noised`` and ``training``. A user's YAML
+holds any part of it; ``net.width=128`` changes one entry. A part that names another ``kind`` starts from that
+class' own defaults.
 """
 
 from __future__ import annotations
@@ -62,7 +62,11 @@ def override(plan: Config, changes: Mapping[str, Any]) -> Config:
     merged = dict(plan)
     for key, value in changes.items():
         old = merged.get(key)
-        if isinstance(value, Mapping) and isinstance(old, Mapping) and value.get("kind", old["kind"]) == old["kind"]:
+        if (
+            isinstance(value, Mapping)
+            and isinstance(old, Mapping)
+            and value.get("kind", old["kind"]) == old["kind"]
+        ):
             merged[key] = override(dict(old), value)
         elif key == "net" and isinstance(value, Mapping) and isinstance(old, Mapping):
             merged[key] = _net_for(dict(value), old)
@@ -94,7 +98,9 @@ def from_options(options: Sequence[str]) -> Config:
             raise ValueError(f"option {option!r} must have the form net.width=128.")
         if keys[0] not in (*_MODEL, "training"):
             close = difflib.get_close_matches(keys[0], (*_MODEL, "training"), n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join((*_MODEL, 'training'))}."
+            hint = (
+                f"did you mean {close[0]!r}?" if close else f"known are {', '.join((*_MODEL, 'training'))}."
+            )
             raise ValueError(f"option {option!r} names an unknown part; {hint}")
         at = changes
         for key in keys[:-1]:

@@ -27,7 +27,9 @@ def describe(graphs: Graphs) -> dict[str, str]:
     centre = graphs.pos.mean(0)
     out = {
         "graphs": str(len(graphs)),
-        "nodes": str(graphs.uniform or f"{int(sizes.min())} to {int(sizes.max())}, median {int(sizes.median())}"),
+        "nodes": str(
+            graphs.uniform or f"{int(sizes.min())} to {int(sizes.max())}, median {int(sizes.median())}"
+        ),
         "positions": f"{graphs.dim}-D, from {_list(graphs.pos.amin(0))} to {_list(graphs.pos.amax(0))}, "
         f"mean {_list(centre)}, standard deviation {float((graphs.pos - centre).square().mean().sqrt()):.4g}",
         "features": str(graphs.features or "none"),
@@ -78,13 +80,19 @@ def facts_of(run: Path) -> dict[str, str]:
     facts = {}
     if steps:
         facts["training"] = f"{steps[-1]['step']} steps in {steps[-1]['seconds']:.0f} s"
-    facts["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine() + " CPU"
-    facts["software"] = f"noisefold {__version__}, torch {torch.__version__}, Python {platform.python_version()}"
+    facts["device"] = (
+        torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine() + " CPU"
+    )
+    facts["software"] = (
+        f"noisefold {__version__}, torch {torch.__version__}, Python {platform.python_version()}"
+    )
     return facts
 
 
 def trajectory(model: Model, seed: int = 0, frames: int = 25) -> list[tuple[float, Graphs]]:
     """The path of a few samples from noise to shape: (signal level, graphs)."""
     states: list[tuple[float, Graphs]] = []
-    model.sample(4, steps=frames, seed=seed, watch=lambda step, signal, graphs: states.append((signal, graphs)))
+    model.sample(
+        4, steps=frames, seed=seed, watch=lambda step, signal, graphs: states.append((signal, graphs))
+    )
     return states

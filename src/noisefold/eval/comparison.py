@@ -14,7 +14,7 @@ All distances are computed once; intervals (`noisefold.eval.scores`) only choose
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -29,6 +29,7 @@ from noisefold.geometry import Graphs
 __all__ = ["CLOUD_METRICS", "Distances", "Occupancy", "score_clouds"]
 
 _SMALLEST = 4
+_REFERENCES = ("real", "train", "noise", "collapsed")
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ class _Bench:
 
 
 def score_clouds(
-    generated: Graphs,
+    generated: Graphs | Mapping[str, Graphs],
     test: Graphs,
     train: Graphs | None = None,
     *,
@@ -195,7 +196,8 @@ def score_clouds(
     Parameters
     ----------
     generated, test, train
-        Clouds of one dimension (positions only), at least 4 each; without `train` its row is left out.
+        Clouds of one dimension (positions only), at least 4 each; without `train` its row is left out. Several
+        generators come as a mapping from the names of their rows; one alone is called "model".
     metrics
         Names out of `CLOUD_METRICS`.
     resamples
@@ -210,7 +212,7 @@ def score_clouds(
     Returns
     -------
     Scores
-        Rows model, real, train, noise, collapsed; the row real uses at most half of the test clouds, and so
+        Rows model (or the names given), real, train, noise, collapsed; the row real uses at most half of the test clouds, and so
         fewer than the model where test clouds are scarce (its line says how many).
 
     Raises
@@ -218,10 +220,12 @@ def score_clouds(
     ValueError
         If a metric is unknown, a set is too small or of another dimension, or positions are not finite.
     """
-    _check(generated, test, train, metrics, emd_points)
+    models = {"model": generated} if isinstance(generated, Graphs) else dict(generated)
+    _check(models, test, train, metrics, emd_points)
     generator = torch.Generator().manual_seed(seed)
-    size, half = min(len(generated), len(test)), min(len(generated), len(test) // 2)
-    points = min(int(c.sizes.min()) for c in (generated, test, train) if c is not None)
+    made = min(len(clouds) for clouds in models.values())
+    size, half = min(made, len(test)), min(made, len(test) // 2)
+    points = min(int(c.sizes.min()) for c in (*models.values(), test, train) if c is not None)
     centre = test.pos.mean(0)
     spread = float((test.pos - centre).square().mean().sqrt())
     if not spread > 0:
@@ -236,18 +240,13 @@ def score_clouds(
     reference = draw(test, max(size, 2 * half))
     sources = tuple(dict.fromkeys(_CATALOGUE[name][1] for name in metrics))
     bench = _Bench(reference, sources, min(emd_points, points), _paper_unit(test) * spread)
-    model = draw(generated, size)
     noise = torch.randn(size, points, test.dim, generator=generator).to(reference.pos)
+    text = f"{size} generated clouds against {size} test clouds."
     builders: dict[str, tuple[str, Callable[..., _Tables]]] = {
-        "model": (
-            f"{size} generated clouds against {size} test clouds.",
-            partial(bench.against, a=model, size=size),
-        ),
-        "real": (
-            f"{half} test clouds against {half} other test clouds: perfection.",
-            partial(bench.held_out, size=half),
-        ),
+        name: (text, partial(bench.against, a=draw(clouds, size), size=size)) for name, clouds in models.items()
     }
+    text = f"{half} test clouds against {half} other test clouds: perfection."
+    builders["real"] = (text, partial(bench.held_out, size=half))
     if train is not None:
         known = draw(train, min(size, len(train)))
         text = f"{len(known)} training clouds against {len(known)} test clouds: memory."
@@ -273,8 +272,15 @@ def score_clouds(
 
 
 def _check(
-    generated: Graphs, test: Graphs, train: Graphs | None, metrics: Sequence[str], emd_points: int
+    models: Mapping[str, Graphs],
+    test: Graphs,
+    train: Graphs | None,
+    metrics: Sequence[str],
+    emd_points: int,
 ) -> None:
+    taken = [name for name in models if name in _REFERENCES]
+    if taken or not models:
+        raise ValueError(f"generated must name rows other than {', '.join(_REFERENCES)}; got {list(models)}.")
     for name in metrics:
         if name not in _CATALOGUE:
             close = difflib.get_close_matches(name, CLOUD_METRICS, n=1)
@@ -284,7 +290,7 @@ def _check(
         raise ValueError(
             f"metrics must name one at least, emd_points be positive; got {metrics}, {emd_points}."
         )
-    for name, clouds in _present(generated=generated, test=test, train=train):
+    for name, clouds in [*_named(models), *_present(test=test, train=train)]:
         if clouds.dim != test.dim:
             raise ValueError(f"{name} must have the {test.dim} dimensions of test, got {clouds.dim}.")
         if len(clouds) < _SMALLEST or int(clouds.sizes.min()) == 0:
@@ -293,6 +299,10 @@ def _check(
         if not bool(finite.all()):
             bad = len(set(clouds.batch[~finite].tolist()))
             raise ValueError(f"{name} has positions that are not finite in {bad} clouds; leave these out.")
+
+
+def _named(models: Mapping[str, Graphs]) -> Iterator[tuple[str, Graphs]]:
+    return (("generated" if name == "model" else name, clouds) for name, clouds in models.items())
 
 
 def _present(**named: Graphs | None) -> Iterator[tuple[str, Graphs]]:

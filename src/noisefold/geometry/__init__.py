@@ -1,5 +1,26 @@
 """Space: ragged graphs, segments, neighbours and coarsening."""
 
+from noisefold.geometry.coarsen import Balanced, Cells, FarthestPoint, KMeans, Voxel
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.nearest import knn_dense
+from noisefold.geometry.neighbors import KNN, Full, LongShort, Radius, Random
+from noisefold.geometry.segment import segment_max, segment_mean, segment_softmax, segment_sum
 
-__all__ = ["Graphs"]
+__all__ = [
+    "KNN",
+    "Balanced",
+    "Cells",
+    "FarthestPoint",
+    "Full",
+    "Graphs",
+    "KMeans",
+    "LongShort",
+    "Radius",
+    "Random",
+    "Voxel",
+    "knn_dense",
+    "segment_max",
+    "segment_mean",
+    "segment_softmax",
+    "segment_sum",
+]

@@ -73,6 +73,15 @@ class Graphs:
             raise ValueError(f"label must be [{len(self)}], got shape {list(self.label.shape)}.")
         if self.edge_index is not None and (self.edge_index.ndim != 2 or self.edge_index.shape[0] != 2):
             raise ValueError(f"edge_index must be [2, e], got shape {list(self.edge_index.shape)}.")
+        edges = 0 if self.edge_index is None else self.edge_index.shape[1]
+        if self.edge_attr is not None and self.edge_attr.shape[0] != edges:
+            raise ValueError(
+                f"edge_attr must have one row for each of the {edges} edges, got {self.edge_attr.shape[0]}."
+            )
+        if self.ptr.device.type == "cpu":  # elsewhere the answer would stall the device
+            offsets = self.ptr.tolist()
+            if offsets[0] != 0 or offsets[-1] != n or offsets != sorted(offsets):
+                raise ValueError(f"ptr must rise from 0 to the {n} nodes, got {self.ptr}.")
 
     # -- what it holds ---------------------------------------------------------------------------------
 
@@ -276,6 +285,8 @@ class Graphs:
         if isinstance(index, slice):
             return everything[index]
         chosen = torch.as_tensor(index, device=self.device)
+        if chosen.ndim == 0:
+            return self._resolve(int(chosen))
         if chosen.numel() == 0:
             return everything[:0]
         return everything[chosen]

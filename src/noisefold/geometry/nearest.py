@@ -1,13 +1,11 @@
 r"""Search for the nearest nodes, in batches of small clouds and in single large ones.
 
-For a node i the order of the others is that of ``(|p_i - p_j|^2, j)``: by distance, and by index where distances
-are equal. Distances come from differences of coordinates, never from :math:`|p|^2 - 2 p q + |q|^2`, so that clouds
-far from the origin lose no digits.
+The others of a node i are ordered by :math:`(|p_i - p_j|^2, j)`: by distance, and by index where distances
+are equal. Distances come from differences of coordinates, never from :math:`|p|^2 - 2 p q + |q|^2`, so that
+clouds far from the origin lose no digits.
 
-Small clouds are searched by brute force: all squared distances of a cloud; an upper bound for the k-th smallest of
-each row, which is the k-th smallest of the minima of disjoint sets of columns; then only the few entries below the
-bound are sorted. Large ones are searched with a k-d tree (`scipy.spatial.cKDTree`), linear in the number of nodes
-up to a logarithm.
+Small clouds are searched by brute force, large ones with a k-d tree (`scipy.spatial.cKDTree`), whose cost is
+linear in the number of nodes up to a logarithm. Which of the two depends on the size of the cloud alone.
 """
 
 from __future__ import annotations
@@ -21,14 +19,14 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-__all__ = ["knn_dense", "nearest", "squared_distances"]
+from noisefold.geometry.brute import BLOCK, NOT_FINITE, brute_force, squared_distances
+from noisefold.geometry.segment import argsort_runs
+
+__all__ = ["clouds", "floating", "knn_dense", "nearest", "places", "within"]
 
 _Array = npt.NDArray[Any]
-# Squared distances that one worker holds at once: 2.5 MB in float32, so that they stay near the core.
-_BLOCK = 640_000
-# Nodes of a cloud from which a tree is faster than all pairs, on a CPU (measured) and on an accelerator (a guess).
-_TREE = 2_000
-_TREE_ACCELERATOR = 32_768
+# Largest cloud searched by brute force: on a CPU measured (800 to 2,000, by dimension and k), on others not.
+_BRUTE, _BRUTE_DEVICE = 1_000, 32_768
 
 
 def knn_dense(pos: Tensor, k: int, loop: bool = True) -> Tensor:
@@ -58,7 +56,8 @@ def knn_dense(pos: Tensor, k: int, loop: bool = True) -> Tensor:
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}.")
     b, s, _ = pos.shape
-    index = _search(_floating(pos.detach()), None, min(k - loop, s - 1) if s else 0)
+    count = torch.full((b,), s, device=pos.device)
+    index = _search(floating(pos), count, min(k - loop, s - 1) if s else 0)
     if not loop:
         return index
     own = torch.arange(s, device=pos.device).view(1, s, 1).expand(b, s, 1)
@@ -88,178 +87,149 @@ def nearest(pos: Tensor, ptr: Tensor, k: int) -> Tensor:
     ValueError
         If a position or a distance is not finite.
     """
-    pos = _floating(pos.detach())
     sizes = ptr.diff()
-    n, m = pos.shape[0], int(sizes.max()) if sizes.numel() else 0
+    m = int(sizes.max()) if sizes.numel() else 0
     width = max(min(k, m - 1), 0)
-    if width and n == m * sizes.numel():
-        local = _search(pos.view(-1, m, pos.shape[1]), None, width)
-        return (local + ptr[:-1].view(-1, 1, 1)).view(n, width)
-    table = ptr.new_full((n, width), -1)
-    for graphs in _alike(sizes) if width else ():
-        count, start = sizes[graphs], ptr[:-1][graphs]
-        size = int(count.max())
-        real = torch.arange(size, device=pos.device) < count[:, None]
-        rows = torch.arange(size, device=pos.device) + start[:, None]
-        cloud = pos.new_full((*rows.shape, pos.shape[1]), torch.inf)
-        cloud[real] = pos[rows[real]]
-        local = _search(cloud, count, min(k, size - 1))
-        found = torch.where(local < 0, local, local + start[:, None, None])
-        table[rows[real], : local.shape[2]] = found[real]
+    table = ptr.new_full((pos.shape[0], width), -1)
+    for graphs, cloud in clouds(floating(pos), ptr) if width else ():
+        local = _search(cloud, sizes[graphs], min(k, cloud.shape[1] - 1))
+        found = torch.where(local < 0, local, local + ptr[graphs].view(-1, 1, 1))
+        if graphs.numel() == sizes.numel() and found.numel() == table.numel():
+            return found.view_as(table)
+        real, row = places(ptr, graphs, cloud.shape[1])
+        table[row[real], : found.shape[2]] = found[real]
     return table
 
 
-def squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """Squared distances between the points of two batches of clouds, ``[..., p, d], [..., q, d] -> [..., p, q]``."""
-    left, right = a.movedim(-1, 0).contiguous(), b.movedim(-1, 0).contiguous()
-    total = (left[0].unsqueeze(-1) - right[0].unsqueeze(-2)).square_()
-    for p, q in zip(left[1:], right[1:], strict=True):
-        difference = p.unsqueeze(-1) - q.unsqueeze(-2)
-        total.addcmul_(difference, difference)
-    return total
+def within(pos: Tensor, ptr: Tensor, r: float, loop: bool = False) -> tuple[Tensor, Tensor]:
+    """Pairs of nodes of the same graph at most r apart.
+
+    Parameters
+    ----------
+    pos
+        Positions, ``[n, d]``.
+    ptr
+        Offsets of the graphs, ``[g + 1]``.
+    r
+        Largest distance, itself allowed.
+    loop
+        Whether each node is paired with itself, before all others.
+
+    Returns
+    -------
+    tuple of Tensor
+        ``[2, e]``, int64 (source, target), sorted by target, distance and source, and the offsets ``[n + 1]``
+        of each target's pairs.
+
+    Raises
+    ------
+    ValueError
+        If a position is not finite.
+    """
+    pos = floating(pos)
+    if not bool(pos.isfinite().all()):
+        raise ValueError(NOT_FINITE)
+    n = pos.shape[0]
+    own = torch.arange(n, device=pos.device)
+    keys = [own * n + own] if loop else [own[:0]]
+    for graphs, cloud in clouds(pos, ptr):
+        which, target, source = _pairs(cloud, ptr.diff()[graphs], r)
+        start = ptr[graphs[which]]
+        keys.append((target + start) * n + source + start)
+    pairs = torch.cat(keys).sort().values
+    target, source = pairs // max(n, 1), pairs % max(n, 1)
+    away = (pos[target] - pos[source]).square().sum(1).masked_fill(target == source, -1.0)
+    runs = torch.cat([own.new_zeros(1), torch.bincount(target, minlength=n).cumsum(0)])
+    return torch.stack([source[argsort_runs(away, runs)], target]), runs
 
 
-def _floating(pos: Tensor) -> Tensor:
+def floating(pos: Tensor) -> Tensor:
+    """Positions without gradient, in float32 or float64."""
+    pos = pos.detach()
     return pos if pos.dtype in (torch.float32, torch.float64) else pos.float()
 
 
-def _alike(sizes: Tensor) -> Iterator[Tensor]:
-    """Graphs of two nodes and more in sets of about one size, within a fifth, to be padded to the largest."""
-    kind = torch.where(sizes > 1, (sizes.double().log() * 5).long(), -1)
-    for value in kind.unique().tolist():
-        if value >= 0:
-            yield (kind == value).nonzero().view(-1)
+def clouds(pos: Tensor, ptr: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Sets of graphs of about one size: which ``[b]``, and nodes ``[b, m, d]``, infinite after a graph's end.
+
+    Sizes differ by a fifth at most, but a graph that is to be searched by brute force never comes together
+    with one that is not. Graphs of one node or none are left out.
+    """
+    sizes = ptr.diff()
+    kind = (sizes.double().log() * 5).long() * 2 + (sizes > _largest_brute(pos))
+    for value in kind[sizes > 1].unique().tolist():
+        graphs = (kind == value).nonzero().view(-1)
+        m = int(sizes[graphs].max())
+        if graphs.numel() == sizes.numel() and m * graphs.numel() == pos.shape[0]:
+            yield graphs, pos.view(-1, m, pos.shape[1])
+            return
+        real, row = places(ptr, graphs, m)
+        cloud = pos.new_full((*real.shape, pos.shape[1]), torch.inf)
+        cloud[real] = pos[row[real]]
+        yield graphs, cloud
 
 
-def _search(cloud: Tensor, count: Tensor | None, k: int) -> Tensor:
-    """Local indices ``[b, m, k]`` of the k nearest others, -1 where missing; clouds end after `count` nodes."""
+def places(ptr: Tensor, graphs: Tensor, m: int) -> tuple[Tensor, Tensor]:
+    """Which of the m places of some graphs hold a node ``[b, m]``, and its row ``[b, m]``."""
+    node = torch.arange(m, device=ptr.device)
+    return node < ptr.diff()[graphs, None], node + ptr[graphs, None]
+
+
+def _pairs(cloud: Tensor, count: Tensor, r: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Cloud, node and node of all pairs of different nodes at most r apart."""
+    b, m, _ = cloud.shape
+    found = []
+    if m > _largest_brute(cloud):
+        points = cloud.double().cpu().numpy()
+        for i, n in enumerate(count.tolist()):
+            pair = torch.from_numpy(cKDTree(points[i, :n]).query_pairs(r, output_type="ndarray")).long()
+            found.append(torch.cat([torch.full_like(pair[:, :1], i), pair], 1))
+            found.append(found[-1][:, [0, 2, 1]])
+    else:
+        longest = min(r * r, torch.finfo(cloud.dtype).max)
+        step = max(1, BLOCK // (m * m))
+        for i in range(0, b, step):
+            distances = squared_distances(cloud[i : i + step], cloud[i : i + step])
+            distances.diagonal(dim1=1, dim2=2).fill_(torch.inf)
+            found.append((distances <= longest).nonzero() + cloud.new_tensor([i, 0, 0]).long())
+    which, target, source = torch.cat(found).to(cloud.device).unbind(1)
+    return which, target, source
+
+
+def _largest_brute(pos: Tensor) -> int:
+    return _BRUTE if pos.device.type == "cpu" else _BRUTE_DEVICE
+
+
+def _search(cloud: Tensor, count: Tensor, k: int) -> Tensor:
+    """Local indices ``[b, m, k]`` of the k nearest others, -1 where missing, in clouds of `count` nodes."""
     b, m, d = cloud.shape
     if k <= 0 or b == 0:
         return torch.empty(b, m, max(k, 0), dtype=torch.int64, device=cloud.device)
     if d == 0:
         raise ValueError("pos must have at least one coordinate, got [n, 0].")
-    have = torch.full((b,), m) if count is None else count.cpu()
-    if m > (_TREE if cloud.device.type == "cpu" else _TREE_ACCELERATOR):
+    if m > _largest_brute(cloud):
         points = cloud.double().cpu().numpy()
         out = np.full((b, m, k), -1)
-        for i, n in enumerate(have.tolist()):
+        for i, n in enumerate(count.tolist()):
             found = _tree(points[i, :n], min(k, n - 1))
             out[i, :n, : found.shape[1]] = found
         return torch.from_numpy(out).to(cloud.device)
-    if cloud.device.type != "cpu":
-        return _brute_device(cloud, have.to(cloud.device), k)
-    return _brute_host(cloud, have.numpy(), k)
-
-
-def _brute_host(cloud: Tensor, have: _Array, k: int) -> Tensor:
-    b, m, _ = cloud.shape
-    out = np.empty((b, m, k), np.int64)
-    step = max(1, _BLOCK // (m * m))
-    for i in range(0, b, step):
-        part = cloud[i : i + step]
-        distances = squared_distances(part, part)
-        distances.diagonal(dim1=1, dim2=2).fill_(torch.inf)
-        _lowest(distances, have[i : i + step], out[i : i + step])
-    return torch.from_numpy(out)
-
-
-def _lowest(distances: Tensor, have: _Array, out: _Array) -> None:
-    """Write the columns of the k lowest entries of each row of symmetric ``[b, m, m]`` into `out` ``[b, m, k]``."""
-    b, m, k = out.shape
-    dense = distances.numpy()
-    below = dense <= _bound(dense, k)
-    hits = _where(below.reshape(-1))
-    row, value = hits // m, dense.reshape(-1)[hits]
-    found = np.bincount(row, minlength=b * m).reshape(b, m)
-    wanted = np.minimum(have - 1, k)[:, None] * (np.arange(m) < have[:, None])
-    if (found < wanted).any():
-        raise ValueError("pos must be finite, with distances below the largest number of its type.")
-    start = np.cumsum(found) - found.reshape(-1)
-    column = hits - row * m
-    if value.dtype == np.float32:
-        bits = (m - 1).bit_length()
-        keys = (row << 31 | value.view(np.int32)) << bits | column
-        keys.sort()
-        column = keys & ((1 << bits) - 1)
-    else:
-        column = column[np.lexsort((column, value, row))]
-    place = start[:, None] + np.arange(k)
-    np.take(column, place, mode="clip", out=out.reshape(b * m, k))
-    if (have <= k).any():
-        out[np.arange(k) >= wanted[:, :, None]] = -1
-
-
-def _bound(dense: _Array, k: int) -> _Array:
-    """An upper bound ``[b, m, 1]``, nearly tight and finite, of the k-th lowest entry of each row."""
-    m = dense.shape[1]
-    minima = dense
-    while (half := (m + 1) // 2) >= 3 * k:
-        minima = np.minimum(minima[:, :half], minima[:, m - half :])
-        m = half
-    columns = np.ascontiguousarray(minima.transpose(0, 2, 1))
-    if k < m:
-        columns.partition(k - 1, axis=2)
-        kth = columns[:, :, k - 1 : k]
-    else:
-        kth = np.full((*columns.shape[:2], 1), np.inf, dense.dtype)
-    return np.minimum(kth, np.finfo(dense.dtype).max)
-
-
-def _where(flags: _Array) -> _Array:
-    """Indices of the true among sparse flags: first of words of eight flags, then inside those that have any."""
-    whole = flags.size // 8 * 8
-    words = flags[:whole].view(np.uint64)
-    some = np.flatnonzero(words != 0)
-    inside = np.flatnonzero(words[some].view(np.bool_))
-    hits = (some[inside >> 3] << 3) + (inside & 7)
-    rest = np.flatnonzero(flags[whole:])
-    return np.concatenate([hits, rest + whole]) if rest.size else hits
-
-
-def _brute_device(cloud: Tensor, have: Tensor, k: int) -> Tensor:
-    b, m, _ = cloud.shape
-    column = torch.arange(m, device=cloud.device)
-    rows = max(1, min(m, (1 << 27) // m))
-    step = max(1, (1 << 27) // (rows * m))
-    parts = []
-    for first in range(0, b, step):
-        part = cloud[first : first + step]
-        blocks = []
-        for i in range(0, m, rows):
-            distances = squared_distances(part[:, i : i + rows], part)
-            distances[:, column[: distances.shape[1]], column[i : i + rows]] = torch.inf
-            blocks.append(_lowest_device(distances, k))
-        parts.append(torch.cat(blocks, 1))
-    index = torch.cat(parts)
-    real = column < have[:, None]
-    if bool(((index < 0).sum(2)[real] != (k - (have - 1).clamp(max=k))[:, None].expand(b, m)[real]).any()):
-        raise ValueError("pos must be finite, with distances below the largest number of its type.")
-    return index
-
-
-def _lowest_device(distances: Tensor, k: int) -> Tensor:
-    if distances.dtype == torch.float32:
-        column = torch.arange(distances.shape[2], device=distances.device)
-        keys = (distances.view(torch.int32).long() << 32 | column).topk(k, 2, largest=False).values
-        index, value = keys & 0xFFFFFFFF, (keys >> 32).int().view(torch.float32)
-    else:
-        value, index = (t[:, :, :k] for t in distances.sort(dim=2, stable=True))
-    return torch.where(value.isfinite(), index, -1)
+    return brute_force(cloud, count, k)
 
 
 def _tree(points: _Array, k: int) -> _Array:
     """The k nearest others ``[n, k]`` by a tree; ties beyond four times k keep the order of the tree."""
     if not np.isfinite(points).all():
-        raise ValueError("pos must be finite, with distances below the largest number of its type.")
+        raise ValueError(NOT_FINITE)
     tree = cKDTree(points, balanced_tree=False)
     own = tree.indices  # the order of the leaves: queries that follow one another then walk the same branches
     workers = torch.get_num_threads()
-    distance, index = tree.query(points[own], k=min(k + 2, len(points)), workers=workers)
+    distance, index = map(np.asarray, tree.query(points[own], k=min(k + 2, len(points)), workers=workers))
     found = index[:, 1 : k + 1].copy()
     tied = np.flatnonzero((distance[:, 1:] == distance[:, :-1]).any(1))
     if tied.size:
         wide = min(4 * (k + 2), len(points))
-        distance, index = tree.query(points[own[tied]], k=wide, workers=workers)
+        distance, index = map(np.asarray, tree.query(points[own[tied]], k=wide, workers=workers))
         distance[index == own[tied, None]] = -1.0
         order = np.lexsort((index, distance), axis=1)
         found[tied] = np.take_along_axis(index, order, 1)[:, 1 : k + 1]

@@ -4,7 +4,8 @@ A segment is a set of rows that share a value of ``index``: the nodes of a graph
 edges into a node. For values ``v_j`` and segments ``S_i = {j : index_j = i}``
 
 .. math:: \mathrm{sum}_i = \sum_{j \in S_i} v_j, \qquad
-          \mathrm{softmax}_j = \exp(v_j - m_i) \Big/ \sum_{l \in S_i} \exp(v_l - m_i), \quad m_i = \max_{S_i} v.
+          \mathrm{softmax}_j = \frac{\exp(v_j - m_i)}{\sum_{l \in S_i} \exp(v_l - m_i)}, \quad
+          m_i = \max_{j \in S_i} v_j.
 
 All reductions are differentiable, and on a CPU deterministic: a segment is added up in the order of its rows,
 so that its result does not depend on which other segments stand beside it.
@@ -63,7 +64,7 @@ def segment_max(values: Tensor, index: Tensor, size: int, fill: float = 0.0) -> 
 
 
 def segment_softmax(values: Tensor, index: Tensor, size: int) -> Tensor:
-    """Softmax within each segment, ``[n, ...] -> [n, ...]``; the maximum is taken off first, so it never overflows."""
+    """Softmax within each segment, ``[n, ...] -> [n, ...]``, safe from overflow at any size of the values."""
     peak = segment_max(values.detach(), index, size)
     weights = (values - peak.index_select(0, index)).exp()
     return weights / segment_sum(weights, index, size).index_select(0, index)
@@ -75,7 +76,7 @@ def argsort_runs(values: Tensor, ptr: Tensor) -> Tensor:
     Parameters
     ----------
     values
-        ``[n]``, float32 or float64, without NaN.
+        ``[n]``, floating without NaN, or int32.
     ptr
         Offsets of the runs, ``[m + 1]``, int64, from 0 to n.
 
@@ -90,16 +91,23 @@ def argsort_runs(values: Tensor, ptr: Tensor) -> Tensor:
     lengths = ptr.diff()
     run = torch.repeat_interleave(lengths, output_size=n)
     place_bits = (int(lengths.max()) - 1).bit_length()
-    if values.dtype != torch.float32 or (lengths.numel() - 1).bit_length() + 32 + place_bits > 63:
+    wide = (lengths.numel() - 1).bit_length() + 32 + place_bits > 63
+    if wide or values.dtype not in (torch.float32, torch.int32):
         order = torch.argsort(values, stable=True)
         return order[torch.argsort(run[order], stable=True)]
-    # run, value and place make one integer each, distinct and ordered as asked: a plain sort then does it all.
+    # run, value and place make one integer each, distinct and ordered as asked, for one plain sort.
     start = ptr[:-1].index_select(0, run)
     place = torch.arange(n, device=values.device) - start
-    bits = (values + 0.0).view(torch.int32)
-    rank = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long() + (1 << 31)
-    keys = _sort(((run << 32 | rank) << place_bits) | place)
+    keys = _sort(((run << 32 | _rank(values)) << place_bits) | place)
     return (keys & ((1 << place_bits) - 1)) + start
+
+
+def _rank(values: Tensor) -> Tensor:
+    """Numbers in 0 .. 2^32 - 1 in the order of float32 or int32 values; both zeros have one."""
+    if values.dtype == torch.float32:
+        bits = (values + 0.0).view(torch.int32)
+        values = bits ^ ((bits >> 31) & 0x7FFFFFFF)
+    return values.long() + (1 << 31)
 
 
 def _sort(keys: Tensor) -> Tensor:
@@ -116,6 +124,6 @@ def _spread(index: Tensor, values: Tensor) -> Tensor:
 def _check(values: Tensor, index: Tensor) -> None:
     if index.dtype != torch.int64 or index.shape != values.shape[:1]:
         raise ValueError(
-            f"index must be int64 [{values.shape[0] if values.ndim else 0}], one segment for each row of values, "
+            f"index must be int64 {list(values.shape[:1])}, one segment for each row of values, "
             f"got {index.dtype} {list(index.shape)}."
         )

@@ -1,15 +1,15 @@
 r"""Adaptive schedules: how far a network looks, and how finely, at each level of noise.
 
-With N nodes and the range :math:`r_1 = \lceil N^{1/3} \rceil` at the clean end, the resolution s (the number of
-coarse nodes) runs from :math:`s_0 = \lceil \sqrt{r_1 N} \rceil` at pure noise to N on clean data,
+With N nodes and the range :math:`r_1 = \lceil N^{1/3} \rceil` at the clean end, the resolution s (the number
+of coarse nodes) runs from :math:`s_0 = \lceil \sqrt{r_1 N} \rceil` at pure noise to N on clean data,
 
 .. math:: s(u) = s_0 + (N - s_0) f(u), \qquad r(u) = r_1 N / s(u), \qquad f(0) = 0,\ f(1) = 1,
 
-so that the product r s, the number of edges, is the same at every level: cost is linear in N, and at pure noise
+so that the product r s, the number of edges, is the same at every level up to rounding, and at pure noise
 every coarse node sees every other. More noise never means a smaller range or a finer resolution.
 
-The signal level is :math:`u = \alpha / (\alpha + \sigma)`, 1 on clean data: it is a number of the path, not of its
-clock, so that diffusion and flow matching, whichever way their time runs, coarsen at high noise.
+The signal level is :math:`u = \alpha / (\alpha + \sigma)`, 1 on clean data: it is a number of the path, not
+of its clock, so that diffusion and flow matching, whichever way their time runs, coarsen at high noise.
 
 Source: Geometric Generative Modeling with Noise-Conditioned Graph Networks (arXiv 2507.09391), section 4.1,
 figure 5 and table 5.
@@ -73,7 +73,9 @@ def _evaluate(
 ) -> tuple[Any, Any]:
     """Check the arguments, broadcast them, and give back integers for plain numbers."""
     scalar = not isinstance(signal, Tensor) and not isinstance(nodes, Tensor)
-    device = signal.device if isinstance(signal, Tensor) else nodes.device if isinstance(nodes, Tensor) else None
+    device = (
+        signal.device if isinstance(signal, Tensor) else nodes.device if isinstance(nodes, Tensor) else None
+    )
     u = torch.as_tensor(signal, dtype=torch.float64, device=device)
     n = torch.as_tensor(nodes, dtype=torch.int64, device=device)
     if not bool(((u >= 0) & (u <= 1)).all()):
@@ -82,13 +84,29 @@ def _evaluate(
         )
     if not bool((n >= 1).all()):
         raise ValueError(f"nodes must be at least 1, got {nodes}; drop empty graphs from the batch.")
-    u, n = torch.broadcast_tensors(u, n)
+    u, n = u + torch.zeros_like(n), n + torch.zeros_like(u, dtype=torch.int64)
     r, s = levels(u, n)
     return (int(r), int(s)) if scalar else (r, s)
 
 
+class _Schedule(ABC):
+    """The call that all schedules without parameters share."""
+
+    @overload
+    def __call__(self, signal: float, nodes: int) -> tuple[int, int]: ...
+    @overload
+    def __call__(self, signal: Tensor, nodes: int | Tensor) -> tuple[Tensor, Tensor]: ...
+    def __call__(self, signal: float | Tensor, nodes: int | Tensor) -> tuple[Any, Any]:
+        """Range and resolution, int or int64 ``[g]``, at ``signal [g]`` in [0, 1] for ``nodes [g]``."""
+        return _evaluate(self.levels, signal, nodes)
+
+    @abstractmethod
+    def levels(self, signal: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        """Range and resolution, int64 ``[g]``, for a checked ``signal [g]``, float64, and ``nodes [g]``."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class _Graded(ABC):
+class _Graded(_Schedule):
     """Schedules given by their shape f.
 
     Parameters
@@ -120,15 +138,8 @@ class _Graded(ABC):
     def fraction(self, signal: Tensor) -> Tensor:
         """Shape f of the resolution, from 0 at signal 0 to 1 at signal 1, element by element."""
 
-    @overload
-    def __call__(self, signal: float, nodes: int) -> tuple[int, int]: ...
-    @overload
-    def __call__(self, signal: Tensor, nodes: int | Tensor) -> tuple[Tensor, Tensor]: ...
-    def __call__(self, signal: float | Tensor, nodes: int | Tensor) -> tuple[Any, Any]:
-        """Range and resolution, int or int64 ``[g]``, at ``signal [g]`` in [0, 1] for ``nodes [g]``."""
-        return _evaluate(self._levels, signal, nodes)
-
-    def _levels(self, signal: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
+    def levels(self, signal: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        """Resolution s(u) rounded, and the range that keeps the budget."""
         r1, s0 = _ends(nodes, self.range)
         f = self.fraction(1 - signal if self.reverse else signal)
         s = torch.round(s0 + (nodes - s0) * f).long()
@@ -137,7 +148,9 @@ class _Graded(ABC):
 
 def _check_curvature(curvature: float) -> None:
     if not 0 < curvature < 500:
-        raise ValueError(f"curvature must lie strictly between 0 and 500, got {curvature}; Linear() has none.")
+        raise ValueError(
+            f"curvature must lie strictly between 0 and 500, got {curvature}; Linear() has none."
+        )
 
 
 @configurable
@@ -242,7 +255,7 @@ class ReLU(_Graded):
 
 @configurable
 @dataclass(frozen=True)
-class Fixed:
+class Fixed(_Schedule):
     """The same range and resolution at every noise level: what a usual network does.
 
     Parameters
@@ -268,15 +281,8 @@ class Fixed:
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, or None, got {value}.")
 
-    @overload
-    def __call__(self, signal: float, nodes: int) -> tuple[int, int]: ...
-    @overload
-    def __call__(self, signal: Tensor, nodes: int | Tensor) -> tuple[Tensor, Tensor]: ...
-    def __call__(self, signal: float | Tensor, nodes: int | Tensor) -> tuple[Any, Any]:
-        """Range and resolution, int or int64 ``[g]``; the signal ``[g]`` is checked and ignored."""
-        return _evaluate(self._levels, signal, nodes)
-
-    def _levels(self, signal: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
+    def levels(self, signal: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        """The numbers given, cut to what there is."""
         s = nodes.clone() if self.resolution is None else nodes.clamp(max=self.resolution)
         r = clean_range(nodes) if self.range is None else torch.full_like(nodes, self.range)
         return torch.minimum(r, s), s
@@ -289,7 +295,8 @@ class Learned(nn.Module):
     The resolutions are a ladder of rungs from s0 to N in equal ratios. The place on it,
 
     .. math:: f(\lambda) = \frac{g(\lambda) - g(-20)}{g(20) - g(-20)}, \qquad
-        g(\lambda) = \frac{\lambda}{10^4} + \sum_i w_i\, \mathrm{sigmoid}(k_i (\lambda - c_i)), \qquad w_i, k_i > 0,
+        g(\lambda) = \frac{\lambda}{10^4} + \sum_i w_i\, \mathrm{sigmoid}(k_i (\lambda - c_i)),
+        \qquad w_i, k_i > 0,
 
     grows with the log signal-to-noise ratio :math:`\lambda`, clamped to :math:`\pm 20`, and meets both ends
     exactly. It begins near ``Exponential(10)``.
@@ -353,7 +360,7 @@ class Learned(nn.Module):
         r"""The rung on the other side of the place asked for, and the step towards it.
 
         With a the output at the nearest rung and b at this one, ``a + step * (b - a).detach()`` has the value
-        of a, and its derivative in the place on the ladder is the difference of the upper and the lower output.
+        of a, and its derivative in the place is the difference of the outputs at the upper and lower rung.
 
         Returns
         -------

@@ -19,7 +19,8 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     scores = q @ (k * k.shape[-1] ** -0.5).transpose(-1, -2)
     if bias is not None:
         scores = scores.masked_fill(~bias, float("-inf"))
-    return scores.softmax(-1) @ v
+    mixed: Tensor = scores.softmax(-1) @ v
+    return mixed
 
 
 class Attention(nn.Module):
@@ -60,7 +61,8 @@ class Attention(nn.Module):
         return merged
 
     def _split(self, h: Tensor) -> Tensor:
-        return h.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        split: Tensor = h.unflatten(-1, (self.heads, -1))
+        return split.transpose(1, 2)
 
 
 class Transformer(nn.Module):

@@ -1,8 +1,8 @@
 r"""Dynamic message passing: a graph network whose graph follows the noise.
 
-A schedule turns the signal level of every graph into a range r and a resolution s. The nodes are gathered in s
-cells, each layer sends messages from the nodes to their cells, among the cells along edges of range r, and back:
-with much noise few cells that all see each other, on clean data one cell a node and near neighbours only.
+A schedule turns the signal level of every graph into a range r and a resolution s. The nodes are gathered in
+s cells, and each layer sends messages from the nodes to their cells, among the cells along edges of range r,
+and back: with much noise few cells that all see each other, on clean data a cell a node and near neighbours.
 
 .. math::
 
@@ -30,8 +30,8 @@ from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.neighbors import Radius
 from noisefold.geometry.segment import segment_mean
 from noisefold.nn.adaptive import Adaptive, Exponential, Fixed, Learned
-from noisefold.nn.blocks import Condition
-from noisefold.nn.message import Coarsen, Convolution, Edges, Uncoarsen, convolution
+from noisefold.nn.layers import Gate, Layer, Lift, Scene, embedding_of
+from noisefold.nn.message import Coarsen, Convolution, Uncoarsen, convolution
 from noisefold.nn.norms import MLP, Norm, Rows
 from noisefold.nn.structure import RULES, Coarsening, Neighbors, Structure, with_length
 from noisefold.noise.schedule import signal_level
@@ -68,61 +68,6 @@ class Details:
     zero_head: bool = True
 
 
-@dataclass(frozen=True)
-class _Scene:
-    """What the layers of one forward pass have in common."""
-
-    rows: Rows
-    context: Tensor
-    structure: Structure
-    offset: Tensor
-    edges: Edges
-
-
-class _Lift(nn.Module):
-    """Perceptron of values ``[n, inputs]`` beside the context of their graph ``[g, context]``."""
-
-    def __init__(self, inputs: int, context: int, mlp: MLP) -> None:
-        super().__init__()
-        self.widths, self.mlp = (inputs, context), mlp
-
-    def forward(self, values: Tensor, context: Tensor, rows: Rows) -> Tensor:
-        on_values, on_context = self.mlp.first.weight.split(self.widths, dim=1)
-        # The context is the same for all nodes of a graph, and so is its share of the first linear map.
-        share = rows.spread(nn.functional.linear(context, on_context, self.mlp.first.bias))
-        h = rows.fold(nn.functional.linear(values, on_values)) + share
-        return self.mlp.tail(h.reshape(values.shape[0], -1))
-
-
-class _Gate(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(2 * width, width)
-
-    def forward(self, h: Tensor, spread: Tensor) -> Tensor:
-        return torch.lerp(spread, h, torch.sigmoid(self.linear(torch.cat([h, spread], dim=-1))))
-
-
-class _Layer(nn.Module):
-    """Coarsen, pass messages, uncoarsen, gate, perceptron."""
-
-    def __init__(
-        self, coarsen: Coarsen, conv: nn.Module, uncoarsen: Uncoarsen, norm: Norm, mlp: MLP, residual: bool
-    ) -> None:
-        super().__init__()
-        self.coarsen, self.conv, self.uncoarsen = coarsen, conv, uncoarsen
-        self.norm, self.activation, self.mlp = norm, nn.GELU(), mlp
-        self.residual = residual
-
-    def forward(self, h: Tensor, cells: Tensor, scene: _Scene, gate: nn.Module) -> tuple[Tensor, Tensor]:
-        structure = scene.structure
-        members = torch.cat([h, scene.offset], dim=-1)
-        cells = self.conv(self.coarsen(members, cells, structure.cell, structure.counts), scene.edges)
-        h = gate(h, self.uncoarsen(members, cells, structure.cell))
-        out = self.mlp(self.activation(self.norm(h, scene.context, scene.rows)))
-        return (h + out if self.residual else out), cells
-
-
 _EXPONENTIAL, _BALANCED, _DETAILS = Exponential(), Balanced(), Details()
 
 
@@ -130,9 +75,9 @@ _EXPONENTIAL, _BALANCED, _DETAILS = Exponential(), Balanced(), Details()
 class DMP(nn.Module):
     r"""Dynamic message passing.
 
-    Permutation-equivariant; a graph's result does not depend on the batch it stands in (but for batch norm in
-    training). A batch may mix noise levels and sizes freely. Cost is linear in the number of nodes: nearly all
-    of it is spent in perceptrons on the nodes, which run on the whole batch at once.
+    Permutation-equivariant (but for random edges); a graph's result does not depend on the batch it stands in
+    (but for batch norm in training). A batch may mix noise levels and sizes freely. Cost is linear in the
+    number of nodes, and nearly all of it is spent in perceptrons, which run on the whole batch at once.
 
     Parameters
     ----------
@@ -147,9 +92,9 @@ class DMP(nn.Module):
     layers
         Number of rounds of messages.
     conv
-        Message passing among the cells: "gcn", "gat", "edge" (the paper's message along every edge, which sees
-        offsets), the name of any convolution of `torch_geometric.nn`, or a function of the width that makes a
-        module called as ``conv(x [m, width], edge_index [2, e])``. A function cannot be saved in a file.
+        Message passing among the cells: "gcn", "gat", "edge" (the paper's message along every edge, which
+        sees offsets), the name of any convolution of `torch_geometric.nn`, or a function of the width that
+        makes a module called as ``conv(x [m, width], edge_index [2, e])``. A function cannot be saved.
     adaptive
         Schedule of range and resolution, of `noisefold.nn.adaptive`.
     coarsening
@@ -160,8 +105,8 @@ class DMP(nn.Module):
     norm
         "layer", "batch" or "none".
     embedding
-        How the noise level enters: "film" lifts waves of the log signal-to-noise ratio, gives them to the nodes
-        and modulates every layer's norm; "time" gives the nodes the raw signal level u.
+        How the noise level enters: "film" gives the nodes an embedding of the log signal-to-noise ratio and
+        modulates every layer's norm by it; "time" gives the nodes the raw signal level u.
     aggregate
         Messages from members to their cell: "mean" or "sum".
     heads
@@ -211,14 +156,14 @@ class DMP(nn.Module):
         def mlp(*widths: int) -> MLP:
             return MLP(widths, details.activation, inner, details.shared_norm)
 
-        self.condition, context = _embedding(embedding, width, classes)
+        self.condition, context = embedding_of(embedding, width, classes)
         modulated = context if embedding == "film" else 0
         inputs = features + pos_dim
         self.lift_nodes, self.lift_cells = (
-            _Lift(inputs, context, mlp(inputs + context, width, width, width)) for _ in range(2)
+            Lift(inputs, context, mlp(inputs + context, width, width, width)) for _ in range(2)
         )
         self.layers = nn.ModuleList(
-            _Layer(
+            Layer(
                 Coarsen(width, pos_dim, details.activation, inner, aggregate),
                 convolution(conv, width, pos_dim, heads, details.activation, inner),
                 Uncoarsen(width, pos_dim, details.activation, inner),
@@ -228,7 +173,7 @@ class DMP(nn.Module):
             )
             for _ in range(layers)
         )
-        self.gates = nn.ModuleList(_Gate(width) for _ in range(1 if details.shared_gate else layers))
+        self.gates = nn.ModuleList(Gate(width) for _ in range(1 if details.shared_gate else layers))
         self.norm = Norm(norm, width, modulated) if modulated else None
         self.project = mlp(width, width, width, out_dim or pos_dim)
         if details.zero_head:
@@ -270,8 +215,8 @@ class DMP(nn.Module):
     def published(cls, noised: str = "pos", **options: Any) -> Self:
         """The network of the paper's published code, with all that it does otherwise than the text.
 
-        One norm shared by all places of a perceptron, one gate for all layers, ReLU, averaged messages, and for
-        positions range 7 and the schedule reversed: finest at pure noise. Parameters as in `paper`.
+        One norm shared by all places of a perceptron, one gate for all layers, ReLU, averaged messages, and
+        for positions range 7 and the schedule reversed: finest at pure noise. Parameters as in `paper`.
         """
         chosen: dict[str, Any] = {
             "aggregate": "mean",
@@ -289,7 +234,8 @@ class DMP(nn.Module):
         Parameters
         ----------
         name
-            "knn", "long-short", "random" (each with the cube root of N as neighbours), "full" or "radius".
+            "knn", "long-short" (half the nearest, half at random), "random" (what the published code calls
+            long-short), each with the cube root of N as neighbours; "full" or "radius".
         radius
             Radius of the graph "radius", in units of the positions.
         paper
@@ -305,8 +251,10 @@ class DMP(nn.Module):
         if name not in (*RULES, "radius"):
             raise ValueError(f"name must be one of {', '.join(RULES)} or radius, got {name!r}.")
         if (name == "radius") != (radius is not None):
-            raise ValueError(f'radius must be given for "radius" and for it alone, got {radius} with {name!r}.')
-        rule = name if radius is None else Radius(radius)
+            raise ValueError(
+                f'radius must be given for "radius" and for it alone, got {radius} with {name!r}.'
+            )
+        rule = name if radius is None else Radius(radius, loop=True)
         options = {"adaptive": Fixed(), "neighbors": rule} | options
         return cls(**options) if paper is None else cls.paper(paper, **options)
 
@@ -346,7 +294,7 @@ class DMP(nn.Module):
         structure = Structure.plan(pos, graphs.ptr, levels, self.coarsening, self.neighbors)
         means = segment_mean(values, structure.cell, structure.num_cells)
         centre = means[:, self.features :]
-        scene = _Scene(
+        scene = Scene(
             rows=Rows(graphs.batch, graphs.uniform),
             context=self.condition(log_snr.to(pos.dtype), label),
             structure=structure,
@@ -361,28 +309,6 @@ class DMP(nn.Module):
             h = self.norm(h, scene.context, scene.rows)
         out: Tensor = self.project(h)
         return out
-
-
-class _Raw(nn.Module):
-    """The signal level u itself, beside an embedding of the class if there are any, ``[g, c]``."""
-
-    def __init__(self, width: int, classes: int) -> None:
-        super().__init__()
-        self.label = nn.Embedding(classes + 1, width) if classes else None
-
-    def forward(self, log_snr: Tensor, label: Tensor | None) -> Tensor:
-        u = signal_level(log_snr)[:, None]
-        if self.label is None:
-            return u
-        label = torch.full_like(log_snr, -1, dtype=torch.long) if label is None else label
-        return torch.cat([u, self.label(label + 1)], dim=-1)
-
-
-def _embedding(kind: str, width: int, classes: int) -> tuple[nn.Module, int]:
-    """Embedding of noise level and class, and its columns."""
-    if kind == "film":
-        return Condition(width, classes), width
-    return _Raw(width, classes), 1 + (width if classes else 0)
 
 
 def _sizes(noised: str) -> dict[str, int]:

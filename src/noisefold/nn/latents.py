@@ -117,5 +117,5 @@ class Latents(nn.Module):
         z = self.latents.expand(len(graphs), -1, -1)
         for step in self.rounds:
             h, z = step(h, z, condition, mask)
-        out = self.head(self.norm(h, condition))
+        out: Tensor = self.head(self.norm(h, condition))
         return out.flatten(0, 1) if mask is None else out[mask]

@@ -5,59 +5,29 @@ The message of the paper, from node j to node i at positions :math:`p`, is
 .. math:: m_{ij} = \mathrm{MLP}\big(L_1 [h_i, h_j],\ L_2 (p_i - p_j),\ L_3 |p_i - p_j|\big).
 
 No nonlinearity stands between the three linear maps and the first of the MLP's, so they are one linear map of
-:math:`(h_i, h_j, p_i - p_j, |p_i - p_j|)`. It splits into a part for each of its arguments, and those of the nodes
-are computed once per node: nothing wider than one row of `width` is ever stored for an edge. The last linear map
-of the MLP commutes with a sum over edges and is applied once per receiving node.
+:math:`(h_i, h_j, p_i - p_j, |p_i - p_j|)`. It splits into a part for each of its arguments, and those of the
+nodes are computed once per node: nothing wider than one row of `width` is ever stored for an edge. The last
+linear map of the MLP commutes with a sum over edges and is applied once per receiving node.
 
-Source: Geometric Generative Modeling with Noise-Conditioned Graph Networks (arXiv 2507.09391), appendix B.1.1.
+Source: Geometric Generative Modeling with Noise-Conditioned Graph Networks (arXiv 2507.09391), appendix B.1.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from noisefold.geometry.segment import segment_softmax
+from noisefold.nn.edges import Edges
 from noisefold.nn.norms import MLP
 
-__all__ = ["GAT", "GCN", "Coarsen", "Convolution", "EdgeConv", "Edges", "Message", "Uncoarsen", "convolution"]
+__all__ = ["GAT", "GCN", "Coarsen", "Convolution", "EdgeConv", "Message", "Uncoarsen", "convolution"]
 
 Convolution = str | Callable[[int], nn.Module]
-
-
-@dataclass(frozen=True)
-class Edges:
-    """Edges among m nodes, in the order of their targets.
-
-    Parameters
-    ----------
-    source, target
-        Ends, ``[e]`` each, int64, the target not falling.
-    ptr
-        Where each target's edges begin, ``[m + 1]``.
-    offset
-        Position of the target less that of the source, and the distance, ``[e, d + 1]``; or None.
-    """
-
-    source: Tensor
-    target: Tensor
-    ptr: Tensor
-    offset: Tensor | None = None
-
-    @property
-    def degree(self) -> Tensor:
-        """Edges of every target, ``[m]``."""
-        return self.ptr.diff()
-
-    def gather(self, values: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Sum over its edges of the source's values ``[m, w]``, times ``weight [e]`` if given, per target."""
-        return functional.embedding_bag(
-            self.source, values, self.ptr, mode="sum", per_sample_weights=weight, include_last_offset=True
-        )
 
 
 class Message(nn.Module):
@@ -81,7 +51,7 @@ class Message(nn.Module):
         self.mlp = MLP((3 * width, width, width), activation, norm)
 
     def maps(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Linear maps of receiver and sender ``[w, w]``, offset and distance ``[w, d + 1]``, and bias ``[w]``."""
+        """Maps of receiver and sender ``[w, w]``, of offset and distance ``[w, d + 1]``, and bias ``[w]``."""
         first = self.mlp.first
         on_pair, on_offset, on_length = first.weight.chunk(3, dim=1)
         receiver, sender = (on_pair @ self.pair.weight).chunk(2, dim=1)
@@ -132,15 +102,14 @@ class Coarsen(nn.Module):
         summed = functional.linear(members, torch.cat([sender, space], dim=1))
         summed = summed + functional.linear(cells, receiver, bias).index_select(0, cell)
         total = torch.zeros_like(cells).index_add(0, cell, self.message.hidden(summed))
-        last = self.message.last
-        if self.aggregate == "mean":
-            out: Tensor = last(total / counts)
-            return out
-        return functional.linear(total, last.weight) + counts * last.bias
+        out: Tensor = self.message.last(total / counts)
+        return out if self.aggregate == "mean" else out * counts
 
 
 class Uncoarsen(nn.Module):
     """The message from its own cell to every node. Parameters as in `Message`."""
+
+    sign: Tensor
 
     def __init__(self, width: int, dim: int, activation: str, norm: str) -> None:
         super().__init__()
@@ -160,8 +129,8 @@ class Uncoarsen(nn.Module):
 class GCN(nn.Module):
     r"""Mean over the neighbours, then a linear map: :math:`W \frac{1}{|E_i|} \sum_{j \in E_i} h_j + b`.
 
-    Source: Kipf and Welling, Semi-Supervised Classification with Graph Convolutional Networks (2017), with the
-    normalisation of arXiv 2507.09391, appendix B.1.1.
+    Source: Kipf and Welling, Semi-Supervised Classification with Graph Convolutional Networks (2017), with
+    the normalisation of arXiv 2507.09391, appendix B.1.1.
     """
 
     def __init__(self, width: int) -> None:
@@ -208,15 +177,18 @@ class GAT(nn.Module):
 
     def forward(self, h: Tensor, edges: Edges) -> Tensor:
         """Map ``h [m, w]`` to ``[m, w]``."""
-        m, k = h.shape[0], self.heads
-        value = self.lin(h).view(m, k, -1)
+        value = self.lin(h).unflatten(-1, (self.heads, -1))
         sent, received = (value * self.att_src).sum(-1), (value * self.att_dst).sum(-1)
-        score = functional.leaky_relu(
-            sent.index_select(0, edges.source) + received.index_select(0, edges.target), 0.2
-        )
-        alpha = segment_softmax(score, edges.target, m).to(value.dtype)
-        heads = [edges.gather(value[:, i], alpha[:, i]) for i in range(k)]
+        heads = [
+            self._head(value[:, i].contiguous(), sent[:, i], received[:, i], edges) for i in range(self.heads)
+        ]
         return torch.cat(heads, dim=-1) + self.bias
+
+    @staticmethod
+    def _head(value: Tensor, sent: Tensor, received: Tensor, edges: Edges) -> Tensor:
+        score = sent.index_select(0, edges.source) + received.index_select(0, edges.target)
+        alpha = segment_softmax(functional.leaky_relu(score, 0.2), edges.target, value.shape[0])
+        return edges.gather(value, alpha.to(value.dtype))
 
 
 class EdgeConv(nn.Module):
@@ -231,6 +203,7 @@ class EdgeConv(nn.Module):
 
     def forward(self, h: Tensor, edges: Edges) -> Tensor:
         """Map ``h [m, w]`` to ``[m, w]``."""
+        assert edges.offset is not None, "EdgeConv needs edges with offsets"
         receiver, sender, space, bias = self.message.maps()
         summed = functional.linear(edges.offset, space)
         summed = summed + functional.linear(h, receiver, bias).index_select(0, edges.target)
@@ -302,10 +275,11 @@ def _from_pyg(name: str, width: int) -> nn.Module:
         raise ValueError(
             f'conv must be "gcn", "gat", "edge" or a convolution of torch_geometric.nn, got {name!r}.'
         )
+    own = "; give a function of the width, such as lambda width: Conv(width, width, ...)"
+    if list(inspect.signature(cls).parameters)[:2] != ["in_channels", "out_channels"]:
+        raise ValueError(f"conv {name!r} is not built from in_channels and out_channels{own}.")
     try:
         module: nn.Module = cls(width, width)
     except TypeError as error:
-        raise ValueError(
-            f"conv {name!r} cannot be built from its channels alone ({error}); give a function of the width."
-        ) from error
+        raise ValueError(f"conv {name!r} needs more than its channels ({error}){own}.") from error
     return module

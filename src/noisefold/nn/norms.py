@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ACTIVATIONS", "NORMS", "MLP", "Norm", "Rows"]
+__all__ = ["ACTIVATIONS", "MLP", "NORMS", "Norm", "Rows"]
 
 NORMS = ("layer", "batch", "none")
 ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}
@@ -117,7 +118,7 @@ class MLP(nn.Module):
         super().__init__()
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}.")
-        self.linears = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.linears = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         inner = widths[1:2] if shared else widths[1:-1]
         self.norms = nn.ModuleList(_plain(norm, width, affine=True) for width in inner)
         self.activation = ACTIVATIONS[activation]()

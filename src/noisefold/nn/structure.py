@@ -1,7 +1,7 @@
 r"""What a network of coarse nodes stands on: cells of the nodes, and edges among the cells.
 
-It is planned once per forward pass from positions, range and resolution. Only indices are planned; what depends
-smoothly on the positions (centres, offsets, distances) is computed from them where gradients can follow.
+It is planned once per forward pass from positions, range and resolution. Only indices are planned; what
+depends smoothly on the positions (centres, offsets, distances) is computed where gradients can follow.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ from torch import Tensor
 from noisefold.geometry.coarsen import Cells
 from noisefold.geometry.neighbors import KNN, Full, LongShort, Random
 from noisefold.geometry.segment import segment_mean
-from noisefold.nn.message import Edges
+from noisefold.nn.edges import Edges
 
 __all__ = ["RULES", "Coarsening", "Neighbors", "Structure"]
 
 Neighbors = Callable[[Tensor, Tensor], Tensor]
-#: Rules whose number of neighbours is the schedule's range.
+#: Rules whose number of neighbours, the node itself among them, is the schedule's range.
 RULES: dict[str, Callable[[int], Neighbors]] = {
-    "knn": lambda k: KNN(k),
-    "long-short": lambda k: LongShort(k),
-    "random": lambda k: Random(k),
-    "full": lambda k: Full(),
+    "knn": lambda k: KNN(k, loop=True),
+    "long-short": lambda k: LongShort(k, loop=True),
+    "random": lambda k: Random(k, loop=True),
+    "full": lambda k: Full(loop=True),
 }
+# Stands for a range that reaches all nodes, however many there are.
+_ALL = torch.iinfo(torch.int64).max
 
 
 class Coarsening(Protocol):
@@ -86,8 +88,7 @@ class Structure:
         reach, resolution = levels
         cells = _cells(pos, ptr, resolution, coarsening)
         sizes = cells.ptr.diff()
-        # A cloud may have fewer cells than were asked for; all of them are then in reach.
-        reach = torch.minimum(reach, sizes) if isinstance(neighbors, str) else torch.zeros_like(sizes)
+        reach = reach.masked_fill(reach >= sizes, _ALL)
         order = torch.argsort(reach, stable=True)
         rows = _rows(cells.ptr, order)
         m = rows.numel()
@@ -159,9 +160,11 @@ def _pairs(pos: Tensor, ptr: Tensor, reach: Tensor, neighbors: str | Neighbors) 
     values, counts = torch.unique_consecutive(reach, return_counts=True)
     bounds = _offsets(counts).tolist()
     parts = []
+    starts = ptr.tolist()
     for k, first, last in zip(values.tolist(), bounds, bounds[1:], strict=False):
-        start, stop = int(ptr[first]), int(ptr[last])
-        parts.append(RULES[neighbors](k)(pos[start:stop], ptr[first : last + 1] - start) + start)
+        rule = RULES["full" if k == _ALL else neighbors](k)
+        start, stop = starts[first], starts[last]
+        parts.append(rule(pos[start:stop], ptr[first : last + 1] - start) + start)
     return torch.cat(parts, dim=1) if parts else ptr.new_empty(2, 0)
 
 

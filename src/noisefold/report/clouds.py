@@ -1,10 +1,10 @@
 r"""Clouds made ready to be looked at, by matplotlib and by a browser alike.
 
-Every cloud is centred on its mean and divided by one unit, the same for all that are to be compared: the 99 %
-quantile of the distance of reference points from their cloud's mean. So a cloud fills the ball of radius 1, and
-a sample that is too small looks too small. The colour of a point, in [0, 1], is its height or its first feature
-between the 2 % and 98 % quantiles of the reference. Space of other than three dimensions is padded with zeros,
-or cut to its first three coordinates.
+Every cloud is centred on its mean and divided by one unit, the same for all that are to be compared: the
+99 % quantile of the distance of reference points from their cloud's mean. So a cloud fills the ball of radius
+1, and a sample that is too small looks too small. The colour of a point, in [0, 1], is its height, or its
+first feature, between the 2 % and 98 % quantiles of the reference. Space of other than three dimensions is
+padded with zeros, or cut to its first three coordinates.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ class Cloud:
     color
         Place of each point on the colour scale, ``[m]``, in [0, 1].
     total
-        Number of nodes it has, of which m are drawn.
+        Number of nodes it has.
+    lost
+        Number of nodes that were to be drawn, but are not finite.
     """
 
     number: int
@@ -48,6 +50,7 @@ class Cloud:
     points: Array
     color: Array
     total: int
+    lost: int
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,8 @@ def clouds_of(graphs: Graphs, indices: Sequence[int], scale: Scale, limit: int) 
         zip(thin.unpack(points), thin.unpack(color), thin.unpack(_finite(thin)), strict=True)
     ):
         name = class_name(graphs, indices[k])
-        clouds.append(Cloud(indices[k], name, numbers_of(p[ok]), numbers_of(c[ok]), totals[k]))
+        lost = int((~ok).sum())
+        clouds.append(Cloud(indices[k], name, numbers_of(p[ok]), numbers_of(c[ok]), totals[k], lost))
     return clouds
 
 

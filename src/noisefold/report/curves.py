@@ -45,7 +45,7 @@ class History:
             [float(e["seconds"]) if _finite(e.get("seconds")) else math.nan for e in steps],
             [int(e["step"]) for e in checks],
             [float(e["val_loss"]) for e in checks],
-            [[float(v) if _finite(v) else math.nan for v in e.get("val_loss_by_signal") or ()] for e in checks],
+            [_levels(e.get("val_loss_by_signal")) for e in checks],
         )
 
     def __bool__(self) -> bool:
@@ -99,6 +99,10 @@ def levels_of(adaptive: Any, nodes: int, points: int = 101) -> tuple[list[float]
     with torch.no_grad():
         pairs = [adaptive(1 - v, nodes) for v in noise]
     return noise, [int(r) for r, _ in pairs], [int(s) for _, s in pairs]
+
+
+def _levels(losses: Sequence[float | None] | None) -> list[float]:
+    return [math.nan if v is None or not _finite(v) else float(v) for v in losses or ()]
 
 
 def _finite(value: Any) -> bool:

@@ -6,12 +6,18 @@ const token = (name) => getComputedStyle(document.documentElement).getPropertyVa
 const font = (size) => ({ family: "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", size, color: token("--ink") });
 const config = {
   responsive: false, displaylogo: false, scrollZoom: false, plotlyServerURL: "", doubleClick: "reset",
-  modeBarButtons: [["toImage"]],
+  displayModeBar: true, modeBarButtons: [["toImage"]],
 };
 
 // -- clouds: every one stands in a cell of a table, seen in parallel projection --------------------------
 
-const TURN = 0.44, TILT = 0.55, WIDE = 2.35, DEEP = 3.6, TALL = 2.75, REACH = 2.4;
+const TURN = 0.44, TILT = 0.52, WIDE = 2.4, DEEP = 2.9, TALL = 2.75, REACH = 2.4;
+// Clouds in each row of the table; odd and even rows alternate, so that what stands behind shows in the gaps.
+const ROWS = [[], [1], [2], [1, 2], [2, 2], [2, 1, 2], [3, 3], [2, 3, 2], [3, 2, 3], [3, 3, 3], [3, 4, 3]];
+
+// Plotly reads tags in texts, and names come from users' files.
+const plain = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+const short = (text, most) => (text.length > most ? text.slice(0, Math.max(most - 1, 1)) + "…" : text);
 
 function decode(text, Kind) {
   const raw = atob(text), bytes = new Uint8Array(raw.length);
@@ -25,9 +31,10 @@ class Clouds {
     this.scene = scene;
     this.plot = figure.querySelector(".plot");
     this.colors = scene.clouds.map((c) => decode(c.colors, Uint8Array));
-    this.points = scene.clouds.map((c) => c.points && this.local(c.points));
+    this.points = scene.clouds.map((c) => (c.points === undefined ? null : this.local(c.points)));
     this.camera = this.home();
     this.twins = [];
+    this.zoom = 1;
   }
 
   // Coordinates of a cloud about its own centre, one array an axis, turned so that its side shows.
@@ -53,25 +60,21 @@ class Clouds {
     };
   }
 
-  // Cells, and the size of the plot that holds them.
+  // Places of the clouds, and the size of a plot that holds them however they are turned.
   measure() {
-    const count = this.scene.clouds.length, width = this.figure.clientWidth - 2, flat = this.scene.flat;
-    const most = width < 620 ? Math.min(count, 2) : count > 5 ? Math.ceil(count / 2) : count;
-    const rows = Math.ceil(count / most), deep = flat ? TALL : DEEP;
-    const across = (most - 1) * WIDE + 2.5;
-    const up = flat ? (rows - 1) * deep + 2.8 : ((rows - 1) * deep + 1.5) * Math.sin(TILT) + 2.2 * Math.cos(TILT) + 0.35;
-    const height = Math.round(Math.min(Math.max(width * up / across, 240), 680));
-    const scale = 0.97 * Math.min(2 * width / height / across, 2 / up);
-    return { columns: most, rows, deep, width, height, scale, pixels: scale * height / 2 };
-  }
-
-  cell(k) {
-    const { columns, deep } = this.size;
-    return [(k % columns) * WIDE, -Math.floor(k / columns) * deep];
+    const flat = this.scene.flat, rows = ROWS[this.scene.clouds.length], deep = flat ? TALL : DEEP;
+    this.cells = rows.flatMap((length, row) => Array.from({ length }, (_, k) =>
+      [(k - (length - 1) / 2) * WIDE, ((rows.length - 1) / 2 - row) * deep]));
+    const radius = Math.max(...this.cells.map(([x, y]) => Math.hypot(x, y)));
+    const across = flat ? (Math.max(...rows) - 1) * WIDE + 2.3 : 2 * radius + 2.1;
+    const up = flat ? (rows.length - 1) * deep + 2.7 : 2 * radius * Math.sin(TILT + 0.1) + 2.5;
+    const width = this.width - 2, height = Math.round(Math.min(Math.max(width * up / across, 240), 520));
+    const scale = this.zoom * 0.97 * Math.min(2 * width / height / across, 2 / up);
+    return { width, height, scale, reach: radius + REACH, pixels: scale * height / 2 };
   }
 
   shifted(k, points) {
-    const [cx, cy] = this.cell(k);
+    const [cx, cy] = this.cells[k];
     return [points[0].map((v) => v + cx), points[1].map((v) => v + cy), points[2]];
   }
 
@@ -80,9 +83,9 @@ class Clouds {
       const [x, y, z] = this.shifted(k, this.points[k]);
       const share = Math.min(Math.max(0.55 / Math.sqrt(Math.max(cloud.count, 1)), 0.012), 0.06);
       return {
-        type: "scatter3d", mode: "markers", x, y, z, hovertemplate: cloud.text + "<extra></extra>",
+        type: "scatter3d", mode: "markers", x, y, z, hovertemplate: cloud.about.map(plain).join("<br>").replaceAll("%", "&#37;") + "<extra></extra>",
         marker: {
-          size: Math.max(2 * share * this.size.pixels * 1.15, 1.6), color: this.colors[k], coloraxis: "coloraxis",
+          size: Math.max(1.6 * share * this.size.pixels, 1.5), color: this.colors[k], coloraxis: "coloraxis",
           opacity: 1, line: { width: 0 },
         },
       };
@@ -90,49 +93,50 @@ class Clouds {
   }
 
   layout() {
-    const { columns, rows, deep, width, height, scale } = this.size, flat = this.scene.flat;
-    const ranges = [[-REACH, (columns - 1) * WIDE + REACH], [-(rows - 1) * deep - REACH, REACH], flat ? [-1, 1] : [-REACH, REACH]];
-    const span = ranges.map(([a, b]) => (b - a) * scale);
-    const axis = (k) => ({ visible: false, range: ranges[k], autorange: false });
+    const { width, height, scale, reach } = this.size, flat = this.scene.flat;
+    const axis = (half) => ({ visible: false, range: [-half, half], autorange: false });
     return {
       width, height, margin: { l: 0, r: 0, t: 0, b: 0 }, showlegend: false, uirevision: "kept", font: font(12),
-      paper_bgcolor: "rgba(0,0,0,0)", hoverlabel: { align: "left" },
+      paper_bgcolor: "rgba(0,0,0,0)", hoverlabel: { align: "left", bgcolor: token("--paper"), bordercolor: token("--rule"), font: font(12) },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: token("--soft"), activecolor: token("--accent") },
       coloraxis: { cmin: 0, cmax: 255, colorscale: page.palettes[token("--scheme")] || page.palettes.light, showscale: false },
       scene: {
-        xaxis: axis(0), yaxis: axis(1), zaxis: axis(2), aspectmode: "manual", dragmode: flat ? "pan" : "turntable",
-        aspectratio: { x: span[0], y: span[1], z: span[2] }, camera: this.camera, bgcolor: "rgba(0,0,0,0)",
+        xaxis: axis(reach), yaxis: axis(reach), zaxis: axis(REACH), aspectmode: "manual", dragmode: flat ? "pan" : "turntable",
+        aspectratio: { x: 2 * reach * scale, y: 2 * reach * scale, z: 2 * REACH * scale }, camera: this.camera, bgcolor: "rgba(0,0,0,0)",
         annotations: this.labels(),
       },
     };
   }
 
   labels() {
+    const size = this.size.width < 680 ? 11 : 12.5, most = Math.floor(WIDE * this.size.pixels / (0.6 * size));
     return this.scene.clouds.flatMap((cloud, k) => {
-      if (!cloud.label) return [];
-      const [x, y] = this.cell(k), flat = this.scene.flat;
+      if (!cloud.name) return [];
+      const [x, y] = this.cells[k], flat = this.scene.flat;
       return [{
-        x, y: flat ? y - 1.05 : y, z: flat ? 0 : -1.02, text: cloud.label, showarrow: false,
-        yanchor: "top", yshift: flat ? 0 : -8, font: font(this.size.width < 620 ? 11 : 12.5),
+        x, y: flat ? y - 1.05 : y, z: flat ? 0 : -1.1, text: plain(short(cloud.name, most)), showarrow: false,
+        yanchor: "top", yshift: flat ? 0 : -9, font: font(size), bgcolor: token("--veil"), borderpad: 1,
       }];
     });
   }
 
   async draw() {
     this.figure.classList.add("live");
+    this.width = this.figure.clientWidth;
     this.size = this.measure();
     await Plotly.react(this.plot, this.traces(), this.layout(), config);
   }
 
   listen() {
-    const follow = (change) => {
-      const camera = change["scene.camera"];
+    const follow = (camera) => {
       if (!camera || this.led) return;
       this.camera = camera;
       for (const twin of this.twins) twin.look(camera);
     };
-    this.plot.on("plotly_relayouting", follow);
-    this.plot.on("plotly_relayout", follow);
+    // Plotly lets a scene glide on for a moment after the mouse is up, and does not tell where it comes to rest.
+    const settle = debounced(() => follow(this.plot._fullLayout.scene._scene?.getCamera?.()), 300);
+    this.plot.on("plotly_relayouting", (change) => follow(change["scene.camera"]));
+    this.plot.on("plotly_relayout", (change) => { if (!this.led) { follow(change["scene.camera"]); settle(); } });
     this.plot.addEventListener("keydown", (event) => this.key(event));
   }
 
@@ -144,6 +148,8 @@ class Clouds {
   }
 
   key(event) {
+    const larger = { "+": 1.25, "=": 1.25, "-": 0.8 }[event.key];
+    if (larger) for (const each of [this, ...this.twins]) { each.zoom *= larger; each.draw(); }
     const step = { ArrowLeft: [-0.2, 0], ArrowRight: [0.2, 0], ArrowUp: [0, 0.15], ArrowDown: [0, -0.15] }[event.key];
     if (!step || this.scene.flat) return;
     event.preventDefault();
@@ -162,9 +168,9 @@ class Path extends Clouds {
     super(figure, scene);
     this.moments = scene.frames.map((f) => f.points.map((p) => this.local(p)));
     this.hues = scene.frames.map((f) => f.colors && f.colors.map((c) => decode(c, Uint8Array)));
-    this.slider = figure.querySelector("input[type=range]");
-    this.output = figure.querySelector("output");
-    this.button = figure.querySelector("button");
+    this.slider = figure.querySelector(".controls input");
+    this.output = figure.querySelector(".controls output");
+    this.button = figure.querySelector(".controls button");
     this.place = scene.frames.length - 1;
     this.set(this.place);
   }
@@ -244,7 +250,8 @@ class Curve {
 
   async draw() {
     this.figure.classList.add("live");
-    const { data, layout } = resolved(this.views[this.view]), width = this.figure.clientWidth - 2;
+    this.width = this.figure.clientWidth;
+    const { data, layout } = resolved(this.views[this.view]), width = this.width - 2;
     const line = { gridcolor: token("--grid"), linecolor: token("--rule"), zeroline: false, automargin: true, ticks: "outside", tickcolor: token("--rule") };
     const title = (text) => ({ text, standoff: 10, font: font(12.5) });
     await Plotly.react(this.plot, data, {
@@ -252,10 +259,9 @@ class Curve {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: true,
       legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", font: font(11.5) },
       hoverlabel: { bgcolor: token("--paper"), bordercolor: token("--rule"), font: font(12) },
-      modebar: { bgcolor: "rgba(0,0,0,0)", color: token("--soft"), activecolor: token("--accent") },
       xaxis: { ...line, showgrid: false, showline: true, ...layout.xaxis, title: title(layout.xaxis.title.text) },
       yaxis: { ...line, ...layout.yaxis, title: title(layout.yaxis.title.text) },
-    }, config);
+    }, { ...config, displayModeBar: false });
   }
 
   listen() {
@@ -295,6 +301,11 @@ function report(message) {
   document.body.dataset.errors = (document.body.dataset.errors || "") + message + "\n";
 }
 
+function debounced(action, wait) {
+  let timer = 0;
+  return () => { clearTimeout(timer); timer = setTimeout(action, wait); };
+}
+
 async function main() {
   window.addEventListener("error", (event) => report(event.message));
   window.addEventListener("unhandledrejection", (event) => report(String(event.reason)));
@@ -304,15 +315,11 @@ async function main() {
     await guarded(figure, async () => { await figure.draw(); figure.listen(); });
     await new Promise((resolve) => setTimeout(resolve));
   }
-  const again = () => all.forEach((figure) => guarded(figure, () => figure.draw()));
-  let width = innerWidth, timer = 0;
-  dark.addEventListener("change", again);
-  window.addEventListener("resize", () => {
-    if (innerWidth === width) return;
-    width = innerWidth;
-    clearTimeout(timer);
-    timer = setTimeout(again, 120);
-  });
+  // A figure is drawn anew when its width is not the one it was drawn for, or when the scheme changes.
+  const again = (changed) => all.forEach((f) => changed(f) && guarded(f, () => f.draw()));
+  dark.addEventListener("change", () => again(() => true));
+  const observer = new ResizeObserver(debounced(() => again((f) => f.width !== f.figure.clientWidth), 120));
+  all.forEach((f) => observer.observe(f.figure));
   document.body.dataset.ready = String(document.querySelectorAll("figure.live").length);
 }
 

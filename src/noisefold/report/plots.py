@@ -25,9 +25,16 @@ from numpy.typing import NDArray
 from noisefold.geometry.graphs import Graphs
 from noisefold.report.clouds import Array, Cloud, Scale, clouds_of
 from noisefold.report.curves import History, levels_of
-from noisefold.report.path import Path3, path_of
+from noisefold.report.journey import Journey, journey_of
 
-__all__ = ["contact_sheet", "draw_clouds", "schedule_curves", "training_curves", "trajectory_strip"]
+__all__ = [
+    "contact_sheet",
+    "draw_clouds",
+    "draw_journey",
+    "schedule_curves",
+    "training_curves",
+    "trajectory_strip",
+]
 
 AZIMUTH, ELEVATION = math.radians(25), math.radians(22)
 SHOWN = 2000
@@ -93,13 +100,13 @@ def trajectory_strip(
     ValueError
         If the trajectory is empty, or its graphs change their sizes.
     """
-    return draw_path(path_of(trajectory, rows, moments, SHOWN), size=size)
+    return draw_journey(journey_of(trajectory, rows, moments, SHOWN), moments, rows, size=size)
 
 
-def draw_path(path: Path3, moments: int = 6, *, size: float = 1.7) -> Figure:
+def draw_journey(path: Journey, moments: int = 6, rows: int = 3, *, size: float = 1.7) -> Figure:
     """The figure of `trajectory_strip` for a path that is ready."""
     chosen = path.evenly(moments)
-    clouds = [path.at(k)[row] for row in range(len(path.clouds)) for k in chosen]
+    clouds = [path.at(k)[row] for row in range(min(rows, len(path.clouds))) for k in chosen]
     names = [""] * len(clouds)
     for column, k in enumerate(chosen):
         names[column - len(chosen)] = f"{100 * path.signal[k]:.0f} % signal"
@@ -123,33 +130,42 @@ def draw_clouds(
         x, y = 2 * (k % columns) + 1, -(k // columns) * (2 + line) - 1
         seen, colors = _seen(cloud, flat)
         width = 72 * size * _dot(len(seen))
-        axes.scatter(_FILL * seen[:, 0] + x, _FILL * seen[:, 1] + y, s=width**2, c=colors, linewidths=0, rasterized=True)
+        places = _FILL * seen + (x, y)
+        axes.scatter(places[:, 0], places[:, 1], s=width**2, c=colors, linewidths=0, rasterized=True)
         axes.text(x, y - 1, _short(names[k]), ha="center", va="top", size=8.5, color=_INK, parse_math=False)
     return figure
 
 
-def training_curves(log: Sequence[Mapping[str, Any]]) -> Figure:
+def training_curves(
+    log: Sequence[Mapping[str, Any]] | History, *, loss: bool = True, levels: bool = True
+) -> Figure:
     """Loss by step and minutes and, where the model was validated, its loss by signal level.
 
     Parameters
     ----------
     log
         Entries of ``metrics.jsonl``.
+    loss, levels
+        Which of the two to draw.
 
     Raises
     ------
     ValueError
-        If the log holds no loss.
+        If the log holds no loss, or nothing is to be drawn.
     """
-    history = History.of(log)
+    history = log if isinstance(log, History) else History.of(log)
     if not history:
         raise ValueError("the log holds no finite loss; train for at least one interval of log_every steps.")
-    snapshots = history.snapshots()
-    figure = _figure(9 if snapshots else 5.4, 3.2)
-    boxes = figure.subplots(1, 2 if snapshots else 1, squeeze=False)[0]
-    _loss(boxes[0], history)
+    snapshots = history.snapshots() if levels else []
+    panels = int(loss) + int(bool(snapshots))
+    if panels == 0:
+        raise ValueError("there is nothing to draw: the log holds no validation, and loss is False.")
+    figure = _figure(4.6 * panels + 0.6, 3.3)
+    boxes = list(figure.subplots(1, panels, squeeze=False)[0])
+    if loss:
+        _loss(boxes[0], history)
     if snapshots:
-        _by_signal(boxes[1], history, snapshots)
+        _by_signal(boxes[-1], history, snapshots)
     figure.tight_layout(w_pad=3)
     return figure
 
@@ -182,7 +198,7 @@ def schedule_curves(adaptive: Any, nodes: int) -> Figure:
 
 
 def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), dpi=150, facecolor="white")
+    figure = Figure(figsize=(width, height), dpi=140, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
@@ -225,8 +241,9 @@ def _dress(axes: Axes) -> None:
 
 
 def _loss(axes: Axes, history: History) -> None:
-    axes.plot(history.step, history.loss, color=_FIRST, alpha=0.3, linewidth=0.9, label="training, every entry")
-    axes.plot(history.step, history.smooth(), color=_FIRST, linewidth=1.6, label="training, smoothed")
+    step = history.step
+    axes.plot(step, history.loss, color=_FIRST, alpha=0.3, linewidth=0.9, label="training, every entry")
+    axes.plot(step, history.smooth(), color=_FIRST, linewidth=1.6, label="training, smoothed")
     if history.val_step:
         axes.plot(history.val_step, history.val_loss, "o-", color=_SECOND, markersize=3.5, label="held out")
     axes.set(xlabel="step", ylabel="loss", yscale="log" if history.wide else "linear")
@@ -236,7 +253,9 @@ def _loss(axes: Axes, history: History) -> None:
     _dress(axes)
     rate = history.minutes_per_step
     if rate:
-        top = axes.secondary_xaxis("top", functions=(lambda s: s * rate, lambda m: m / rate))
+        top = axes.secondary_xaxis(
+            "top", functions=(lambda s: np.multiply(s, rate), lambda m: np.divide(m, rate))
+        )
         top.set_xlabel("minutes", size=9, color=_INK)
         top.tick_params(colors=_INK, labelsize=8)
         top.spines["top"].set_color(_FAINT)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -17,17 +16,16 @@ from matplotlib import colormaps
 
 from noisefold.report.clouds import Array, Cloud, counted
 from noisefold.report.curves import History, levels_of
-from noisefold.report.path import Path3
+from noisefold.report.journey import Journey
 
-__all__ = ["cloud_scene", "level_views", "loss_views", "palettes", "path_scene", "schedule_views"]
+__all__ = ["cloud_scene", "journey_scene", "level_views", "loss_views", "palettes", "schedule_views"]
 
 STEPS_PER_UNIT = 6000
-_LABEL = 18
 Data = dict[str, Any]
 
 
 def palettes() -> Data:
-    """Viridis without its end that drowns in white paper, and without the one that drowns in a dark screen."""
+    """Viridis without the end that is lost on white paper, and without the one that is lost on black."""
     ends = {"light": (0.0, 0.9), "dark": (0.22, 1.0)}
     colors = colormaps["viridis"]
     return {
@@ -38,13 +36,11 @@ def palettes() -> Data:
 
 def cloud_scene(clouds: Sequence[Cloud], kind: str, flat: bool) -> Data:
     """Clouds that stand on a table."""
-    parts = [
-        {**_named(c, kind), "points": _points(c.points), "colors": _colors(c.color)} for c in clouds
-    ]
+    parts = [{**_named(c, kind), "points": _points(c.points), "colors": _colors(c.color)} for c in clouds]
     return {"flat": flat, "unit": STEPS_PER_UNIT, "clouds": parts}
 
 
-def path_scene(path: Path3) -> Data:
+def journey_scene(path: Journey) -> Data:
     """Clouds at many moments; colours once where they do not change."""
     constant = all(c is e for moment in path.colors for c, e in zip(moment, path.colors[-1], strict=True))
     frames = [
@@ -67,6 +63,7 @@ def loss_views(history: History) -> Data:
     if history.minutes_per_step:
         minutes = [s / 60 for s in history.seconds]
         clocks.append(("minutes", "minutes of training", minutes, history.val_minutes()))
+    values = [*history.loss, *history.val_loss] if history.wide else ()
     views = {}
     for name, label, x, val_x in clocks:
         traces = [
@@ -75,7 +72,7 @@ def loss_views(history: History) -> Data:
         ]
         if history.val_step:
             traces.append(_line(val_x, history.val_loss, "held out", "--second", markers=True))
-        views[name] = {"data": traces, "layout": _axes(label, "loss", log=[*history.loss, *history.val_loss] if history.wide else ())}
+        views[name] = {"data": traces, "layout": _axes(label, "loss", log=values)}
     return views
 
 
@@ -89,7 +86,8 @@ def level_views(history: History) -> Data:
         name = f"step {history.val_step[k]:,}"
         shade = "--second" if late else f"--faded-{len(snapshots) - 2 - place}"
         traces.append(_line(levels, losses, name, shade, markers=True))
-    return {"signal": {"data": traces, "layout": _axes("signal level  (0 = noise, 1 = data)", "held-out loss", span=True)}}
+    layout = _axes("signal level  (0 = noise, 1 = data)", "held-out loss", span=True)
+    return {"signal": {"data": traces, "layout": layout}}
 
 
 def schedule_views(adaptive: Any, nodes: int) -> Data:
@@ -111,10 +109,8 @@ def _rgb(color: Sequence[float]) -> str:
 
 
 def _named(cloud: Cloud, kind: str) -> Data:
-    # Plotly reads tags in texts, so names from users' files are escaped.
-    label = cloud.name if len(cloud.name) <= _LABEL else cloud.name[: _LABEL - 1] + "…"
     parts = [f"{kind} {cloud.number}", cloud.name, counted(cloud.total, "point")]
-    return {"label": escape(label), "text": "<br>".join(escape(p) for p in parts if p), "count": len(cloud.points)}
+    return {"name": cloud.name, "about": [p for p in parts if p], "count": len(cloud.points)}
 
 
 def _points(points: Array) -> str:
@@ -161,5 +157,6 @@ def _axes(x: str, y: str, *, log: Sequence[float] = (), span: bool = False) -> D
     if log:
         # Left alone, plotly labels the ticks between powers of ten by their first digit only.
         ticks = [d * 10.0**e for e in range(-12, 12) for d in (1, 2, 5)]
-        up |= {"type": "log", "tickvals": [t for t in ticks if min(log) / 2 < t < max(log) * 2], "tickformat": ",.4~g"}
+        near = [t for t in ticks if min(log) / 2 < t < max(log) * 2]
+        up |= {"type": "log", "tickvals": near, "tickformat": ",.4~g"}
     return {"xaxis": across, "yaxis": up}

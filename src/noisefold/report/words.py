@@ -1,4 +1,4 @@
-"""What a report says in words: numbers, the model in a sentence, and what its scores say."""
+"""What a report says in words: the model in a sentence, and what its scores say."""
 
 from __future__ import annotations
 
@@ -10,21 +10,9 @@ from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
 from noisefold.report.clouds import counted
 
-__all__ = ["duration", "introduction", "listed", "number", "title", "verdict"]
+__all__ = ["duration", "introduction", "listed", "title", "verdict"]
 
 _PATHS = {"Linear": "flow matching"}
-
-
-def number(value: float) -> str:
-    """Three significant digits without an exponent: ``0.0123``, ``0.500``, ``1,230``."""
-    if math.isnan(value):
-        return "n/a"
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    if value == 0:
-        return "0"
-    decimals = min(max(2 - math.floor(math.log10(abs(value))), 0), 6)
-    return f"{value:,.{decimals}f}".replace("-", "−")
 
 
 def duration(seconds: float) -> str:
@@ -58,7 +46,8 @@ def introduction(model: Model) -> str:
         f"A {type(model.net).__name__} network with {counted(model.num_parameters, 'parameter')} turns noise "
         f"into data step by step ({path}; it predicts the {model.target.name})."
     )
-    return text + (f" Its classes are {listed(model.classes)}." if len(model.classes) > 1 else "")
+    names = [name for name in model.classes if name]
+    return text + (f" Its classes are {listed(names)}." if len(names) > 1 else "")
 
 
 def verdict(scores: Scores | None) -> str:
@@ -71,8 +60,9 @@ def verdict(scores: Scores | None) -> str:
         return "The table of scores is empty."
     score = scores[row, metric.name]
     references = [r for r in ("real", "noise") if r in scores.rows and metric.name in scores[r]]
-    beside = listed([f"{r} {_called(r)} {number(scores[r, metric.name].value)}" for r in references])
-    text = f"On {metric.name} (best: {metric.direction}) its samples score {_with_interval(score)}"
+    decimals = scores._decimals(metric.name)
+    beside = listed([f"{r} {_called(r)} {scores[r, metric.name].value:.{decimals}f}" for r in references])
+    text = f"On {metric.name} (best: {metric.direction}) its samples score {_with_interval(score, decimals)}"
     text += f", where {beside}" if beside else ""
     if len(references) == 2:
         text += ": " + _placed(metric, score, scores["real", metric.name], scores["noise", metric.name])
@@ -83,11 +73,11 @@ def _called(row: str) -> str:
     return "data score" if row == "real" else "scores"
 
 
-def _with_interval(score: Score) -> str:
-    text = number(score.value)
+def _with_interval(score: Score, decimals: int) -> str:
+    text = f"{score.value:.{decimals}f}"
     if score.low is None or score.high is None:
         return text
-    return f"{text} (95 % interval {number(score.low)} to {number(score.high)})"
+    return f"{text} (95 % interval {score.low:.{decimals}f} to {score.high:.{decimals}f})"
 
 
 def _placed(metric: Metric, score: Score, real: Score, noise: Score) -> str:
@@ -98,7 +88,7 @@ def _placed(metric: Metric, score: Score, real: Score, noise: Score) -> str:
     overlap = _low(score) <= _high(real) and _low(real) <= _high(score)
     way = (score.value - noise.value) / span
     if overlap:
-        return "it does not tell them from real data"
+        return "with this many clouds it cannot tell them from real data"
     if isinstance(metric.best, float | int) and (score.value - metric.best) * (noise.value - metric.best) < 0:
         return "beyond what is best, which hints at copies of known data"
     if way <= 0:

@@ -278,7 +278,7 @@ class StochasticHeun(Solver):
         gamma = min(self.churn / (len(times) - 1), math.sqrt(2) - 1)
         for i, (t, s) in enumerate(zip(times[:-1], times[1:], strict=True)):
             raised = schedule.time(schedule.log_snr(t) - 2 * math.log1p(gamma)).clamp(max=float(times[0]))
-            if raised > t:
+            if gamma > 0 and raised > t:
                 keep = schedule.alpha(raised) / schedule.alpha(t)
                 added = torch.sqrt((schedule.sigma(raised) ** 2 - (keep * schedule.sigma(t)) ** 2).clamp(min=0))
                 x, t = keep * x + added * noise(), raised

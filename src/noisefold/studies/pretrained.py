@@ -1,7 +1,7 @@
 """The study that makes the model shipped in the package, ``noisefold/shapes``.
 
-Trained on procedural shapes, which need no file and carry no licence but this project's, so that anybody can make
-it again from nothing. Its card gives the scores on shapes it has never seen.
+Trained on procedural shapes, which need no file and carry no licence but this project's, so that anybody can
+make it again from nothing. Its card gives the scores on shapes it has never seen.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _Scale:
 
 
 _SHORT = Training(
-    steps=11_000,
+    steps=9_000,
     batch=64,
     nodes=400,
     lr=1.5e-3,
@@ -68,7 +68,7 @@ _SCALES = {
 
 
 def _run(out: Path, scale: str, seed: int) -> list[Path]:
-    """Train, or go on training; then export in half precision, score what was exported, and write its card."""
+    """Train, or go on training; export in half precision, score what was exported, write its card."""
     size = _SCALES[scale]
     out = out / scale
     data = shapes(size.shapes, seed=0)
@@ -82,7 +82,9 @@ def _run(out: Path, scale: str, seed: int) -> list[Path]:
     atomic_text(folder / "scores.json", json.dumps(scores.to_dict(), indent=1))
     atomic_text(folder / "README.md", _card(shipped, scores, out, size))
     names = [name for name in shipped.classes for _ in range(2)]
-    sheet = contact_sheet(shipped.sample(len(names), nodes=1024, labels=names, seed=seed), columns=len(names) // 2)
+    sheet = contact_sheet(
+        shipped.sample(len(names), nodes=1024, labels=names, seed=seed), columns=len(names) // 2
+    )
     sheet.savefig(out / "samples.png", dpi=110, bbox_inches="tight")
     return [*sorted(folder.iterdir()), out / "samples.png"]
 
@@ -119,17 +121,18 @@ Generates point clouds of {len(model.classes)} families of procedural shapes: {"
 
 ## Scores
 
-{size.draws} generated shapes of {size.points} points (Heun, 50 steps) against `shapes({2 * size.draws}, seed=2)`, which
-training never saw.
+{size.draws} generated shapes of {size.points} points (Heun, 50 steps) against
+`shapes({2 * size.draws}, seed=2)`, which training never saw.
 
 {scores.markdown()}
 
 ## Limits
 
-It knows these families in roughly upright pose and nothing else. Ask it for more points than the {size.training.nodes}
-it was trained with and it still answers, since points interact only through its latents; fewer than about a hundred
-look sparse rather than wrong.
+It knows these families in roughly upright pose and nothing else. Asked for more points than the
+{size.training.nodes} it was trained with it still answers, since points interact only through its latents.
 """
 
 
-PRETRAINED = Study("trains the model shipped in the package, scores it and writes its card", tuple(_SCALES), _run)
+PRETRAINED = Study(
+    "trains the model shipped in the package, scores it and writes its card", tuple(_SCALES), _run
+)

@@ -114,35 +114,32 @@ class GaussianMixture:
         return means[which] + torch.einsum("nde,ne->nd", basis[which], spread[which].sqrt() * noise)
 
     def log_prob(self, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
-        """Log-density of the marginal in nats, ``[n]``, at states ``x [n, d]`` and times t, scalar or ``[n]``."""
-        return torch.logsumexp(self._resolve(x, t, path).joint, dim=1).to(x.dtype)
+        """Log-density of the marginal in nats, ``[n]``; states ``x [n, d]``, times t a scalar or ``[n]``."""
+        return torch.logsumexp(self._resolve(x, t, path).joint, dim=0).to(x.dtype)
 
     def score(self, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
         """Gradient of the log-density of the marginal in x, ``[n, d]``."""
         parts = self._resolve(x, t, path)
-        pull = parts.turn(-parts.offset / parts.variance)
-        return _average(parts.joint, pull).to(x.dtype)
+        return parts.average(parts.basis @ (-parts.offset / parts.variance)).T.to(x.dtype)
 
     # -- the posterior of the data ----------------------------------------------------------------------
 
     def responsibilities(self, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
         """Probability that each component made a state, ``[n, k]``."""
-        return torch.softmax(self._resolve(x, t, path).joint, dim=1).to(x.dtype)
+        return self._resolve(x, t, path).share.T.to(x.dtype)
 
     def denoise(self, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
         """The best estimate of the data, E[x_0 | x_t], ``[n, d]``."""
         parts = self._resolve(x, t, path)
-        return _average(parts.joint, parts.posterior_means).to(x.dtype)
+        return parts.average(parts.posterior_means).T.to(x.dtype)
 
     def posterior_covariance(self, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
         """Covariance of the data given the state, ``[n, d, d]``: within the components and between them."""
         parts = self._resolve(x, t, path)
-        share = torch.softmax(parts.joint, dim=1)
-        means = parts.posterior_means
-        apart = means - _average(parts.joint, means)[:, None]
-        narrow = parts.spread * parts.sigma**2 / parts.variance
-        within = torch.einsum("nk,kde,nke,kfe->ndf", share, parts.basis, narrow, parts.basis)
-        return (within + torch.einsum("nk,nkd,nke->nde", share, apart, apart)).to(x.dtype)
+        apart = parts.posterior_means - parts.average(parts.posterior_means)
+        narrow = (parts.spread * parts.sigma**2 / parts.variance).expand_as(apart)
+        within = torch.einsum("kn,kde,ken,kfe->ndf", parts.share, parts.basis, narrow, parts.basis)
+        return (within + torch.einsum("kn,kdn,ken->nde", parts.share, apart, apart)).to(x.dtype)
 
     def bound(self, path: Gaussian) -> Callable[[Tensor, Tensor], Tensor]:
         """The denoiser on a path, ``denoise(x, t)``, as solvers want it."""
@@ -165,22 +162,23 @@ class GaussianMixture:
     def _resolve(self, x: Tensor, t: Tensor, path: Gaussian) -> _Parts:
         if x.ndim != 2 or x.shape[1] != self.dim:
             raise ValueError(f"x must be [n, {self.dim}], got {list(x.shape)}.")
-        alpha, sigma = (v.to(x.device).reshape(-1, 1, 1) for v in _factors(t, path))
+        alpha, sigma = (v.to(x.device).flatten() for v in _factors(t, path))
         if len(alpha) not in (1, len(x)):
             raise ValueError(f"t must be a scalar or [{len(x)}], got {list(t.shape)}.")
         weights, means, spread, basis = (v.to(x.device) for v in (*self._numbers[:2], *self._spectrum))
-        offset = torch.einsum("nkd,kde->nke", x.double()[:, None] - alpha * means, basis)
+        means, spread = means[..., None], spread[..., None]
+        offset = basis.mT @ x.double().T - alpha * (basis.mT @ means)
         variance = alpha**2 * spread + sigma**2
-        density = -0.5 * (offset**2 / variance + variance.log() + log(2 * pi)).sum(2)
-        return _Parts(alpha, sigma, means, spread, basis, offset, variance, weights.log() + density)
+        density = -0.5 * (offset.square() / variance + variance.log() + log(2 * pi)).sum(1)
+        return _Parts(alpha, sigma, means, spread, basis, offset, variance, weights.log()[:, None] + density)
 
 
 @dataclass(frozen=True)
 class _Parts:
-    """A batch of states seen from every component, in its eigenbasis.
+    """A batch of states seen from every component, in its eigenbasis; the states come last, for speed.
 
-    `alpha`, `sigma` are ``[n or 1, 1, 1]``; `means`, `spread` (eigenvalues) ``[k, d]``; `basis`
-    ``[k, d, d]``; `offset` and `variance` of the state in that basis ``[n, k, d]``; `joint` ``[n, k]``.
+    `alpha`, `sigma` are ``[n or 1]``; `means`, `spread` (eigenvalues) ``[k, d, 1]``; `basis` ``[k, d, d]``;
+    `offset` and `variance` of the state in that basis ``[k, d, n]``; `joint` log-density ``[k, n]``.
     """
 
     alpha: Tensor
@@ -192,18 +190,19 @@ class _Parts:
     variance: Tensor
     joint: Tensor
 
-    def turn(self, vectors: Tensor) -> Tensor:
-        """From the eigenbases back to the axes, ``[n, k, d]``."""
-        return torch.einsum("nke,kde->nkd", vectors, self.basis)
+    @cached_property
+    def share(self) -> Tensor:
+        """Responsibilities, ``[k, n]``."""
+        return torch.softmax(self.joint, dim=0)
 
-    @property
+    @cached_property
     def posterior_means(self) -> Tensor:
-        """Posterior mean of each component, ``[n, k, d]``."""
-        return self.means + self.turn(self.alpha * self.spread / self.variance * self.offset)
+        """Posterior mean of each component, ``[k, d, n]``."""
+        return self.means + self.basis @ (self.alpha * self.spread / self.variance * self.offset)
 
-
-def _average(joint: Tensor, values: Tensor) -> Tensor:
-    return torch.einsum("nk,nkd->nd", torch.softmax(joint, dim=1), values)
+    def average(self, values: Tensor) -> Tensor:
+        """Mean over the components, ``[d, n]``."""
+        return (self.share[:, None] * values).sum(0)
 
 
 def _factors(t: Tensor, path: Gaussian) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,7 @@
 """Training batches as a function of (seed, step), whatever the number of processes.
 
-Sample k of a run (k = step * size + place) is entry k of a sequence of random passes through the data and has a
-random stream of its own, so that a batch shared by several processes is the batch one process would see.
+Sample k of a run (k = step * size + place) is entry k of a sequence of random passes through the data, with a
+random stream of its own. So a batch shared by several processes is the batch one process would see.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class Batches:
     seed
         Seed of the order and of every stream.
     nodes
-        If given, every graph is thinned to this many nodes, anew each time it is seen.
+        If given, every larger graph is thinned to this many nodes, anew each time it is seen. If any graph of
+        the data is larger, all lose their edges.
     rank, world
         Which process of how many.
 
@@ -63,7 +64,8 @@ class Batches:
     ) -> None:
         if size < 1 or size % world:
             raise ValueError(f"batch must be a positive multiple of the {world} processes, got {size}.")
-        self.data, self.size, self.seed, self.nodes = data, size, seed, nodes
+        self.data, self.size, self.seed = data, size, seed
+        self.nodes = None if nodes is None or int(data.sizes.max()) <= nodes else nodes
         self.rank, self.world = rank, world
         self._pass: tuple[int, Tensor] = (-1, torch.empty(0))
 
@@ -92,4 +94,11 @@ class Batches:
 
 def _thin(graphs: Graphs, nodes: int, streams: Streams) -> Graphs:
     keys = streams.uniform(graphs.sizes, 1, torch.empty(0, dtype=torch.float64))[:, 0].to(graphs.device)
+    small = graphs.sizes <= nodes
+    if bool(small.any()):
+        # Small graphs keep their order and lose their edges, whether or not larger ones stand beside them.
+        batch = graphs.batch
+        place = torch.arange(graphs.num_nodes, device=graphs.device) - graphs.ptr[batch]
+        keys = torch.where(small[batch], place / nodes, keys)
+        graphs = graphs.replace(edge_index=None, edge_attr=None)
     return graphs.thin(nodes, keys)

@@ -58,6 +58,7 @@ class Log:
             self.board = Board(self.path.parent / "tensorboard", step)
         self.entries = [e for e in read_log(self.path) if e["step"] <= step]
         if self.writes:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             atomic_text(self.path, "".join(json.dumps(e) + "\n" for e in self.entries))
 
     def add(self, entry: dict[str, Any]) -> None:

@@ -1,8 +1,9 @@
 """The training loop.
 
 A training is a function of (settings, data, seed): every random number follows from the seed and the step, so
-a run that was killed and resumed ends with the same bits as one that was not (on an accelerator, as far as its
-kernels add in a fixed order).
+a run that was killed and resumed ends with the same bits as one that was not.
+
+On an accelerator that holds as far as its kernels add in a fixed order.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from noisefold.geometry.graphs import Graphs
-from noisefold.nn.denoiser import Denoiser
+from noisefold.nn.denoiser import Denoiser, noised_value
 from noisefold.noise.source import mix
 from noisefold.progress import progress
 from noisefold.train.average import Average
@@ -86,9 +87,9 @@ def train(
     KeyboardInterrupt
         On SIGINT or SIGTERM, after the step under way was finished and saved; a second signal does not wait.
     """
-    _check_data(data, "data")
+    _check_data(denoiser, data, "data")
     if val is not None:
-        _check_data(val, "val")
+        _check_data(denoiser, val, "val")
     if settings.tensorboard and out is None:
         raise ValueError("tensorboard=True needs a run folder; give out.")
     run = _Run(denoiser, data, settings, val, out)
@@ -252,13 +253,18 @@ class _Run:
         self.log.add({"step": self.step, **scores})
 
 
-def _check_data(data: Graphs, name: str) -> None:
+def _check_data(denoiser: Denoiser, data: Graphs, name: str) -> None:
+    noised_value(data, denoiser.noised)
     if len(data) == 0 or int(data.sizes.min()) == 0:
         raise ValueError(f"{name} must hold at least one graph, and no empty ones.")
     for field in ("pos", "x"):
         value = getattr(data, field)
         if value is not None and not bool(value.isfinite().all()):
             raise ValueError(f"{name}.{field} holds NaN or infinity; leave those graphs out.")
+    classes = getattr(denoiser.net, "arguments", {}).get("classes")
+    if classes and data.label is not None and not bool(((data.label >= -1) & (data.label < classes)).all()):
+        found = f"{int(data.label.min())} to {int(data.label.max())}"
+        raise ValueError(f"{name}.label must lie below the network's classes={classes}, got {found}.")
 
 
 def _rate(step: int, settings: Training) -> float:

@@ -15,11 +15,11 @@ import numpy as np
 from noisefold.geometry.graphs import Graphs
 from noisefold.report.clouds import Array, Cloud, Scale, clouds_of, pick
 
-__all__ = ["Path3", "path_of"]
+__all__ = ["Journey", "journey_of"]
 
 
 @dataclass(frozen=True)
-class Path3:
+class Journey:
     """Some graphs at some moments.
 
     Parameters
@@ -31,7 +31,7 @@ class Path3:
     points
         For each moment, the positions of each graph, ``[m, 3]``.
     colors
-        For each moment, the colours of each graph, ``[m]``; the final ones where only positions are generated.
+        For each moment, the colours of each graph, ``[m]``; the final ones if there are no features.
     flat
         Whether there are only two dimensions.
     shrunk
@@ -57,7 +57,7 @@ class Path3:
         ]
 
 
-def path_of(trajectory: Sequence[tuple[float, Graphs]], clouds: int, moments: int, limit: int) -> Path3:
+def journey_of(trajectory: Sequence[tuple[float, Graphs]], clouds: int, moments: int, limit: int) -> Journey:
     """A path of at most so many clouds, moments and points of each cloud.
 
     Raises
@@ -76,11 +76,11 @@ def path_of(trajectory: Sequence[tuple[float, Graphs]], clouds: int, moments: in
     steps = [clouds_of(_whole(graphs), indices, scale, limit) for _, graphs in chosen]
     ends, size = steps[-1], _spread(steps[-1])
     factors = [max(1.0, _spread(step) / (2 * size)) if size > 0 else 1.0 for step in steps]
-    return Path3(
+    return Journey(
         tuple(ends),
         tuple(float(u) for u, _ in chosen),
         tuple(tuple(c.points / f for c in step) for step, f in zip(steps, factors, strict=True)),
-        tuple(tuple((c if last.features else end).color for c, end in zip(step, ends, strict=True)) for step in steps),
+        tuple(tuple(c.color for c in (step if last.features else ends)) for step in steps),
         last.dim < 3,
         max(factors) > 1,
     )

@@ -1,0 +1,161 @@
+r"""The nearest nodes in small clouds by brute force: all squared distances, then the k lowest of each row.
+
+The k-th lowest entry of a row is at most the k-th lowest among the minima of disjoint sets of its columns.
+With a few times k sets that bound is nearly tight: about one entry more than k lies below it. So the search
+needs a pass for the minima, a selection among few of them, a comparison, and a sort of the few entries left.
+It is exact, equal distances included.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+__all__ = ["BLOCK", "NOT_FINITE", "brute_force", "squared_distances"]
+
+_Array = npt.NDArray[Any]
+NOT_FINITE = "pos must be finite, and so must its squared distances, but holds nan, inf or too large numbers."
+#: Squared distances held at once: 2.5 MB in float32, which stay near the core.
+BLOCK = 640_000
+_BLOCK_DEVICE = 1 << 27
+
+
+def brute_force(cloud: Tensor, count: Tensor, k: int) -> Tensor:
+    """Nearest other nodes of each node.
+
+    Parameters
+    ----------
+    cloud
+        Positions, ``[b, m, d]``, infinite after the end of a cloud.
+    count
+        Nodes of each cloud, ``[b]``, at most m.
+    k
+        Neighbours of each node, 1 to m - 1.
+
+    Returns
+    -------
+    Tensor
+        Indices into the cloud, ``[b, m, k]``, int64, nearest first, ties by index, -1 where missing.
+
+    Raises
+    ------
+    ValueError
+        If a position or a distance is not finite.
+    """
+    if cloud.device.type == "cpu":
+        return _brute_host(cloud, count.numpy(), k)
+    return _brute_device(cloud, count, k)
+
+
+def squared_distances(a: Tensor, b: Tensor, out: Tensor | None = None, work: Tensor | None = None) -> Tensor:
+    """Squared distances between the points of two clouds, ``[..., p, d], [..., q, d] -> [..., p, q]``.
+
+    `out` and `work`, ``[..., p, q]``, are memory to use again where many calls follow one another.
+    """
+    left, right = a.movedim(-1, 0).contiguous().unsqueeze(-1), b.movedim(-1, 0).contiguous().unsqueeze(-2)
+    total = torch.sub(left[0], right[0], out=out).square_()
+    for p, q in zip(left[1:], right[1:], strict=True):
+        work = torch.sub(p, q, out=work)
+        total.addcmul_(work, work)
+    return total
+
+
+def _brute_host(cloud: Tensor, have: _Array, k: int) -> Tensor:
+    b, m, _ = cloud.shape
+    index = np.empty((b, m, k), np.int64)
+    step = min(b, max(1, BLOCK // (m * m)))
+    out, work = cloud.new_empty(2, step, m, m)
+    flags = np.empty((step, m, m), np.bool_)
+    for i in range(0, b, step):
+        part = cloud[i : i + step]
+        c = part.shape[0]
+        distances = squared_distances(part, part, out[:c], work[:c])
+        distances.diagonal(dim1=1, dim2=2).fill_(torch.inf)
+        _lowest(distances.numpy(), have[i : i + c], index[i : i + c], flags[:c])
+    return torch.from_numpy(index)
+
+
+def _lowest(dense: _Array, have: _Array, index: _Array, flags: _Array) -> None:
+    """Columns of the k lowest entries of each row of symmetric ``dense [b, m, m]`` to ``index [b, m, k]``."""
+    b, m, k = index.shape
+    hits = _where(np.less_equal(dense, _bound(dense, k), out=flags).reshape(-1))
+    row, value = hits // m, dense.reshape(-1)[hits]
+    found = np.bincount(row, minlength=b * m).reshape(b, m)
+    wanted = np.minimum(have - 1, k)[:, None] * (np.arange(m) < have[:, None])
+    if (found < wanted).any():
+        raise ValueError(NOT_FINITE)
+    start = np.cumsum(found) - found.reshape(-1)
+    column = hits - row * m
+    if value.dtype == np.float32:
+        bits = (m - 1).bit_length()
+        keys = (row << 31 | value.view(np.int32)) << bits | column
+        keys.sort()
+        column = keys & ((1 << bits) - 1)
+    else:
+        column = column[np.lexsort((column, value, row))]
+    np.take(column, start[:, None] + np.arange(k), mode="clip", out=index.reshape(b * m, k))
+    if (have <= k).any():
+        index[np.arange(k) >= wanted[:, :, None]] = -1
+
+
+def _bound(dense: _Array, k: int) -> _Array:
+    """An upper bound ``[b, m, 1]``, nearly tight and finite, of the k-th lowest entry of each row."""
+    m = dense.shape[1]
+    minima = dense
+    while (half := m // 2) >= 3 * k:
+        minima = np.minimum(minima[:, :half], minima[:, half : 2 * half])
+        m = half
+    columns = np.ascontiguousarray(minima.transpose(0, 2, 1))
+    if k < m:
+        columns.partition(k - 1, axis=2)
+        kth = columns[:, :, k - 1 : k]
+    else:
+        kth = np.full((*columns.shape[:2], 1), np.inf, dense.dtype)
+    bound: _Array = np.minimum(kth, np.finfo(dense.dtype).max)
+    return bound
+
+
+def _where(flags: _Array) -> _Array:
+    """Indices of sparse true flags ``[n]``: first words of eight flags, then inside those that have any."""
+    whole = flags.size // 8 * 8
+    words = flags[:whole].view(np.uint64)
+    some = np.flatnonzero(words != 0)
+    inside = np.flatnonzero(words[some].view(np.bool_))
+    hits = (some[inside >> 3] << 3) + (inside & 7)
+    rest = np.flatnonzero(flags[whole:])
+    return np.concatenate([hits, rest + whole]) if rest.size else hits
+
+
+def _brute_device(cloud: Tensor, have: Tensor, k: int) -> Tensor:
+    b, m, _ = cloud.shape
+    column = torch.arange(m, device=cloud.device)
+    rows = max(1, min(m, _BLOCK_DEVICE // m))
+    step = max(1, _BLOCK_DEVICE // (rows * m))
+    parts = []
+    for first in range(0, b, step):
+        part = cloud[first : first + step]
+        blocks = []
+        for i in range(0, m, rows):
+            distances = squared_distances(part[:, i : i + rows], part)
+            distances[:, column[: distances.shape[1]], column[i : i + rows]] = torch.inf
+            blocks.append(_lowest_device(distances, k))
+        parts.append(torch.cat(blocks, 1))
+    index = torch.cat(parts)
+    real = column < have[:, None]
+    if bool(((index < 0).sum(2)[real] != (k - (have - 1).clamp(max=k))[:, None].expand(b, m)[real]).any()):
+        raise ValueError(NOT_FINITE)
+    return index
+
+
+def _lowest_device(distances: Tensor, k: int) -> Tensor:
+    if distances.dtype == torch.float32:
+        column = torch.arange(distances.shape[2], device=distances.device)
+        keys = (distances.view(torch.int32).long() << 32 | column).topk(k, 2, largest=False).values
+        index, value = keys & 0xFFFFFFFF, (keys >> 32).int().view(torch.float32)
+    else:
+        value, index = (t[:, :, :k] for t in distances.sort(dim=2, stable=True))
+    return torch.where(value.isfinite(), index, -1)

@@ -1,0 +1,156 @@
+"""A report as one HTML page that needs nothing else: no network, no server, no other file.
+
+All its clouds share three WebGL scenes, since browsers keep few of them alive. A content security policy
+forbids every request, and every script but the page's own two; every figure has a still picture for paper and
+for browsers without WebGL.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from plotly.offline import get_plotlyjs
+
+from noisefold.configuration import __version__
+from noisefold.eval.scores import Scores
+from noisefold.geometry.graphs import Graphs
+from noisefold.model import Model
+from noisefold.report import sections
+from noisefold.report.curves import History
+from noisefold.report.scenes import palettes
+from noisefold.report.words import title
+from noisefold.train.checkpoint import atomic_text
+
+__all__ = ["report_html", "write_report"]
+
+
+def write_report(
+    path: str | Path,
+    *,
+    model: Model,
+    samples: Graphs,
+    real: Graphs | None = None,
+    log: Sequence[Mapping[str, Any]] = (),
+    scores: Scores | None = None,
+    trajectory: Sequence[tuple[float, Graphs]] | None = None,
+    facts: Mapping[str, str] | None = None,
+) -> Path:
+    """Write the report of a model, whole or not at all; about 5 MB, most of it plotly.
+
+    Parameters
+    ----------
+    path
+        The HTML file; its folder is made if it is missing.
+    model
+        The model.
+    samples
+        What it generated, in the data's units; up to ten are shown.
+    real
+        Real data to stand beside them.
+    log
+        Entries of ``metrics.jsonl``.
+    scores
+        What `Model.evaluate` gave.
+    trajectory
+        Pairs (signal level u, graphs) from noise to data, as `Model.sample` hands them to `watch`.
+    facts
+        Named lines on how the model was made (device, steps, date, ...); the one named "command" is shown as
+        the command that makes it again.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ValueError
+        If there are no samples, real data have another dimension, or a trajectory changes its graphs.
+    OSError
+        If the file cannot be written.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"path must be a file, but {path} is a folder; name a file in it: report.html.")
+    text = report_html(
+        model=model, samples=samples, real=real, log=log, scores=scores, trajectory=trajectory, facts=facts
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_text(path, text)
+    return path
+
+
+def report_html(
+    *,
+    model: Model,
+    samples: Graphs,
+    real: Graphs | None = None,
+    log: Sequence[Mapping[str, Any]] = (),
+    scores: Scores | None = None,
+    trajectory: Sequence[tuple[float, Graphs]] | None = None,
+    facts: Mapping[str, str] | None = None,
+) -> str:
+    """The page that `write_report` writes; the same arguments give the same text."""
+    if len(samples) == 0:
+        raise ValueError("samples must hold at least one graph, got none.")
+    real = None if real is None or len(real) == 0 else real
+    if real is not None and real.dim != samples.dim:
+        raise ValueError(f"real must have the {samples.dim} dimensions of samples, got {real.dim}.")
+    history = History.of(log)
+    parts = [
+        sections.headline(model, samples, history, scores),
+        sections.gallery(samples, real),
+        *([sections.journey(trajectory)] if trajectory else []),
+        *([sections.training(history)] if history else []),
+        sections.reach(model, samples),
+        *([sections.scoring(scores)] if scores is not None else []),
+        sections.configuration(model),
+        sections.provenance(facts or {}),
+    ]
+    return _assembled(title(model, samples), parts)
+
+
+def _assembled(heading: str, parts: Sequence[sections.Section]) -> str:
+    data = {
+        "palettes": palettes(),
+        "scenes": {name: scene for part in parts for name, scene in part.scenes.items()},
+        "curves": {name: views for part in parts for name, views in part.curves.items()},
+    }
+    folder = files("noisefold.report")
+    style, script = ((folder / f"page.{end}").read_text(encoding="utf-8") for end in ("css", "js"))
+    scripts = [_closed(get_plotlyjs()), _closed(script)]
+    policy = f"default-src 'none'; script-src {' '.join(_hash(s) for s in scripts)}; "
+    policy += "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
+    # Within a script element "<" could end it; as an escape it means the same to JSON.
+    payload = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    return "\n".join(
+        [
+            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f'<meta name="generator" content="noisefold {__version__}">',
+            f"<title>{escape(heading)} - noisefold</title>\n<style>{style}</style>\n</head>\n<body>\n<main>",
+            *(part.html for part in parts if part.html),
+            f"<footer>Written by noisefold {__version__}. This page is complete in itself and asks the "
+            "network for nothing.</footer>\n</main>",
+            f'<script type="application/json" id="page-data">{payload}</script>',
+            *(f"<script>{text}</script>" for text in scripts),
+            "</body>\n</html>\n",
+        ]
+    )
+
+
+def _closed(script: str) -> str:
+    """A script without the one text that would end its element early, and with the line ends HTML keeps."""
+    return script.replace("</script", "<\\/script").replace("\r\n", "\n")
+
+
+def _hash(script: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

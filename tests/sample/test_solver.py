@@ -1,0 +1,382 @@
+"""One battery for every solver: order, the law of its samples, exactness. A new one joins CASES and gets it all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from scipy.integrate import solve_ivp
+from torch import Tensor
+
+from noisefold import noise, sample
+from noisefold.noise import VE, VP, Cosine, Gaussian, Linear, Localization, Schedule
+from noisefold.sample import (
+    DDIM,
+    Ancestral,
+    DPMSolver,
+    Euler,
+    Heun,
+    Langevin,
+    LogSNR,
+    Solver,
+    StochasticHeun,
+    Uniform,
+)
+from noisefold.theory import GaussianMixture
+
+
+@dataclass(frozen=True)
+class Case:
+    """A solver, the order of its error in the step (None if another error remains), and whether it draws noise."""
+
+    solver: Solver
+    order: int | None
+    random: bool = False
+
+
+CASES = [
+    Case(Euler(), 1),
+    Case(Heun(), 2),
+    Case(DDIM(), 1),
+    Case(DDIM(eta=0.5), 1, random=True),
+    Case(Ancestral(), 1, random=True),
+    Case(DPMSolver(), 2),
+    Case(StochasticHeun(churn=0.0), 2),
+    Case(StochasticHeun(churn=5.0), 2, random=True),
+    Case(Langevin(Heun(), steps=0), 2),
+    # Langevin steps leave an error of their own, in ratio^2 and not in the time step: hidden, and in the open.
+    Case(Langevin(Heun(), ratio=0.005), 2, random=True),
+    Case(Langevin(DDIM(), steps=2, ratio=0.3), None, random=True),
+]
+SCHEDULES = [value() for value in vars(noise).values() if Schedule in getattr(value, "__mro__", ())[1:]]
+ALL = pytest.mark.parametrize("case", CASES, ids=lambda c: repr(c.solver))
+EVERY = pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
+VARIANCES = (0.05, 0.3, 2.0)
+LAW = GaussianMixture(
+    weights=(0.3, 0.7),
+    means=((-2.5, 1.0), (2.0, -1.0)),
+    covariances=(((0.3, 0.1), (0.1, 0.2)), ((0.25, 0.0), (0.0, 0.4))),
+)
+
+
+def scalar(value: float) -> Tensor:
+    return torch.tensor(value, dtype=torch.float64)
+
+
+def refused() -> Tensor:
+    raise AssertionError("a deterministic solver drew noise")
+
+
+def gaussian_noise(like: Tensor, seed: int) -> Callable[[], Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return lambda: torch.randn(like.shape, generator=generator, dtype=like.dtype)
+
+
+def test_every_exported_solver_has_a_case():
+    exported = {v for v in vars(sample).values() if Solver in getattr(v, "__mro__", ())[1:]}
+    assert {type(case.solver) for case in CASES} == exported
+
+
+# -- order -----------------------------------------------------------------------------------------------------
+
+
+def interior(schedule: Schedule, clock: str, steps: int) -> Tensor:
+    """Times from .6 to .2, even in time or in log-SNR: the flow is smooth there in both."""
+    t = torch.linspace(0.6, 0.2, steps + 1, dtype=torch.float64)
+    if clock == "time":
+        return t
+    ends = schedule.log_snr(t[[0, -1]])
+    return schedule.time(torch.linspace(float(ends[0]), float(ends[1]), steps + 1, dtype=torch.float64))
+
+
+@cache
+def flow_reference(schedule: Schedule) -> tuple[Tensor, Tensor]:
+    r"""States at .6 and where the probability flow takes them at .2, by DOP853 to 1e-12.
+
+    The flow is written with the score, :math:`f x - g^2 s / 2` (f = alpha' / alpha,
+    g^2 = 2 sigma sigma' - 2 f sigma^2), and not as the solvers have it.
+    """
+    path = Gaussian(schedule)
+    start = LAW.marginal(scalar(0.6), path).sample(8, torch.Generator().manual_seed(0))
+
+    def slope(t: float, x: np.ndarray) -> np.ndarray:
+        at, state = scalar(t), torch.from_numpy(x).reshape(-1, 2)
+        rate = schedule.dalpha(at) / schedule.alpha(at)
+        power = 2 * schedule.sigma(at) * (schedule.dsigma(at) - rate * schedule.sigma(at))
+        return (rate * state - power / 2 * LAW.score(state, at, path)).flatten().numpy()
+
+    end = solve_ivp(slope, (0.6, 0.2), start.flatten().numpy(), method="DOP853", rtol=1e-12, atol=1e-12)
+    return start, torch.from_numpy(end.y[:, -1]).reshape(-1, 2)
+
+
+def measured_order(error: Callable[[int], float], steps: int) -> float:
+    """Slope of the error between `steps` and four times as many, in powers of the step."""
+    return float(np.log(error(steps) / error(4 * steps)) / np.log(4))
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if not c.random], ids=lambda c: repr(c.solver))
+@EVERY
+@pytest.mark.parametrize("clock", ["time", "log_snr"])
+def test_trajectories_converge_with_their_order(case, schedule, clock):
+    """Against the flow of a mixture, which is not linear; what is left of higher orders moves slopes by .15."""
+    path = Gaussian(schedule)
+    start, end = flow_reference(schedule)
+
+    def error(steps: int) -> float:
+        x = case.solver(LAW.bound(path), start, interior(schedule, clock, steps), path, refused)
+        return float((x - end).square().mean().sqrt())
+
+    assert measured_order(error, 60) == pytest.approx(case.order, abs=0.15)
+
+
+def law_error(solver: Solver, times: Tensor, path: Gaussian, variances: Sequence[float]) -> Tensor:
+    """Errors ``[2, d]`` of a solver's samples of N(.7, diag(variances)), exactly and without sampling.
+
+    Those of the means, in standard deviations, and of the variances, relative.
+
+    The denoiser of a Gaussian is affine, and so is every solver in start and noise. A batch holds the trajectory
+    of the mean, one with the start moved by 1, and one for every draw with that draw moved by 1; the spread is
+    the sum of squares of what these do to the end.
+    """
+    law = GaussianMixture.gaussian([0.7] * len(variances), torch.diag(torch.tensor(variances)))
+    start, end = law.marginal(times[0], path), law.marginal(times[-1], path)
+    draws = 3 * len(times)
+    pushes = iter(torch.eye(draws + 2, dtype=torch.float64)[2:, :, None])
+    x = torch.tensor(start.means, dtype=torch.float64).repeat(draws + 2, 1)
+    x[1] += 1
+    out = solver(law.bound(path), x, times, path, lambda: next(pushes).expand_as(x))
+    response = (out[1:] - out[0]).square()
+    before, after = (torch.tensor(law.covariances[0], dtype=torch.float64).diagonal() for law in (start, end))
+    mean = (out[0] - torch.tensor(end.means[0], dtype=torch.float64)) / after.sqrt()
+    return torch.stack([mean, (response[0] * before + response[1:].sum(0)) / after - 1])
+
+
+def size(errors: Tensor) -> float:
+    return float(errors.square().mean().sqrt())
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.order is not None], ids=lambda c: repr(c.solver))
+@EVERY
+def test_laws_converge_with_their_order(case, schedule):
+    """Weak order, in mean and variance; of three Gaussians together, since the error of one may change its sign."""
+    path = Gaussian(schedule)
+
+    def error(steps: int) -> float:
+        return size(law_error(case.solver, interior(schedule, "time", steps), path, VARIANCES))
+
+    assert measured_order(error, 32) == pytest.approx(case.order, abs=0.15)
+
+
+@ALL
+@EVERY
+@pytest.mark.parametrize("grid", [Uniform(), LogSNR()], ids=repr)
+def test_whole_trajectories_converge_to_the_data(case, schedule, grid):
+    """From the margin to t = 0: four times the steps, at most half the error.
+
+    What does not fall with the steps: the last step gives the posterior's mean for its law, and so loses up to
+    (sigma / alpha)^2 / C of the variance C at the last time; Langevin steps add up to ratio^2 / 2.
+    """
+    path = Gaussian(schedule)
+    errors = [size(law_error(case.solver, grid(path, steps), path, VARIANCES)) for steps in (40, 160)]
+    margin = scalar(path.margin)
+    floor = float((schedule.sigma(margin) / schedule.alpha(margin)) ** 2) / min(VARIANCES)
+    if isinstance(case.solver, Langevin) and case.solver.steps:
+        floor += case.solver.ratio**2 / 2
+    assert errors[1] < errors[0] / 2 + floor
+    # Steps of h in ln(sigma) leave h / 2 or so at order 1, h^2 at order 2; the longest h is VE's, 8.5 / 160.
+    assert errors[1] < (0.35 if case.order == 1 else 0.02) + floor
+
+
+# -- the law of samples ----------------------------------------------------------------------------------------
+
+
+@ALL
+@pytest.mark.parametrize(
+    "schedule", [Linear(), *(pytest.param(s, marks=pytest.mark.slow) for s in (VP(), Cosine(), VE()))], ids=repr
+)
+def test_samples_have_the_law_of_a_mixture(case, schedule):
+    """Share, mean and covariance of both components.
+
+    Bounds: 5 standard errors, and the solver's own error: one and a half times what it does to either component
+    alone, known exactly, and .03 for what it does to the crossing between them.
+    """
+    n, path = 20_000, Gaussian(schedule)
+    times = LogSNR()(path, 50 if case.order == 2 else 150)
+    start = LAW.marginal(times[0], path).sample(n, torch.Generator().manual_seed(1))
+    x = case.solver(LAW.bound(path), start, times, path, gaussian_noise(start, 2))
+    end = LAW.marginal(times[-1], path)
+    which = LAW.responsibilities(x, scalar(0.05), Gaussian()).argmax(1)
+    for k, weight in enumerate(end.weights):
+        mean, covariance = (torch.tensor(v[k], dtype=torch.float64) for v in (end.means, end.covariances))
+        values, basis = torch.linalg.eigh(covariance)
+        bias = 0.03 + 1.5 * float(law_error(case.solver, times, path, values.tolist())[1].abs().max())
+        part = x[which == k]
+        # In the component's own units the truth is mean 0 and covariance 1.
+        unit = (part - mean) @ basis / values.sqrt()
+        error = 5 / len(part) ** 0.5
+        assert abs(len(part) / n - weight) < 5 * (weight * (1 - weight) / n) ** 0.5 + bias / 10
+        assert float(unit.mean(0).abs().max()) < error + bias
+        moments = torch.cov(unit.T) - torch.eye(2)
+        assert float(moments.diag().abs().max()) < 2**0.5 * error + bias
+        assert float(moments[0, 1].abs()) < error + bias
+
+
+@pytest.mark.parametrize("variance", [0.02, 1.0])
+@pytest.mark.parametrize("ratio", [0.05, 0.3, 0.6])
+def test_langevin_has_its_known_bias(variance, ratio):
+    """Many steps at one time: variance V / (1 - h / 2V) of the unadjusted chain, h = (ratio sigma)^2, exact."""
+    path, t = Gaussian(Linear()), scalar(0.7)
+    law = GaussianMixture.gaussian((0.0,), ((variance,),))
+    total = law.marginal(t, path).covariances[0][0][0]
+    h = (ratio * 0.7) ** 2
+    steps = int(40 / (h / total))
+    chain = Langevin(Heun(), steps=1, ratio=ratio)
+    x = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
+    moved = chain.correct(law.bound(path), x, t, path, lambda: torch.tensor([[1.0], [0.0]], dtype=torch.float64))
+    gain, push = float(moved[1, 0]), float(moved[0, 0])
+    spread = sum((push * gain**k) ** 2 for k in range(steps))
+    assert spread == pytest.approx(total / (1 - h / (2 * total)), rel=1e-10)
+
+
+# -- exactness -------------------------------------------------------------------------------------------------
+
+
+@ALL
+@EVERY
+def test_calls_back_after_every_step(case, schedule):
+    path = Gaussian(schedule)
+    times = LogSNR()(path, 6)
+    x = LAW.marginal(times[0], path).sample(3, torch.Generator().manual_seed(0))
+    kept = x.clone()
+    seen: list[tuple[int, float, Tensor]] = []
+    out = case.solver(
+        LAW.bound(path),
+        x,
+        times,
+        path,
+        gaussian_noise(x, 1) if case.random else refused,
+        lambda i, t, state: seen.append((i, float(t), state)),
+    )
+    assert [i for i, _, _ in seen] == list(range(6))
+    assert [t for _, t, _ in seen] == times[1:].tolist()
+    assert torch.equal(seen[-1][2], out)
+    assert torch.equal(x, kept)
+
+
+@ALL
+@EVERY
+def test_keeps_float32(case, schedule):
+    path = Gaussian(schedule)
+    times = LogSNR()(path, 5)
+    x = LAW.marginal(times[0], path).sample(4, torch.Generator().manual_seed(0))
+    wide = case.solver(LAW.bound(path), x, times, path, gaussian_noise(x, 1))
+    draw = gaussian_noise(x, 1)
+    narrow = case.solver(LAW.bound(path), x.float(), times, path, lambda: draw().float())
+    assert narrow.dtype == torch.float32
+    # States reach 50 (VE) and roundings of 6e-8 of that pass through a map of slope some 10.
+    torch.testing.assert_close(narrow.double(), wide, rtol=1e-3, atol=1e-3)
+
+
+@ALL
+@pytest.mark.parametrize("schedule", [Linear(), VP(), Cosine(), Localization()], ids=repr)
+def test_noise_is_used_or_not(case, schedule):
+    path = Gaussian(schedule)
+    times = LogSNR()(path, 8)
+    x = LAW.marginal(times[0], path).sample(3, torch.Generator().manual_seed(0))
+    one, same, other = (case.solver(LAW.bound(path), x, times, path, gaussian_noise(x, seed)) for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert torch.equal(one, other) is not case.random
+
+
+EXPONENTIAL = [Case(DDIM(), 1), Case(DDIM(eta=0.5), 1), Case(Ancestral(), 1), Case(DPMSolver(), 2)]
+
+
+@pytest.mark.parametrize("case", EXPONENTIAL, ids=lambda c: repr(c.solver))
+@EVERY
+@pytest.mark.parametrize("steps", [1, 2, 9])
+def test_chains_are_exact_for_a_constant_estimate(case, schedule, steps):
+    """All mass at one point: any number of steps ends there, on VE in its last noise."""
+    path, point = Gaussian(schedule), torch.tensor([[1.5, -0.5]], dtype=torch.float64)
+    times = Uniform()(path, steps)
+    x = path.mix(point, torch.randn(4, 2, generator=torch.Generator().manual_seed(0)).double(), times[0])
+    out = case.solver(lambda y, t: point.expand_as(y), x, times, path, gaussian_noise(x, 1))
+    left = float(schedule.sigma(scalar(0.0)))
+    assert float((out - point).abs().max()) <= 5 * left + 1e-12
+
+
+@EVERY
+def test_deterministic_chains_keep_the_noise_of_a_constant_estimate(schedule):
+    """DDIM and DPM-Solver++ on the way: the state is on its path, at every time, exactly."""
+    path, point = Gaussian(schedule), torch.tensor([[1.5, -0.5]], dtype=torch.float64)
+    eps = torch.randn(4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    times = interior(schedule, "time", 7)
+    for solver in (DDIM(), DPMSolver()):
+        out = solver(lambda y, t: point.expand_as(y), path.mix(point, eps, times[0]), times, path, refused)
+        torch.testing.assert_close(out, path.mix(point, eps, times[-1]), rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("solver", [Euler(), Heun(), DDIM(), Ancestral(), DPMSolver(), StochasticHeun()], ids=repr)
+def test_one_step_of_flow_matching_is_the_estimate(solver):
+    path = Gaussian(Linear())
+    times = Uniform()(path, 1)
+    x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    out = solver(LAW.bound(path), x, times, path, refused)
+    torch.testing.assert_close(out, LAW.denoise(x, times[0], path), rtol=1e-12, atol=1e-12)
+
+
+@EVERY
+def test_special_cases_are_each_other(schedule):
+    """To rounding: DDIM(1) = ancestral, no churn = Heun, no Langevin steps = the predictor."""
+    path = Gaussian(schedule)
+    times = LogSNR()(path, 12)
+    x = LAW.marginal(times[0], path).sample(5, torch.Generator().manual_seed(0))
+
+    def run(solver: Solver) -> Tensor:
+        return solver(LAW.bound(path), x, times, path, gaussian_noise(x, 3))
+
+    close = {"rtol": 1e-9, "atol": 1e-9}
+    torch.testing.assert_close(run(DDIM(eta=1.0)), run(Ancestral()), **close)
+    torch.testing.assert_close(run(StochasticHeun(churn=0.0)), run(Heun()), **close)
+    torch.testing.assert_close(run(Langevin(Heun(), steps=0)), run(Heun()), **close)
+
+
+def test_euler_is_ddim_on_straight_paths():
+    path = Gaussian(Linear())
+    times = Uniform()(path, 12)
+    x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    one, two = (solver(LAW.bound(path), x, times, path, refused) for solver in (Euler(), DDIM()))
+    torch.testing.assert_close(one, two, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("solver", [DDIM(), Ancestral(), DPMSolver()], ids=repr)
+@pytest.mark.parametrize("schedule", SCHEDULES[1:], ids=repr)
+def test_chains_see_only_the_signal_to_noise_ratio(solver, schedule):
+    """Two notations of one process: the same ratios on another schedule give the same trajectory, rescaled."""
+    one, two = Gaussian(SCHEDULES[0]), Gaussian(schedule)
+    levels = torch.linspace(-5, 5, 15, dtype=torch.float64)
+    times = [path.schedule.time(levels) for path in (one, two)]
+    x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    ends = []
+    for path, t in zip((one, two), times, strict=True):
+        out = solver(LAW.bound(path), x * path.schedule.alpha(t[0]), t, path, gaussian_noise(x, 1))
+        ends.append(out / path.schedule.alpha(t[-1]))
+    torch.testing.assert_close(ends[0], ends[1], rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: DDIM(eta=1.5), "eta must lie in .*got 1.5"),
+        (lambda: DDIM(eta=-0.1), "eta must lie in"),
+        (lambda: StochasticHeun(churn=-1.0), "churn must not be negative, got -1"),
+        (lambda: Langevin(Heun(), steps=-1), "got -1 and 0.3"),
+        (lambda: Langevin(Heun(), ratio=0.0), "ratio > 0"),
+    ],
+)
+def test_refuses_arguments_out_of_range(make, says):
+    with pytest.raises(ValueError, match=says):
+        make()

@@ -1,0 +1,90 @@
+"""Precision and device of a training."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny_training import Moody, assert_same_state, data, denoiser, settings
+from torch import nn
+
+from noisefold.train import train
+from noisefold.train.device import Runner, is_main
+
+
+def test_bfloat16_is_close_to_float32() -> None:
+    full = train(denoiser(), data(), settings(log_every=1))
+    low = train(denoiser(), data(), settings(log_every=1, precision="bfloat16"))
+    # The network begins with the answer 0, which every precision computes exactly.
+    assert low[0]["loss"] == full[0]["loss"]
+    differ = [abs(a["loss"] / b["loss"] - 1) for a, b in zip(low, full, strict=True)]
+    # bfloat16 keeps 8 bits: relative errors of 2^-8 = .4 % in what the network adds, which is a part of the loss.
+    assert 0 < max(differ) < 4e-3
+
+
+def test_weights_stay_in_float32() -> None:
+    denoise = denoiser()
+    train(denoise, data(), settings(precision="bfloat16"))
+    assert {v.dtype for v in denoise.net.state_dict().values()} == {torch.float32}
+
+
+def test_trainings_of_different_precision_do_not_mix() -> None:
+    alone, after = denoiser(), denoiser()
+    train(alone, data(), settings())
+    train(after, data(), settings(precision="bfloat16"))
+    # The network itself computes in float32 again.
+    graphs = data()
+    assert after.net(graphs, torch.zeros(10), graphs.label).dtype is torch.float32
+    with torch.no_grad():
+        for mine, fresh in zip(after.net.parameters(), denoiser().net.parameters(), strict=True):
+            mine.copy_(fresh)
+    train(after, data(), settings())
+    assert_same_state(alone.net.state_dict(), after.net.state_dict())
+
+
+def test_matrix_products_are_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = set()
+    layer = Moody()
+    layer.lift.register_forward_hook(lambda module, inputs, output: kinds.add((module.training, output.dtype)))
+    train(denoiser(layer), data(), settings(precision="bfloat16"), val=data(1))
+    # Validation is always in float32, so that losses of different precisions compare.
+    assert kinds == {(True, torch.bfloat16), (False, torch.float32)}
+
+
+def test_one_process_is_the_main_one() -> None:
+    runner = Runner()
+    assert (runner.rank, runner.world, runner.main, is_main()) == (0, 1, True, True)
+    value = torch.tensor([1.0, 2.0])
+    assert torch.equal(runner.mean(value), value)
+    assert runner.any(True)
+    assert not runner.any(False)
+    net = nn.Linear(1, 1)
+    assert runner.prepare(net) is net
+
+
+def test_the_cpu_can_be_asked_for() -> None:
+    assert Runner(device="cpu").device == torch.device("cpu")
+
+
+@pytest.mark.parametrize(("name", "value"), [("precision", "half"), ("device", "gpu")])
+def test_unknown_names_are_refused(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be one of .*, got '{value}'"):
+        Runner(**{name: value})
+
+
+def test_processes_that_cannot_work_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Launched as one of two, but the process group (kept from before) has one member.
+    Runner()
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match='2 processes cannot share the work on .*; set device="cpu"'):
+        Runner()
+
+
+def test_the_device_of_a_training_is_used(device: torch.device) -> None:
+    if device.type != "cpu" and not torch.accelerator.is_available():
+        pytest.skip("no accelerator here")
+    denoise = denoiser()
+    train(denoise, data(), settings(device="cpu" if device.type == "cpu" else "auto"), val=data(1))
+    assert {p.device.type for p in denoise.net.parameters()} == {device.type}
+
+
