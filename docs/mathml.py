@@ -18,8 +18,8 @@ ElementTree.register_namespace("", _SPACE)
 def _mathml(tex: str, as_block: bool) -> str:
     # Browsers size brackets by themselves.
     tex = re.sub(r"\\[bB]igg?[lr]?(?![a-zA-Z])", "", tex)
-    text = re.sub(r"&(?!amp;|lt;|gt;)\w+;", lambda found: html.unescape(found[0]), tex2mathml(tex, as_block=as_block))
-    root = ElementTree.fromstring(text)
+    text = tex2mathml(tex, as_block=as_block)
+    root = ElementTree.fromstring(re.sub(r"&(?!amp;|lt;|gt;)\w+;", lambda name: html.unescape(name[0]), text))
     for element in root.iter(f"{{{_SPACE}}}munderover"):
         if element[2].text in _ACCENTS:
             _hat_with_index(element)

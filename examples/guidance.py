@@ -1,7 +1,7 @@
 """Ask for a class, and ask more or less firmly: classifier-free guidance.
 
-With weight 1 the model samples what it learned of a class. Larger weights trade variety for typicality: samples
-come nearer to real shapes of the class, and to each other.
+With weight 1 the model samples what it learned of a class. Larger weights trade variety for typicality:
+samples come nearer to real shapes of the class, and to each other.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which solver, for how many evaluations? Measured where the answer is known.
 
-The data follow a mixture of Gaussians, whose denoiser is known exactly at every noise level, so that a solver's
-error is its own. The error is the root mean square distance between where a solver ends and where the exact flow
-ends, from the same noise, in units of the data's standard deviation.
+The data follow a mixture of Gaussians, whose denoiser is known exactly at every noise level, so that a
+solver's error is its own. The error is the root mean square distance between where a solver ends and where
+the exact flow ends, from the same noise, in units of the data's standard deviation.
 """
 
 from __future__ import annotations

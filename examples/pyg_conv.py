@@ -1,7 +1,7 @@
 """Put a convolution of PyTorch Geometric inside dynamic message passing.
 
-A name is enough for a convolution that is built from its channels; a function of the width builds any other. Only
-the name can be written to a file.
+A name is enough for a convolution that is built from its channels; a function of the width builds any other.
+Only the name can be written to a file.
 """
 
 from __future__ import annotations

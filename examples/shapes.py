@@ -1,6 +1,6 @@
 """Train on built-in shapes, generate, and say how good the result is.
 
-About four minutes on two cores; `--small` takes seconds and shows only that everything runs.
+A few minutes on two cores; `--small` takes seconds and shows only that everything runs.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import noisefold as nf
 from noisefold.model import PACKAGED
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-TESTED = {"shapes", "own_data", "pyg_conv", "oracle", "guidance"}
+TESTED = {"shapes", "own_data", "pyg_conv", "oracle", "guidance", "solvers"}
 
 
 def run(name: str, *arguments: object) -> str:
@@ -60,9 +60,20 @@ def test_oracle_shows_the_orders_of_the_solvers() -> None:
     assert 3.4 < errors["Heun", "Uniform"][-2] / errors["Heun", "Uniform"][-1] < 4.6
 
 
-@pytest.mark.skipif(
-    not PACKAGED["noisefold/shapes"].is_dir(), reason="the shipped model is not in the package yet"
+shipped = pytest.mark.skipif(
+    not (PACKAGED["noisefold/shapes"] / "config.json").is_file(),
+    reason="the shipped model is not in the package",
 )
+
+
+@shipped
+def test_solvers() -> None:
+    rows = re.findall(r"^  \w+\(.*?\) +\w+\(.*?\) +([\d.]+) +([\d.]+)$", run("solvers"), re.MULTILINE)
+    assert len(rows) == 6
+    assert all(float(more) < float(few) for few, more in rows)
+
+
+@shipped
 def test_guidance() -> None:
     text = run("guidance")
     assert [line.split()[0] for line in text.splitlines()[3:]] == ["weight"] * 4 + ["real"]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable
@@ -22,6 +24,7 @@ from noisefold import plan as plans
 from noisefold.configuration import __version__
 from noisefold.data import load, save, shapes
 from noisefold.data.outputs import check_target
+from noisefold.eval.comparison import score_clouds
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
 from noisefold.report.page import write_report
@@ -29,6 +32,7 @@ from noisefold.runs import data_of, describe, facts_of, log_of, remember_data, t
 from noisefold.sample.solver import DDIM, Ancestral, DPMSolver, Euler, Heun, Solver, StochasticHeun
 from noisefold.studies import STUDIES
 from noisefold.train.checkpoint import Checkpoints, atomic_text
+from noisefold.train.device import is_main
 from noisefold.train.loop import TrainingError
 
 __all__ = ["app", "main"]
@@ -88,8 +92,17 @@ def _fail(error: object, status: int) -> None:
     raise typer.Exit(status)
 
 
+def _several(devices: int) -> int:
+    """Run this command line in several processes; the exit status of the worst."""
+    # Addresses in numbers, since not every machine resolves its own name.
+    here = ["--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1"]
+    command = [sys.executable, "-m", "torch.distributed.run", *here, f"--nproc-per-node={devices}"]
+    return subprocess.run([*command, "-m", "noisefold", *sys.argv[1:]], check=False).returncode
+
+
 def _say(text: str) -> None:
-    _out.print(text, highlight=False, markup=False, soft_wrap=True)
+    if is_main():
+        _out.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _version(wanted: bool) -> None:
@@ -107,11 +120,12 @@ def _options(
     _debug = _debug or debug
 
 
-def _load(source: str, points: int | None, classes: str | None, seed: int = 0) -> Graphs:
+def _load(source: str, points: int | None, classes: str | None, held_out: bool = False) -> Graphs:
+    """Data by file, or procedural shapes by name; those for judging are not those for training."""
     chosen = classes.split(",") if classes else None
     if source == "shapes" and not Path(source).exists():
-        return shapes(2000, points=points or 1024, families=chosen, seed=seed)
-    return load(source, points=points, classes=chosen, seed=seed)
+        return shapes(200 if held_out else 2000, points=points or 1024, families=chosen, seed=int(held_out))
+    return load(source, points=points, classes=chosen)
 
 
 def _solver(name: str | None) -> Solver | None:
@@ -141,7 +155,7 @@ def inspect(data: Data, points: Points = None, classes: Classes = None) -> None:
     """Say what was understood of the data, and the configuration it suggests."""
     graphs = _load(data, points, classes)
     for name, value in describe(graphs).items():
-        _out.print(f"[bold]{name:>10}[/]  {value}", highlight=False)
+        _out.print(f"[bold]{name:>10}[/]  {value}", highlight=False, soft_wrap=True)
     _out.print(
         "\n# configuration; save it, change it, and give it to `noisefold train --config`", style="dim"
     )
@@ -163,8 +177,11 @@ def train(
     hold_out: Annotated[float, typer.Option(help="Share of the graphs kept for validation.")] = 0.1,
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    devices: Annotated[int, typer.Option(help="Processes that share each batch, one for each device.")] = 1,
 ) -> None:
     """Train a model on a data set."""
+    if devices > 1 and "RANK" not in os.environ:
+        raise typer.Exit(_several(devices))
     graphs = _load(data, points, classes)
     changes = plans.from_options([*(option or []), *([f"training.steps={steps}"] if steps else [])])
     plan = plans.suggest(graphs)
@@ -214,8 +231,8 @@ def evaluate(
     run: Run,
     data: Data,
     draws: Annotated[
-        int | None, typer.Option(help="Graphs to generate; default as many as the data hold.")
-    ] = None,
+        int, typer.Option(help="Graphs to generate, and test graphs they are compared with.")
+    ] = 100,
     points: Points = None,
     classes: Classes = None,
     steps: Steps = 50,
@@ -224,7 +241,7 @@ def evaluate(
 ) -> None:
     """Score a model against held-out data, beside the trivial baselines."""
     model = Model.from_pretrained(run)
-    test = _load(data, points, classes)
+    test = _load(data, points, classes, held_out=True)
     scores = model.evaluate(test, draws=draws, steps=steps, seed=seed)
     _say(str(scores))
     if json_file is not None:
@@ -245,11 +262,13 @@ def report(
 ) -> None:
     """Write one self-contained page about a model: samples, path, curves, scores."""
     model = Model.from_pretrained(run)
-    learnt, test = (None, _load(data, None, None)) if data else data_of(run, _load)
+    learnt, test = (None, _load(data, None, None, held_out=True)) if data else data_of(run, _load)
     scores = None
-    samples = model.sample(draws if test is not None else 16, steps=steps, seed=seed)
-    if test is not None:
-        scores = model.evaluate(test, train=learnt, draws=draws, steps=steps, seed=seed)
+    if test is None:
+        samples = model.sample(16, steps=steps, seed=seed)
+    else:
+        samples = model.sample_for(test, draws, steps=steps, seed=seed)
+        scores = score_clouds(samples, test, learnt, seed=seed)
     page = write_report(
         out or (run if run.is_dir() else Path()) / "report.html",
         model=model,
@@ -258,7 +277,7 @@ def report(
         log=log_of(run),
         scores=scores,
         trajectory=trajectory(model, seed=seed),
-        facts=facts_of(run),
+        facts={**facts_of(run), "command": f"noisefold report {run} {data or ''}".strip()},
     )
     _say(f"report: {page}")
 

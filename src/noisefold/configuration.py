@@ -96,7 +96,7 @@ def decode(value: Any) -> Any:
     Raises
     ------
     ValueError
-        If the kind is unknown, or an argument is not one of its own.
+        If the kind is unknown, or an argument is not one of its own, of another type or missing.
     """
     if isinstance(value, list):
         return tuple(decode(v) for v in value)
@@ -112,6 +112,9 @@ def decode(value: Any) -> Any:
         if name not in known:
             raise ValueError(f"{kind_of(cls)} has no argument {name!r}{_nearest(name, known)}")
         _check(f"{kind_of(cls)}.{name}", argument, hints.get(name, Any))
+    for name, parameter in known.items():
+        if parameter.default is parameter.empty and name not in arguments:
+            raise ValueError(f"{kind_of(cls)} needs the argument {name!r}.")
     return cls(**arguments)
 
 
@@ -123,7 +126,7 @@ def class_of(kind: str) -> type:
     ValueError
         If there is none.
     """
-    if kind not in _CLASSES:
+    if not isinstance(kind, str) or kind not in _CLASSES:  # a file may hold anything in its place
         raise ValueError(f"kind {kind!r} is unknown{_nearest(str(kind), _CLASSES)}")
     return _CLASSES[kind]
 

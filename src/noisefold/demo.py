@@ -66,10 +66,9 @@ def run(
     shipped = Model.from_pretrained(SHIPPED)
 
     say(f"2/4 generating {draws} shapes from it and from the shipped model ({SHIPPED})")
-    labels = test.label[:draws].tolist() if test.label is not None else None
     made = {
-        name: model.sample(draws, nodes=_POINTS, labels=labels, steps=25, seed=seed)
-        for name, model in (("small", small), ("shipped", shipped))
+        name: model.sample_for(test, draws, nodes=_POINTS, steps=25, seed=seed)
+        for name, model in (("model", small), ("shipped", shipped))
     }
     for name, graphs in made.items():
         save(graphs, out / f"{name}.npz")
@@ -80,15 +79,21 @@ def run(
     say(str(scores))
 
     say("4/4 writing the report")
-    facts = {**facts_of(out), "whole demo": f"{time.perf_counter() - begun:.0f} s"}
+    seconds = f"{time.perf_counter() - begun:.0f} s"
+    facts = {
+        **facts_of(out),
+        "whole demo": seconds,
+        "command": f"noisefold demo --steps {steps} --seed {seed}",
+    }
     page = write_report(
         out / "report.html",
         model=small,
-        samples=made,
+        samples=made["model"],
+        others={"shipped": made["shipped"]},
         real=test,
         log=log_of(out),
         scores=scores,
-        trajectory=trajectory(shipped, seed=seed),
+        trajectory=trajectory(small, seed=seed),
         facts=facts,
     )
     say(f"report: {page}")

@@ -12,7 +12,7 @@ import torch
 import yaml
 from huggingface_hub import ModelHubMixin
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from noisefold.configuration import __version__, decode, encode
@@ -23,13 +23,15 @@ from noisefold.geometry.scaling import Scaling
 from noisefold.nn.denoiser import Denoiser, noised_value, with_noised
 from noisefold.nn.latents import Latents
 from noisefold.noise.gaussian import Gaussian
-from noisefold.noise.source import Streams
+from noisefold.noise.schedule import VP
+from noisefold.noise.source import Streams, seeded
 from noisefold.noise.target import Target
 from noisefold.progress import progress
 from noisefold.sample.condition import Bound, Guided
 from noisefold.sample.grid import Grid, LogSNR, Uniform
 from noisefold.sample.solver import DPMSolver, Heun, Solver
-from noisefold.train.checkpoint import Checkpoints, atomic_text
+from noisefold.train.checkpoint import Checkpoints, atomic_tensors, atomic_text
+from noisefold.train.device import is_main
 from noisefold.train.loop import train
 from noisefold.train.settings import Training
 
@@ -123,10 +125,10 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         )
 
     @classmethod
-    def for_data(cls, data: Graphs, **net: Any) -> Model:
+    def for_data(cls, data: Graphs, seed: int = 0, **net: Any) -> Model:
         """A model with sensible defaults for a data set; keywords go to the network `Latents`.
 
-        Positions are generated, or features if there are any.
+        Positions are generated, or features if there are any. The first weights follow from the seed.
         """
         noised = "x" if data.x is not None else "pos"
         arguments: dict[str, Any] = {
@@ -135,7 +137,8 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
             "out_dim": data.features if noised == "x" else data.dim,
             "classes": len(data.classes) if data.label is not None else 0,
         }
-        model = cls(Latents(**{**arguments, **net}), noised=noised)
+        with seeded(seed):
+            model = cls(Latents(**{**arguments, **net}), noised=noised)
         model._adopt(data)
         return model
 
@@ -196,7 +199,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
             self.sizes = (settings.nodes,)
         assert self.scaling is not None
         folder = None if out is None else Path(out)
-        if folder is not None:
+        if folder is not None and is_main():
             folder.mkdir(parents=True, exist_ok=True)
             if not Checkpoints(folder / "checkpoints").steps():
                 self._write_plan(folder, settings)
@@ -209,7 +212,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
             resume=resume,
             on_step=on_step,
         )
-        if folder is not None:
+        if folder is not None and is_main():
             self._write_plan(folder, settings)
             self.save_pretrained(folder / "model")
         return self
@@ -257,7 +260,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         steps
             Steps of the solver.
         solver, grid
-            Default Heun, on uniform times (`DPMSolver` on times even in log-SNR).
+            Default Heun on uniform times; `DPMSolver` on a VP path takes times even in log-SNR.
         seed
             The seed.
         batch
@@ -278,7 +281,9 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
             raise ValueError("this model generates features on given positions; give them as like=graphs.")
         chosen = self._labels(labels, count, seed)
         solver = solver or Heun()
-        grid = grid or (LogSNR() if isinstance(solver, DPMSolver) else Uniform())
+        if grid is None:
+            curved = isinstance(solver, DPMSolver) and isinstance(self.path.schedule, VP)
+            grid = LogSNR() if curved else Uniform()
         times = grid(self.path, steps)
         self.net.eval()
         parts = []
@@ -311,7 +316,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         graphs = scaling.apply(shape).to(self.device)
         columns = noised_value(graphs, self.noised).shape[1]
         streams = Streams(seed, [2 * i for i in indices])
-        label = graphs.label if self._conditional else None
+        label = graphs.label if self.conditional else None
         bound = Bound(self.denoiser, graphs, label)
         denoise = bound if guidance == 1 else Guided(bound, guidance)
 
@@ -328,7 +333,8 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         return scaling.undo(with_noised(graphs, self.noised, x))
 
     @property
-    def _conditional(self) -> bool:
+    def conditional(self) -> bool:
+        """Whether the network takes classes."""
         return bool(getattr(self.net, "arguments", {}).get("classes", 0))
 
     def _frames(
@@ -352,7 +358,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         return Graphs(torch.zeros(total, len(self.scaling.pos_mean)), ptr=ptr)
 
     def _labels(self, labels: int | str | Sequence[int | str] | None, count: int, seed: int) -> Tensor | None:
-        if not self._conditional:
+        if not self.conditional:
             if labels is not None:
                 raise ValueError("labels were given, but this model was trained without classes.")
             return None
@@ -400,13 +406,20 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         """
         if self.noised != "pos":
             raise ValueError('evaluate compares clouds, and this model has noised="x".')
-        draws = draws or len(test)
-        if self._conditional and test.label is not None and "labels" not in sampling:
-            sampling["labels"] = test.label.tolist()
-        if "nodes" not in sampling and "like" not in sampling:
-            sampling["nodes"] = list(self.sizes) if len(set(self.sizes)) == 1 else test.sizes.tolist()
-        generated = self.sample(draws, seed=seed, **sampling)
+        generated = self.sample_for(test, draws, seed=seed, **sampling)
         return score_clouds(generated, test, train, metrics=metrics, seed=seed)
+
+    def sample_for(self, test: Graphs, draws: int | None = None, **sampling: Any) -> Graphs:
+        """Samples to compare with a test set: of its number, classes and, unless the model knows one, sizes.
+
+        Keywords go to `sample` and win.
+        """
+        chosen: dict[str, Any] = {}
+        if self.conditional and test.label is not None:
+            chosen["labels"] = test.label.tolist()
+        if "like" not in sampling:
+            chosen["nodes"] = list(self.sizes) if len(set(self.sizes)) == 1 else test.sizes.tolist()
+        return self.sample(draws or len(test), **{**chosen, **sampling})
 
     # -- keeping -----------------------------------------------------------------------------------------
 
@@ -441,11 +454,29 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
             )
         return cls(**decode(config["model"]))
 
-    def _save_pretrained(self, save_directory: Path) -> None:
+    def save_pretrained(
+        self, save_directory: str | Path, *, push_to_hub: bool = False, repo_id: str | None = None, **hub: Any
+    ) -> str | None:
+        """Write ``model.safetensors`` and ``config.json`` into a folder, each whole or not at all.
+
+        Parameters
+        ----------
+        save_directory
+            The folder; a model that is there already is replaced.
+        push_to_hub, repo_id, **hub
+            Whether to upload it too, under which name, and what else `huggingface_hub` should know.
+
+        Raises
+        ------
+        ValueError
+            If the network was built with something that cannot be written down, such as a function.
+        """
+        folder = Path(save_directory)
         config = json.dumps(self.config(), indent=1)
-        state = {k: v.detach().cpu().contiguous() for k, v in self.net.state_dict().items()}
-        save_file(state, save_directory / "model.safetensors")
-        (save_directory / "config.json").write_text(config, encoding="utf-8")
+        folder.mkdir(parents=True, exist_ok=True)
+        atomic_tensors(folder / "model.safetensors", self.net.state_dict())
+        atomic_text(folder / "config.json", config)
+        return self.push_to_hub(repo_id or folder.name, **hub) if push_to_hub else None
 
     @classmethod
     def from_pretrained(  # type: ignore[override]

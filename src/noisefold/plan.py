@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,22 @@ import yaml
 from noisefold.configuration import Config, class_of, decode, encode
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
+from noisefold.noise.source import seeded
 from noisefold.train.settings import Training
 
 __all__ = ["build", "from_options", "override", "read_plan", "suggest"]
 
 _MODEL = ("net", "path", "target", "noised")
 _NODES = 400
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-3 as the number it is in YAML 1.2; YAML 1.1 takes it for a word."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
 
 
 def suggest(data: Graphs) -> Config:
@@ -46,7 +57,7 @@ def read_plan(path: Path) -> Config:
         If it is not YAML, or holds something that is no part of a plan.
     """
     try:
-        plan = yaml.safe_load(path.read_text(encoding="utf-8"))
+        plan = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not YAML: {str(error).splitlines()[0]}.") from error
     if not isinstance(plan, dict):
@@ -105,7 +116,7 @@ def from_options(options: Sequence[str]) -> Config:
         at = changes
         for key in keys[:-1]:
             at = at.setdefault(key, {})
-        at[keys[-1]] = yaml.safe_load(text)
+        at[keys[-1]] = yaml.load(text, _Loader)
     return changes
 
 
@@ -117,6 +128,7 @@ def build(plan: Config) -> tuple[Model, Training]:
     ValueError
         If a part of it is unknown or out of its range.
     """
-    parts = {k: decode(plan[k]) for k in _MODEL}
-    training = decode(plan["training"])
-    return Model(**parts), training
+    training: Training = decode(plan["training"])
+    with seeded(training.seed):
+        model = Model(**{k: decode(plan[k]) for k in _MODEL})
+    return model, training

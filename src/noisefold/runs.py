@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from noisefold.configuration import __version__
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
 from noisefold.train.checkpoint import atomic_text
+from noisefold.train.device import is_main
 from noisefold.train.log import read_log
 
 __all__ = ["data_of", "describe", "facts_of", "log_of", "remember_data", "trajectory"]
 
-_Loader = Callable[[str, int | None, str | None, int], Graphs]
+_Loader = Callable[[str, int | None, str | None], Graphs]
 
 
 def describe(graphs: Graphs) -> dict[str, str]:
@@ -49,6 +51,8 @@ def _list(values: torch.Tensor) -> str:
 
 def remember_data(run: Path, **facts: Any) -> None:
     """Note where the data of a run came from."""
+    if not is_main():
+        return
     run.mkdir(parents=True, exist_ok=True)
     atomic_text(run / "data.json", json.dumps(facts, indent=1))
 
@@ -60,7 +64,7 @@ def data_of(run: Path, loader: _Loader) -> tuple[Graphs | None, Graphs | None]:
         return None, None
     facts = json.loads(note.read_text(encoding="utf-8"))
     try:
-        graphs = loader(facts["source"], facts["points"], facts["classes"], 0)
+        graphs = loader(facts["source"], facts["points"], facts["classes"])
     except (FileNotFoundError, ValueError):
         return None, None
     if not facts["hold_out"] or len(graphs) < 2:
@@ -79,7 +83,12 @@ def facts_of(run: Path) -> dict[str, str]:
     steps = [e for e in log if "loss" in e]
     facts = {}
     if steps:
-        facts["training"] = f"{steps[-1]['step']} steps in {steps[-1]['seconds']:.0f} s"
+        facts["training"] = f"{steps[-1]['step']:,} steps in {steps[-1]['seconds']:,.0f} s"
+    if (run / "config.yaml").is_file():
+        settings = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["training"]
+        facts["settings"] = ", ".join(
+            f"{k} {settings[k]}" for k in ("batch", "nodes", "lr", "ema", "precision")
+        )
     facts["device"] = (
         torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine() + " CPU"
     )
@@ -90,9 +99,12 @@ def facts_of(run: Path) -> dict[str, str]:
 
 
 def trajectory(model: Model, seed: int = 0, frames: int = 25) -> list[tuple[float, Graphs]]:
-    """The path of a few samples from noise to shape: (signal level, graphs)."""
+    """Seven samples from noise to shape, of the first classes if there are any: (signal level, graphs)."""
     states: list[tuple[float, Graphs]] = []
-    model.sample(
-        4, steps=frames, seed=seed, watch=lambda step, signal, graphs: states.append((signal, graphs))
-    )
+
+    def watch(step: int, signal: float, graphs: Graphs) -> None:
+        states.append((signal, graphs))
+
+    labels = list(model.classes[:7]) if model.conditional else None
+    model.sample(7, labels=labels, steps=frames, seed=seed, watch=watch)
     return states

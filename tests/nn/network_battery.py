@@ -58,7 +58,7 @@ def check_permutation(net, graphs, log_snr, label=None):
 
 
 def check_gradients(net, graphs, log_snr, label=None, idle=()):
-    """Every parameter has a gradient that is finite and not zero; zero where its name ends in one of `idle`."""
+    """Every parameter has a finite gradient, and not zero but where its name ends in one of `idle`."""
     out = net(graphs, log_snr, label)
     weight = torch.randn(out.shape, generator=torch.Generator().manual_seed(3))
     (out * weight).sum().backward()

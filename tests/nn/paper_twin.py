@@ -55,7 +55,7 @@ def stock_conv(source, width):
     """PyG's GATConv, or a mean over neighbours, with the weights of ours."""
     if hasattr(source, "att_src"):
         heads = source.att_src.shape[1]
-        conv = GATConv(width, width // heads, heads=heads)
+        conv = GATConv(width, width // heads, heads=heads).to(source.att_src.dtype)
         conv.load_state_dict(source.state_dict())
         return conv
     return MeanConv(source.linear)

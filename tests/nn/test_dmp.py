@@ -264,6 +264,39 @@ def test_infinite_ratios_are_the_ends():
     torch.testing.assert_close(out, net(graphs, torch.tensor([-30.0, 30.0])), **CLOSE)
 
 
+@pytest.mark.parametrize("name", ["default", "edge", "time", "no norm", "pyg", "learned"])
+def test_runs_in_mixed_precision(name):
+    torch.manual_seed(0)
+    net = awake(DMP(width=16, layers=2, **NETWORKS[name]))
+    graphs, log_snr, _ = batch()
+    exact = net(graphs, log_snr)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = net(graphs, log_snr)
+    # Eight bits a number, some twenty layers one after the other.
+    assert (out - exact).abs().max() < 0.1 * exact.abs().max()
+    out.float().sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in net.parameters())
+
+
+@pytest.mark.parametrize("conv", ["gat", "gcn", "edge"])
+def test_nothing_wider_than_a_message_is_stored_for_an_edge(conv):
+    width, nodes = 32, 400
+    net = DMP(width=width, layers=1, conv=conv, details=Details(zero_head=False))
+    graphs, log_snr = Graphs(torch.randn(nodes, 3)), torch.tensor([30.0])
+    edges = net.plan(graphs, log_snr).source.numel()
+    assert edges == 8 * nodes
+    sizes = []
+
+    def pack(tensor):
+        sizes.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        net(graphs, log_snr)
+    # The widest row of a node is two of width, side by side, in the gate.
+    assert max(sizes) <= (edges * width if conv == "edge" else 2 * width * nodes)
+
+
 class TestLearnedSchedule:
     def nets(self):
         torch.manual_seed(0)

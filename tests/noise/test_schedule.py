@@ -73,7 +73,11 @@ ENDS = [
     (Linear(), (1.0, 0.0), (0.0, 1.0)),
     (Localization(), (1.0, 0.0), (0.0, 1.0)),
     (Cosine(), (1.0, 0.0), (0.0, 1.0)),
-    (Cosine(0.008), (math.cos(math.pi / 2 * 0.008 / 1.008), math.sin(math.pi / 2 * 0.008 / 1.008)), (0.0, 1.0)),
+    (
+        Cosine(0.008),
+        (math.cos(math.pi / 2 * 0.008 / 1.008), math.sin(math.pi / 2 * 0.008 / 1.008)),
+        (0.0, 1.0),
+    ),
     # B(1) is the mean of the betas.
     (VP(), (1.0, 0.0), (math.exp(-5.025), math.sqrt(1 - math.exp(-10.05)))),
     (VE(), (1.0, 0.01), (1.0, 50.0)),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noisefold.geometry import Graphs
-from noisefold.noise import Streams, White, mix
+from noisefold.noise import Streams, White, mix, seeded
 
 LIKE = torch.empty(0)
 
@@ -40,12 +40,27 @@ def test_a_sample_does_not_know_its_batch(draw, dtype, sizes, seed, columns):
         assert torch.equal(together[call][i], reverse[call][g - 1 - i])
 
 
-def test_draws_are_fresh_and_seeds_differ():
-    streams = Streams(0, [0, 1])
-    first, second = (streams.normal([50, 50], 2, LIKE) for _ in range(2))
-    other = Streams(1, [0, 1]).normal([50, 50], 2, LIKE)
-    for one, two in itertools.combinations([first, second, other], 2):
-        assert not bool((one == two).any())
+def test_no_number_is_drawn_twice():
+    """Two draws of three samples under three seeds: nothing in common, wherever it stands."""
+    drawn = []
+    for seed in range(3):
+        streams = Streams(seed, range(3))
+        drawn += [streams.normal([50] * 3, 2, LIKE.double()) for _ in range(2)]
+    numbers = torch.cat(drawn).flatten()
+    assert len(numbers.unique()) == len(numbers) == 3 * 2 * 3 * 100
+
+
+def test_seeded_repeats_and_leaves_no_trace():
+    torch.manual_seed(5)
+    expected = torch.randn(3)
+    torch.manual_seed(5)
+    draws = []
+    for seed in (1, 1, 2):
+        with seeded(seed):
+            draws.append(torch.randn(3))
+    assert torch.equal(torch.randn(3), expected)
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
 
 
 def test_normal_and_uniform_have_their_moments():
@@ -98,7 +113,9 @@ def test_mix_never_collides_on_a_grid():
 
 
 def test_mix_knows_order_and_number():
-    assert len({mix(1, 2), mix(2, 1), mix(3), mix(1, 2, 0), mix(0, 1, 2), mix(1), mix(-1), mix(2**64 - 2)}) == 8
+    assert (
+        len({mix(1, 2), mix(2, 1), mix(3), mix(1, 2, 0), mix(0, 1, 2), mix(1), mix(-1), mix(2**64 - 2)}) == 8
+    )
 
 
 @pytest.mark.parametrize("place", [0, 1])

@@ -33,7 +33,9 @@ def test_converts_exactly(schedule, name, other):
     # In units of what the values are: at the margins up to 1e-3 of signal in the state, so that some six of
     # sixteen digits may go ("previous" to "data" divides by a step's 1e-3 as well).
     unit_there, unit = two.scale(TIMES, path), one.scale(TIMES, path)
-    torch.testing.assert_close(there / unit_there, two.value(x0, x_t, TIMES, path) / unit_there, rtol=0, atol=1e-10)
+    torch.testing.assert_close(
+        there / unit_there, two.value(x0, x_t, TIMES, path) / unit_there, rtol=0, atol=1e-10
+    )
     torch.testing.assert_close(back / unit, value / unit, rtol=0, atol=1e-10)
 
 

@@ -61,7 +61,7 @@ class Browser:
             message["sessionId"] = self.session
         os.write(self.write, json.dumps(message).encode() + b"\0")
         while True:
-            reply = self._receive(60)
+            reply = self._receive(600)
             if reply.get("id") == self.number:
                 assert "error" not in reply, reply
                 return reply["result"]
@@ -84,7 +84,7 @@ class Browser:
 
     def until(self, expression: str) -> Any:
         """The value of an expression as soon as it is true."""
-        for _ in range(600):
+        for _ in range(1200):
             if value := self.value(expression):
                 return value
             time.sleep(0.1)

@@ -10,7 +10,9 @@ from noisefold.sample import Grid, Karras, LogSNR, Uniform
 SCHEDULES = [value() for value in vars(noise).values() if Schedule in getattr(value, "__mro__", ())[1:]]
 GRIDS = [value() for value in vars(sample).values() if Grid in getattr(value, "__mro__", ())[1:]]
 EVERY = pytest.mark.parametrize("grid", [*GRIDS, Karras(rho=1.0)], ids=repr)
-PATHS = pytest.mark.parametrize("path", [Gaussian(s, margin=m) for s in SCHEDULES for m in (1e-3, 0.02)], ids=repr)
+PATHS = pytest.mark.parametrize(
+    "path", [Gaussian(s, margin=m) for s in SCHEDULES for m in (1e-3, 0.02)], ids=repr
+)
 
 
 @EVERY

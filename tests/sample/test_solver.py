@@ -1,4 +1,4 @@
-"""One battery for every solver: order, the law of its samples, exactness. A new one joins CASES and gets it all."""
+"""One battery for every solver: order, the law of its samples, exactness. A new one joins CASES."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from noisefold.theory import GaussianMixture
 
 @dataclass(frozen=True)
 class Case:
-    """A solver, the order of its error in the step (None if another error remains), and whether it draws noise."""
+    """A solver, the order of its error in the step (None if another remains), and whether it draws noise."""
 
     solver: Solver
     order: int | None
@@ -48,7 +48,7 @@ CASES = [
     Case(StochasticHeun(churn=0.0), 2),
     Case(StochasticHeun(churn=5.0), 2, random=True),
     Case(Langevin(Heun(), steps=0), 2),
-    # Langevin steps leave an error of their own, in ratio^2 and not in the time step: hidden, and in the open.
+    # Langevin steps leave an error of their own, in ratio^2 and not in the time step: hidden and open.
     Case(Langevin(Heun(), ratio=0.005), 2, random=True),
     Case(Langevin(DDIM(), steps=2, ratio=0.3), None, random=True),
 ]
@@ -81,7 +81,7 @@ def test_every_exported_solver_has_a_case():
     assert {type(case.solver) for case in CASES} == exported
 
 
-# -- order -----------------------------------------------------------------------------------------------------
+# -- order ---------------------------------------------------------------------------------------------------
 
 
 def interior(schedule: Schedule, clock: str, steps: int) -> Tensor:
@@ -89,8 +89,8 @@ def interior(schedule: Schedule, clock: str, steps: int) -> Tensor:
     t = torch.linspace(0.6, 0.2, steps + 1, dtype=torch.float64)
     if clock == "time":
         return t
-    ends = schedule.log_snr(t[[0, -1]])
-    return schedule.time(torch.linspace(float(ends[0]), float(ends[1]), steps + 1, dtype=torch.float64))
+    start, stop = schedule.log_snr(t[[0, -1]])
+    return schedule.time(start + (stop - start) * torch.linspace(0, 1, steps + 1, dtype=torch.float64))
 
 
 @cache
@@ -122,7 +122,7 @@ def measured_order(error: Callable[[int], float], steps: int) -> float:
 @EVERY
 @pytest.mark.parametrize("clock", ["time", "log_snr"])
 def test_trajectories_converge_with_their_order(case, schedule, clock):
-    """Against the flow of a mixture, which is not linear; what is left of higher orders moves slopes by .15."""
+    """Against the flow of a mixture, which is not linear; terms of higher order move slopes by up to .15."""
     path = Gaussian(schedule)
     start, end = flow_reference(schedule)
 
@@ -130,7 +130,7 @@ def test_trajectories_converge_with_their_order(case, schedule, clock):
         x = case.solver(LAW.bound(path), start, interior(schedule, clock, steps), path, refused)
         return float((x - end).square().mean().sqrt())
 
-    assert measured_order(error, 60) == pytest.approx(case.order, abs=0.15)
+    assert measured_order(error, 40) == pytest.approx(case.order, abs=0.15)
 
 
 def law_error(solver: Solver, times: Tensor, path: Gaussian, variances: Sequence[float]) -> Tensor:
@@ -138,9 +138,9 @@ def law_error(solver: Solver, times: Tensor, path: Gaussian, variances: Sequence
 
     Those of the means, in standard deviations, and of the variances, relative.
 
-    The denoiser of a Gaussian is affine, and so is every solver in start and noise. A batch holds the trajectory
-    of the mean, one with the start moved by 1, and one for every draw with that draw moved by 1; the spread is
-    the sum of squares of what these do to the end.
+    The denoiser of a Gaussian is affine, and so is every solver in start and noise. A batch holds the
+    trajectory of the mean, one with the start moved by 1, and one for every draw with that draw moved by 1;
+    the spread is the sum of squares of what these do to the end.
     """
     law = GaussianMixture.gaussian([0.7] * len(variances), torch.diag(torch.tensor(variances)))
     start, end = law.marginal(times[0], path), law.marginal(times[-1], path)
@@ -162,7 +162,7 @@ def size(errors: Tensor) -> float:
 @pytest.mark.parametrize("case", [c for c in CASES if c.order is not None], ids=lambda c: repr(c.solver))
 @EVERY
 def test_laws_converge_with_their_order(case, schedule):
-    """Weak order, in mean and variance; of three Gaussians together, since the error of one may change its sign."""
+    """Weak order, in mean and variance; of three Gaussians together, since one error may change its sign."""
     path = Gaussian(schedule)
 
     def error(steps: int) -> float:
@@ -177,8 +177,8 @@ def test_laws_converge_with_their_order(case, schedule):
 def test_whole_trajectories_converge_to_the_data(case, schedule, grid):
     """From the margin to t = 0: four times the steps, at most half the error.
 
-    What does not fall with the steps: the last step gives the posterior's mean for its law, and so loses up to
-    (sigma / alpha)^2 / C of the variance C at the last time; Langevin steps add up to ratio^2 / 2.
+    What does not fall with the steps: the last step gives the posterior's mean for its law, and so loses up
+    to (sigma / alpha)^2 / C of the variance C at the last time; Langevin steps add up to ratio^2 / 2.
     """
     path = Gaussian(schedule)
     errors = [size(law_error(case.solver, grid(path, steps), path, VARIANCES)) for steps in (40, 160)]
@@ -191,18 +191,20 @@ def test_whole_trajectories_converge_to_the_data(case, schedule, grid):
     assert errors[1] < (0.35 if case.order == 1 else 0.02) + floor
 
 
-# -- the law of samples ----------------------------------------------------------------------------------------
+# -- the law of samples --------------------------------------------------------------------------------------
 
 
 @ALL
 @pytest.mark.parametrize(
-    "schedule", [Linear(), *(pytest.param(s, marks=pytest.mark.slow) for s in (VP(), Cosine(), VE()))], ids=repr
+    "schedule",
+    [Linear(), *(pytest.param(s, marks=pytest.mark.slow) for s in (VP(), Cosine(), VE()))],
+    ids=repr,
 )
 def test_samples_have_the_law_of_a_mixture(case, schedule):
     """Share, mean and covariance of both components.
 
-    Bounds: 5 standard errors, and the solver's own error: one and a half times what it does to either component
-    alone, known exactly, and .03 for what it does to the crossing between them.
+    Bounds: 5 standard errors, and the solver's own error: one and a half times what it does to either
+    component alone, known exactly, and .03 for what it does to the crossing between them.
     """
     n, path = 20_000, Gaussian(schedule)
     times = LogSNR()(path, 50 if case.order == 2 else 150)
@@ -228,7 +230,7 @@ def test_samples_have_the_law_of_a_mixture(case, schedule):
 @pytest.mark.parametrize("variance", [0.02, 1.0])
 @pytest.mark.parametrize("ratio", [0.05, 0.3, 0.6])
 def test_langevin_has_its_known_bias(variance, ratio):
-    """Many steps at one time: variance V / (1 - h / 2V) of the unadjusted chain, h = (ratio sigma)^2, exact."""
+    """Many steps at one time: variance V / (1 - h / 2V) of the unadjusted chain, h = (ratio sigma)^2."""
     path, t = Gaussian(Linear()), scalar(0.7)
     law = GaussianMixture.gaussian((0.0,), ((variance,),))
     total = law.marginal(t, path).covariances[0][0][0]
@@ -236,13 +238,15 @@ def test_langevin_has_its_known_bias(variance, ratio):
     steps = int(40 / (h / total))
     chain = Langevin(Heun(), steps=1, ratio=ratio)
     x = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
-    moved = chain.correct(law.bound(path), x, t, path, lambda: torch.tensor([[1.0], [0.0]], dtype=torch.float64))
+    moved = chain.correct(
+        law.bound(path), x, t, path, lambda: torch.tensor([[1.0], [0.0]], dtype=torch.float64)
+    )
     gain, push = float(moved[1, 0]), float(moved[0, 0])
     spread = sum((push * gain**k) ** 2 for k in range(steps))
     assert spread == pytest.approx(total / (1 - h / (2 * total)), rel=1e-10)
 
 
-# -- exactness -------------------------------------------------------------------------------------------------
+# -- exactness -----------------------------------------------------------------------------------------------
 
 
 @ALL
@@ -287,9 +291,24 @@ def test_noise_is_used_or_not(case, schedule):
     path = Gaussian(schedule)
     times = LogSNR()(path, 8)
     x = LAW.marginal(times[0], path).sample(3, torch.Generator().manual_seed(0))
-    one, same, other = (case.solver(LAW.bound(path), x, times, path, gaussian_noise(x, seed)) for seed in (1, 1, 2))
+    one, same, other = (
+        case.solver(LAW.bound(path), x, times, path, gaussian_noise(x, seed)) for seed in (1, 1, 2)
+    )
     assert torch.equal(one, same)
     assert torch.equal(one, other) is not case.random
+
+
+@ALL
+def test_states_stay_on_their_device(case, device):
+    """Times are numbers on the CPU wherever the states are; the same noise ends in the same place."""
+    path = Gaussian(VP())
+    times = LogSNR()(path, 5)
+    x = LAW.marginal(times[0], path).sample(3, torch.Generator().manual_seed(0)).float()
+    draw = gaussian_noise(x, 1)
+    there = case.solver(LAW.bound(path), x.to(device), times, path, lambda: draw().to(device))
+    assert there.device.type == device.type
+    here = case.solver(LAW.bound(path), x, times, path, gaussian_noise(x, 1))
+    torch.testing.assert_close(there.cpu(), here, rtol=1e-4, atol=1e-4)
 
 
 EXPONENTIAL = [Case(DDIM(), 1), Case(DDIM(eta=0.5), 1), Case(Ancestral(), 1), Case(DPMSolver(), 2)]
@@ -319,7 +338,32 @@ def test_deterministic_chains_keep_the_noise_of_a_constant_estimate(schedule):
         torch.testing.assert_close(out, path.mix(point, eps, times[-1]), rtol=1e-11, atol=1e-12)
 
 
-@pytest.mark.parametrize("solver", [Euler(), Heun(), DDIM(), Ancestral(), DPMSolver(), StochasticHeun()], ids=repr)
+@EVERY
+def test_dpm_solver_looks_ahead_to_the_middle_of_its_step(schedule):
+    """An estimate that is linear in log-SNR, unequal steps: the second has its value in the middle, exactly.
+
+    Sums over a trajectory would hide unequal steps taken for one another, since their squares add up alike.
+    """
+    path = Gaussian(schedule)
+    levels = torch.tensor([-1.0, -0.4, 1.4], dtype=torch.float64)
+    times = schedule.time(levels)
+    x = torch.ones(1, 1, dtype=torch.float64)
+    solver = DPMSolver()
+
+    def line(y: Tensor, t: Tensor) -> Tensor:
+        return path.log_snr(t).expand_as(y)
+
+    _, s, r = times
+    first = solver(line, x, times[:2], path, refused)
+    both = solver(line, x, times, path, refused)
+    gain = torch.expm1((levels[1] - levels[2]) / 2)
+    truth = schedule.sigma(r) / schedule.sigma(s) * first - schedule.alpha(r) * gain * levels[1:].mean()
+    torch.testing.assert_close(both, truth, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize(
+    "solver", [Euler(), Heun(), DDIM(), Ancestral(), DPMSolver(), StochasticHeun()], ids=repr
+)
 def test_one_step_of_flow_matching_is_the_estimate(solver):
     path = Gaussian(Linear())
     times = Uniform()(path, 1)
@@ -355,7 +399,7 @@ def test_euler_is_ddim_on_straight_paths():
 @pytest.mark.parametrize("solver", [DDIM(), Ancestral(), DPMSolver()], ids=repr)
 @pytest.mark.parametrize("schedule", SCHEDULES[1:], ids=repr)
 def test_chains_see_only_the_signal_to_noise_ratio(solver, schedule):
-    """Two notations of one process: the same ratios on another schedule give the same trajectory, rescaled."""
+    """Two notations of one process: the same ratios on another schedule, the same trajectory, rescaled."""
     one, two = Gaussian(SCHEDULES[0]), Gaussian(schedule)
     levels = torch.linspace(-5, 5, 15, dtype=torch.float64)
     times = [path.schedule.time(levels) for path in (one, two)]

@@ -79,9 +79,16 @@ def test_within_lends_the_average_and_gives_the_weights_back() -> None:
     net = _number(1.0)
     average = Average(net, 0.9)
     _set(net, 2.0)
-    with pytest.raises(RuntimeError, match="halfway"), average.within(net):
-        assert net.weight.tolist() == [1.0]
-        raise RuntimeError("halfway")
+    seen = []
+
+    def fail() -> None:
+        with average.within(net):
+            seen.append(net.weight.tolist())
+            raise RuntimeError("halfway")
+
+    with pytest.raises(RuntimeError, match="halfway"):
+        fail()
+    assert seen == [[1.0]]
     assert net.weight.tolist() == [2.0]
     assert float(average.state["weight"]) == 1.0
 

@@ -24,7 +24,9 @@ def test_parts_of_a_batch_are_the_whole(world: int, nodes: int | None) -> None:
     parts = [Batches(graphs, 8, seed=3, nodes=nodes, rank=r, world=world) for r in range(world)]
     for step in (0, 1, 5):
         batch = whole(step)
-        normals = batch.streams.normal(batch.graphs.sizes, 2, batch.graphs.pos).split(batch.graphs.sizes.tolist())
+        normals = batch.streams.normal(batch.graphs.sizes, 2, batch.graphs.pos).split(
+            batch.graphs.sizes.tolist()
+        )
         for rank, part in enumerate(p(step) for p in parts):
             mine = range(rank, 8, world)
             assert torch.equal(part.quantiles, batch.quantiles[list(mine)])
@@ -117,7 +119,7 @@ def test_quantiles_are_stratified(size: int) -> None:
     batches = Batches(data(), size, seed=0)
     quantiles = torch.stack([batches(step).quantiles for step in range(200)])
     assert torch.equal((quantiles * size).floor().long(), torch.arange(size).expand(200, size))
-    # Within its bin a quantile is uniform: the mean of 200 * size has standard deviation .289 / sqrt(200 size).
+    # Within its bin a quantile is uniform: the mean of 200 size of them deviates by .289 / sqrt(200 size).
     inside = quantiles * size - torch.arange(size)
     assert abs(float(inside.mean()) - 0.5) < 5 * 0.289 / (200 * size) ** 0.5
 

@@ -22,7 +22,10 @@ from noisefold.train import checkpoint as module
 
 def _checkpoint(step: int, size: int = 5) -> Checkpoint:
     torch.manual_seed(step)
-    tensors = {"net": {"a": torch.randn(size), "b.c": torch.tensor(step)}, "optimizer": {"0.step": torch.ones(())}}
+    tensors = {
+        "net": {"a": torch.randn(size), "b.c": torch.tensor(step)},
+        "optimizer": {"0.step": torch.ones(())},
+    }
     return Checkpoint(step, tensors, {"identity": {"seed": 1}, "seconds": 1.5})
 
 
@@ -92,7 +95,13 @@ class _FailAt:
         return self.function(*args, **kwargs)
 
 
-WRITES = [(os, "replace", 2), (os, "fsync", 6), (module, "save_file", 2), (Path, "write_text", 1), (Path, "mkdir", 1)]
+WRITES = [
+    (os, "replace", 2),
+    (os, "fsync", 6),
+    (module, "save_file", 2),
+    (Path, "write_text", 1),
+    (Path, "mkdir", 1),
+]
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
 
@@ -166,7 +175,9 @@ def test_a_disk_that_is_really_full(small_disk: Path) -> None:
     assert checkpoints.steps() == [2]
 
 
-def test_an_interrupt_within_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_within_leaves_nothing_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "save_file", _FailAt(module.save_file, 2, KeyboardInterrupt()))  # type: ignore[arg-type]
     with pytest.raises(KeyboardInterrupt):
         Checkpoints(tmp_path).save(_checkpoint(1))
@@ -209,7 +220,9 @@ DAMAGES: dict[str, Callable[[Path], Any]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-def test_a_damaged_checkpoint_is_passed_over_and_replaced(tmp_path: Path, damage: Callable[[Path], Any]) -> None:
+def test_a_damaged_checkpoint_is_passed_over_and_replaced(
+    tmp_path: Path, damage: Callable[[Path], Any]
+) -> None:
     checkpoints = Checkpoints(tmp_path, keep=2)
     for step in (1, 2):
         checkpoints.save(_checkpoint(step))
@@ -236,7 +249,9 @@ def test_nothing_sound_at_all_is_an_error(tmp_path: Path) -> None:
     for step in (1, 2):
         checkpoints.save(_checkpoint(step))
         _cut(tmp_path / str(step))
-    with pytest.raises(ValueError, match=r"every checkpoint in .* is damaged \(1, 2\); restore one of them, or"):
+    with pytest.raises(
+        ValueError, match=r"every checkpoint in .* is damaged \(1, 2\); restore one of them, or"
+    ):
         checkpoints.latest()
 
 

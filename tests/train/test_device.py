@@ -17,7 +17,7 @@ def test_bfloat16_is_close_to_float32() -> None:
     # The network begins with the answer 0, which every precision computes exactly.
     assert low[0]["loss"] == full[0]["loss"]
     differ = [abs(a["loss"] / b["loss"] - 1) for a, b in zip(low, full, strict=True)]
-    # bfloat16 keeps 8 bits: relative errors of 2^-8 = .4 % in what the network adds, which is a part of the loss.
+    # bfloat16 keeps 8 bits: errors of 2^-8 = .4 % in what the network adds, which is a part of the loss.
     assert 0 < max(differ) < 4e-3
 
 
@@ -44,7 +44,9 @@ def test_trainings_of_different_precision_do_not_mix() -> None:
 def test_matrix_products_are_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = set()
     layer = Moody()
-    layer.lift.register_forward_hook(lambda module, inputs, output: kinds.add((module.training, output.dtype)))
+    layer.lift.register_forward_hook(
+        lambda module, inputs, output: kinds.add((module.training, output.dtype))
+    )
     train(denoiser(layer), data(), settings(precision="bfloat16"), val=data(1))
     # Validation is always in float32, so that losses of different precisions compare.
     assert kinds == {(True, torch.bfloat16), (False, torch.float32)}
@@ -76,7 +78,7 @@ def test_processes_that_cannot_work_together_are_refused(monkeypatch: pytest.Mon
     Runner()
     monkeypatch.setenv("LOCAL_RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ValueError, match='2 processes cannot share the work on .*; set device="cpu"'):
+    with pytest.raises(ValueError, match=r'2 processes cannot share the work on .*; set device="cpu"'):
         Runner()
 
 
@@ -86,5 +88,3 @@ def test_the_device_of_a_training_is_used(device: torch.device) -> None:
     denoise = denoiser()
     train(denoise, data(), settings(device="cpu" if device.type == "cpu" else "auto"), val=data(1))
     assert {p.device.type for p in denoise.net.parameters()} == {device.type}
-
-

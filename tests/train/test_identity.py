@@ -47,12 +47,18 @@ DIFFERENCES: list[tuple[Callable[[], dict[str, Any]], str]] = [
     (lambda: {"settings": settings(batch=8)}, "holds a run with settings.batch = 4, and this one has 8;"),
     (lambda: {"settings": settings(lr=0.5)}, "holds a run with settings.lr = 0.01, and this one has 0.5;"),
     (lambda: {"settings": settings(seed=1)}, "holds a run with settings.seed = 0, and this one has 1;"),
-    (lambda: {"settings": settings(nodes=None)}, "holds a run with settings.nodes = 8, and this one has null;"),
+    (
+        lambda: {"settings": settings(nodes=None)},
+        "holds a run with settings.nodes = 8, and this one has null;",
+    ),
     (
         lambda: {"settings": settings(coupling=MiniBatch())},
         'with settings.coupling.kind = "noise.Independent", and this one has "noise.MiniBatch";',
     ),
-    (lambda: {"denoiser": _other_path()}, 'path.schedule.kind = "noise.Linear", and this one has "noise.VP";'),
+    (
+        lambda: {"denoiser": _other_path()},
+        'path.schedule.kind = "noise.Linear", and this one has "noise.VP";',
+    ),
     (
         lambda: {"denoiser": Denoiser(denoiser().net, Gaussian(), Target("noise"))},
         'with target.name = "velocity", and this one has "noise";',
@@ -64,7 +70,9 @@ DIFFERENCES: list[tuple[Callable[[], dict[str, Any]], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "message"), DIFFERENCES, ids=lambda v: v[-30:] if isinstance(v, str) else "")
+@pytest.mark.parametrize(
+    ("changes", "message"), DIFFERENCES, ids=lambda v: v[-30:] if isinstance(v, str) else ""
+)
 def test_another_run_is_refused(changes: Callable[[], dict[str, Any]], message: str) -> None:
     saved = json.loads(json.dumps(_identity()))
     with pytest.raises(ValueError, match=re.escape(message)) as caught:

@@ -27,13 +27,18 @@ def test_the_first_signal_only_sets_the_flag(number: int) -> None:
 @pytest.mark.parametrize("second", SIGNALS)
 def test_the_second_signal_does_not_wait(first: int, second: int) -> None:
     before = [signal.getsignal(n) for n in SIGNALS]
-    reached = False
-    with pytest.raises(KeyboardInterrupt), deferred_interrupts():
-        os.kill(os.getpid(), first)
-        reached = True
-        os.kill(os.getpid(), second)
-        reached = False
-    assert reached
+    reached = []
+
+    def work() -> None:
+        with deferred_interrupts():
+            os.kill(os.getpid(), first)
+            reached.append("after one")
+            os.kill(os.getpid(), second)
+            reached.append("after two")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert reached == ["after one"]
     assert [signal.getsignal(n) for n in SIGNALS] == before
 
 

@@ -28,7 +28,7 @@ def _train(out: Path, steps: int, progress: Connection) -> None:
 
 
 def _kill(out: Path, steps: int, moment: Callable[[Connection], None]) -> tuple[int, bool]:
-    """Start or resume a training and kill it; the last step it told of, and whether it was half-way in a save."""
+    """Start or resume a training and kill it; the last step it told of, and whether it was within a save."""
     here, there = PROCESSES.Pipe(duplex=False)
     process = PROCESSES.Process(target=_train, args=(out, steps, there))
     process.start()
@@ -76,7 +76,7 @@ def _battery(tmp_path: Path, kills: int, steps: int, seed: int) -> int:
 
 
 def test_three_kills(tmp_path: Path) -> None:
-    _battery(tmp_path, kills=3, steps=24, seed=0)
+    _battery(tmp_path, kills=3, steps=16, seed=0)
 
 
 @pytest.mark.slow

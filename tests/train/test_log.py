@@ -9,7 +9,12 @@ import pytest
 
 from noisefold.train.log import Log, read_log
 
-ENTRIES = [{"step": 2, "loss": 1.5}, {"step": 4, "loss": 1.25}, {"step": 4, "val_loss": 1.0}, {"step": 6, "loss": 1.0}]
+ENTRIES = [
+    {"step": 2, "loss": 1.5},
+    {"step": 4, "loss": 1.25},
+    {"step": 4, "val_loss": 1.0},
+    {"step": 6, "loss": 1.0},
+]
 
 
 def _written(path: Path) -> Log:

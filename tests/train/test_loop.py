@@ -226,7 +226,9 @@ def test_a_signal_lets_the_step_finish_and_saves(tmp_path: Path, number: int) ->
 
 def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train(denoiser(), data(), settings(), out=tmp_path, on_step=_signal_at(4, signal.SIGINT, signal.SIGINT))
+        train(
+            denoiser(), data(), settings(), out=tmp_path, on_step=_signal_at(4, signal.SIGINT, signal.SIGINT)
+        )
     assert newest(tmp_path).step == 3
 
 
@@ -273,20 +275,26 @@ def test_an_interrupt_does_not_save_them_either(tmp_path: Path) -> None:
         _poison_at(denoise, 2)(step)
         _signal_at(2, signal.SIGINT)(step)
 
-    with pytest.raises(TrainingError, match="the weights stopped being finite by step 2; there is no checkpoint"):
+    with pytest.raises(
+        TrainingError, match="the weights stopped being finite by step 2; there is no checkpoint"
+    ):
         train(denoise, data(), settings(), out=tmp_path, on_step=on_step)
     assert Checkpoints(tmp_path / "checkpoints").steps() == []
 
 
 def test_even_the_last_step_is_checked() -> None:
     denoise = denoiser(Moody())
-    with pytest.raises(TrainingError, match="the weights stopped being finite by step 12; there is no checkpoint"):
+    with pytest.raises(
+        TrainingError, match="the weights stopped being finite by step 12; there is no checkpoint"
+    ):
         train(denoise, data(), settings(), on_step=_poison_at(denoise, STEPS - 1))
 
 
 def test_a_rate_that_explodes_stops_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "_rate", lambda step, settings: float(step >= 4))
-    with pytest.raises(TrainingError, match=r"^the loss became (nan|inf), its gradient nan by step 6; checkpoint 3 is"):
+    with pytest.raises(
+        TrainingError, match=r"^the loss became (nan|inf), its gradient nan by step 6; checkpoint 3 is"
+    ):
         train(denoiser(), data(), settings(lr=1e30), out=tmp_path)
     assert Checkpoints(tmp_path / "checkpoints").steps() == [3]
     assert newest(tmp_path).finite
@@ -297,14 +305,18 @@ def test_a_rate_that_explodes_stops_the_training(tmp_path: Path, monkeypatch: py
 
 def test_data_that_overflow_stop_the_training(tmp_path: Path) -> None:
     huge = data().replace(pos=data().pos * 1e25)
-    with pytest.raises(TrainingError, match="the loss became .*; there is no checkpoint to return to; try a smaller lr"):
+    with pytest.raises(
+        TrainingError, match=r"the loss became .*; there is no checkpoint to return to; try a smaller lr"
+    ):
         train(denoiser(), huge, settings(), out=tmp_path)
     assert Checkpoints(tmp_path / "checkpoints").steps() == []
 
 
 def test_a_validation_loss_that_explodes_stops_the_training(tmp_path: Path) -> None:
     huge = data().replace(pos=data().pos * 1e25)
-    with pytest.raises(TrainingError, match="the validation loss became (nan|inf) by step 5; checkpoint 3 is"):
+    with pytest.raises(
+        TrainingError, match=r"the validation loss became (nan|inf) by step 5; checkpoint 3 is"
+    ):
         train(denoiser(), data(), settings(), val=huge, out=tmp_path)
     for line in (tmp_path / "metrics.jsonl").read_text().splitlines():
         json.loads(line, parse_constant=lambda name: pytest.fail(name))
@@ -338,7 +350,10 @@ def _with(field: str, value: float) -> Graphs:
     ("arguments", "message"),
     [
         ({"data": data()[[]]}, "data must hold at least one graph, and no empty ones"),
-        ({"data": Graphs(torch.randn(3, 3), ptr=torch.tensor([0, 3, 3]))}, "data must hold at least one graph, and no"),
+        (
+            {"data": Graphs(torch.randn(3, 3), ptr=torch.tensor([0, 3, 3]))},
+            "data must hold at least one graph, and no",
+        ),
         ({"data": _with("pos", float("nan"))}, r"data\.pos holds NaN or infinity; leave those graphs out"),
         ({"data": _with("x", float("inf"))}, r"data\.x holds NaN or infinity; leave those graphs out"),
         ({"val": data()[[]]}, "val must hold at least one graph"),

@@ -98,13 +98,14 @@ def test_a_fresh_network_answers_zero() -> None:
     quantiles = torch.linspace(0.1, 0.9, 10)
     denoise = denoiser()
     fresh, _ = errors(denoise, graphs, Streams(0, range(10)), quantiles, Independent())
-    zero, _ = errors(Denoiser(_Zero(), Gaussian(), Target()), graphs, Streams(0, range(10)), quantiles, Independent())
+    zero, _ = errors(
+        Denoiser(_Zero(), Gaussian(), Target()), graphs, Streams(0, range(10)), quantiles, Independent()
+    )
     assert torch.equal(fresh, zero)
 
 
 def test_the_weight_turns_one_targets_error_into_anothers() -> None:
-    # With both networks answering zero for x_0 at t, data error = noise error * (sigma / alpha)^2 at the same x_0:
-    # a noise prediction x_t / sigma stands for the data 0.
+    # Two networks that stand for the data 0: one says so, the other predicts the noise x_t / sigma.
     class _NoiseForZero(nn.Module):
         def forward(self, graphs: Graphs, log_snr: Tensor, label: Tensor | None = None) -> Tensor:
             ratio = torch.exp(-log_snr / 2)[graphs.batch, None]

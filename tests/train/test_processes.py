@@ -15,7 +15,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tiny_training import (
-    STEPS,
     Moody,
     assert_same_run,
     assert_same_state,
@@ -66,22 +65,28 @@ from pathlib import Path
 from test_processes import chosen, data, denoiser, train
 
 out = Path(sys.argv[1])
-train(denoiser(), data(), chosen(steps=100_000), out=out / "run", on_step=lambda step: (out / "going").touch())
+settings = chosen(steps=100_000, checkpoint_every=100_000)
+train(denoiser(), data(), settings, out=out / "run", on_step=lambda step: (out / "going").touch())
 """
 
 # One network with every weight used, one with weights that no loss depends on.
-NETS: dict[str, Callable[[], nn.Module]] = {"latents": latents, "idle": lambda: Moody(norm=False, dropout=0.0)}
+NETS: dict[str, Callable[[], nn.Module]] = {
+    "latents": latents,
+    "idle": lambda: Moody(norm=False, dropout=0.0),
+}
 
 
-def chosen(steps: int = STEPS) -> Training:
-    """Weight decay, so that an unused weight would show if it were given a gradient of zero instead of none."""
-    return settings(steps=steps, weight_decay=0.1)
+def chosen(**changes: int) -> Training:
+    """Weight decay, so that an unused weight would show if its gradient were zero instead of none."""
+    return settings(weight_decay=0.1, **changes)
 
 
 def _launch(script: str, folder: Path) -> subprocess.Popen[str]:
     path = folder / "script.py"
     path.write_text(script)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    # As --standalone, but by number: machines without a network may not even know "localhost".
+    here = ["--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1"]
+    command = [sys.executable, "-m", "torch.distributed.run", *here, "--nproc-per-node=2"]
     return subprocess.Popen(
         [*command, str(path), str(folder)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCE), str(HERE)]), "OMP_NUM_THREADS": "1"},
@@ -109,8 +114,8 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _assert_close(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
-    # The two halves of a batch are added in another order: relative errors of 2^-23 in gradients, that Adam turns
-    # into such errors of its steps of 1e-2. Measured 1.3e-6 after 12 of them; a wrong gradient would give 1e-2.
+    # The halves of a batch are added in another order: relative errors of 2^-23 in gradients, that Adam turns
+    # into such errors of its steps of 1e-2. Measured 1.3e-6 after 12 of them; a wrong gradient gives 1e-2.
     for name in a:
         torch.testing.assert_close(a[name], b[name], rtol=0, atol=2e-5)
 
@@ -124,8 +129,9 @@ def test_two_processes_train_as_one(two: Path, tmp_path: Path, name: str) -> Non
         theirs = json.loads((two / f"{name}-{rank}.json").read_text())
         assert [e["step"] for e in theirs] == [e["step"] for e in log]
         for mine, other in zip(log, theirs, strict=True):
-            for key in ("loss", "grad_norm", "val_loss"):
-                assert other.get(key) == pytest.approx(mine.get(key), rel=1e-5)
+            assert other.keys() == mine.keys()
+            for key in {"loss", "grad_norm", "val_loss"} & mine.keys():
+                assert other[key] == pytest.approx(mine[key], rel=1e-5)
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -166,8 +172,6 @@ def test_a_signal_to_torchrun_saves_before_all_end(tmp_path: Path, number: int) 
     process.send_signal(number)
     process.communicate()
     assert process.returncode != 0
-    saved = newest(tmp_path / "run")
-    assert saved.step >= read_log(tmp_path / "run" / "metrics.jsonl")[-1]["step"]
+    # No checkpoint was due yet: the one there is was written because of the signal.
+    assert 0 < newest(tmp_path / "run").step < 100_000
     assert not list((tmp_path / "run").rglob(".staged-*"))
-    # A checkpoint between two regular ones was written because of the signal; a third of all are regular.
-    assert "recent" in saved.tensors or saved.step % 3 == 0

@@ -171,7 +171,7 @@ def occupancy(a: Graphs, b: Graphs, cells: int = 28, frame: Graphs | None = None
     index = place.clamp(0, cells - 1e-3).long()
     weight = cells ** torch.arange(a.dim, device=a.device)
     key = torch.where(inside, (index * weight).sum(1), -1)
-    found, cell = key.unique(return_inverse=True)  # type: ignore[no-untyped-call]
+    found, cell = key.unique(return_inverse=True)
     graph = torch.cat([a.batch, b.batch + len(a)])
     count = torch.bincount(graph * len(found) + cell, minlength=(len(a) + len(b)) * len(found))
     table = count.view(-1, len(found)).double()

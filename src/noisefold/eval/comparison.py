@@ -196,8 +196,8 @@ def score_clouds(
     Parameters
     ----------
     generated, test, train
-        Clouds of one dimension (positions only), at least 4 each; without `train` its row is left out. Several
-        generators come as a mapping from the names of their rows; one alone is called "model".
+        Clouds of one dimension (positions only), at least 4 each; without `train` its row is left out.
+        Several generators come as a mapping from the names of their rows; one alone is called "model".
     metrics
         Names out of `CLOUD_METRICS`.
     resamples
@@ -212,8 +212,8 @@ def score_clouds(
     Returns
     -------
     Scores
-        Rows model (or the names given), real, train, noise, collapsed; the row real uses at most half of the test clouds, and so
-        fewer than the model where test clouds are scarce (its line says how many).
+        Rows model (or the names given), real, train, noise, collapsed; the row real uses at most half of the
+        test clouds, and so fewer than the model where test clouds are scarce (its line says how many).
 
     Raises
     ------
@@ -243,7 +243,8 @@ def score_clouds(
     noise = torch.randn(size, points, test.dim, generator=generator).to(reference.pos)
     text = f"{size} generated clouds against {size} test clouds."
     builders: dict[str, tuple[str, Callable[..., _Tables]]] = {
-        name: (text, partial(bench.against, a=draw(clouds, size), size=size)) for name, clouds in models.items()
+        name: (text, partial(bench.against, a=draw(clouds, size), size=size))
+        for name, clouds in models.items()
     }
     text = f"{half} test clouds against {half} other test clouds: perfection."
     builders["real"] = (text, partial(bench.held_out, size=half))

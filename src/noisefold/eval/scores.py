@@ -175,7 +175,7 @@ class Scores:
 
     # -- showing ---------------------------------------------------------------------------------------
 
-    def _decimals(self, name: str) -> int:
+    def decimals(self, name: str) -> int:
         """Two digits of the column's typical half-width, or else three of its smallest value; six at most."""
         cells = [row[name] for row in self.table.values() if name in row]
         widths = [(c.high - c.low) / 2 for c in cells if c.low is not None and c.high is not None]
@@ -188,7 +188,7 @@ class Scores:
         return min(max(digits - math.floor(math.log10(scale)), 0), 6)
 
     def _column(self, name: str) -> list[str]:
-        decimals = self._decimals(name)
+        decimals = self.decimals(name)
         return [row[name].format(decimals) if name in row else "-" for row in self.table.values()]
 
     def _legend(self) -> list[tuple[str, str]]:

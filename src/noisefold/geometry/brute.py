@@ -3,7 +3,7 @@ r"""The nearest nodes in small clouds by brute force: all squared distances, the
 The k-th lowest entry of a row is at most the k-th lowest among the minima of disjoint sets of its columns.
 With a few times k sets that bound is nearly tight: about one entry more than k lies below it. So the search
 needs a pass for the minima, a selection among few of them, a comparison, and a sort of the few entries left.
-It is exact, equal distances included.
+Where k is a large part of a cloud, entries are selected directly. Both are exact, equal distances included.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ NOT_FINITE = "pos must be finite, and so must its squared distances, but holds n
 #: Squared distances held at once: 2.5 MB in float32, which stay near the core.
 BLOCK = 640_000
 _BLOCK_DEVICE = 1 << 27
+# Up to this many columns for each neighbour a selection among all of them is faster than a bound (measured).
+_MANY = 10
 
 
 def brute_force(cloud: Tensor, count: Tensor, k: int) -> Tensor:
@@ -81,14 +83,39 @@ def _brute_host(cloud: Tensor, have: _Array, k: int) -> Tensor:
 
 def _lowest(dense: _Array, have: _Array, index: _Array, flags: _Array) -> None:
     """Columns of the k lowest entries of each row of symmetric ``dense [b, m, m]`` to ``index [b, m, k]``."""
-    b, m, k = index.shape
-    hits = _where(np.less_equal(dense, _bound(dense, k), out=flags).reshape(-1))
-    row, value = hits // m, dense.reshape(-1)[hits]
-    found = np.bincount(row, minlength=b * m).reshape(b, m)
+    m, k = index.shape[1:]
+    if dense.dtype == np.float32 and m <= _MANY * k:
+        found = _by_keys(dense, index)
+    else:
+        found = _by_bound(dense, index, flags)
     wanted = np.minimum(have - 1, k)[:, None] * (np.arange(m) < have[:, None])
     if (found < wanted).any():
         raise ValueError(NOT_FINITE)
-    start = np.cumsum(found) - found.reshape(-1)
+    if (have <= k).any():
+        index[np.arange(k) >= wanted[:, :, None]] = -1
+
+
+def _by_keys(dense: _Array, index: _Array) -> _Array:
+    """Select and sort integers made of entry and column; how many of the k found are finite, ``[b, m]``."""
+    m, k = index.shape[1:]
+    bits = (m - 1).bit_length()
+    keys = dense.view(np.int32).astype(np.int64) << bits
+    keys |= np.arange(m)
+    keys.partition(k - 1, axis=2)
+    lowest = np.sort(keys[:, :, :k], axis=2)
+    np.bitwise_and(lowest, (1 << bits) - 1, out=index)
+    infinity = int(np.float32(np.inf).view(np.int32)) << bits
+    found: _Array = ((lowest >= 0) & (lowest < infinity)).sum(2)
+    return found
+
+
+def _by_bound(dense: _Array, index: _Array, flags: _Array) -> _Array:
+    """Sort the entries below a bound of the k-th lowest; how many there are in each row, ``[b, m]``."""
+    b, m, k = index.shape
+    hits = _where(np.less_equal(dense, _bound(dense, k), out=flags).reshape(-1))
+    row, value = hits // m, dense.reshape(-1)[hits]
+    found = np.bincount(row, minlength=b * m)
+    start = np.cumsum(found) - found
     column = hits - row * m
     if value.dtype == np.float32:
         bits = (m - 1).bit_length()
@@ -97,9 +124,9 @@ def _lowest(dense: _Array, have: _Array, index: _Array, flags: _Array) -> None:
         column = keys & ((1 << bits) - 1)
     else:
         column = column[np.lexsort((column, value, row))]
-    np.take(column, start[:, None] + np.arange(k), mode="clip", out=index.reshape(b * m, k))
-    if (have <= k).any():
-        index[np.arange(k) >= wanted[:, :, None]] = -1
+    if hits.size:
+        np.take(column, start[:, None] + np.arange(k), mode="clip", out=index.reshape(b * m, k))
+    return found.reshape(b, m)
 
 
 def _bound(dense: _Array, k: int) -> _Array:

@@ -1,7 +1,7 @@
 r"""Partitions of the nodes of each graph into cells, the coarse nodes of a network.
 
-A coarsening is called with positions ``[n, d]``, offsets ``ptr [g + 1]`` and the number s of groups asked
-for, one for all graphs or one for each, and returns `Cells`. It takes s as 1 .. n_i, and leaves no cell empty.
+A coarsening is called with positions ``[n, d]``, offsets ``ptr [g + 1]`` and the number s of groups wanted,
+one for all graphs or one for each, and returns `Cells`. It takes s as 1 .. n_i, and leaves no cell empty.
 
 =================== ==================================================================================
 `Balanced()`        exactly s cells whose sizes differ by at most one; cost n log n. The default

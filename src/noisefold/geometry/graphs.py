@@ -59,7 +59,7 @@ class Graphs:
         if self.pos.ndim != 2:
             raise ValueError(f"pos must be [n, d], got shape {list(self.pos.shape)}.")
         n = self.pos.shape[0]
-        if self.ptr is None:
+        if vars(self)["ptr"] is None:
             object.__setattr__(self, "ptr", torch.tensor([0, n], device=self.pos.device))
         if self.ptr.ndim != 1 or self.ptr.numel() == 0 or self.ptr.dtype != torch.int64:
             raise ValueError(f"ptr must be int64 [g + 1], got {self.ptr.dtype} {list(self.ptr.shape)}.")
@@ -254,7 +254,7 @@ class Graphs:
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> Graphs:
-        """Some of the graphs, in the order asked for: an int, slice, list, int tensor or bool tensor ``[g]``."""
+        """Some of the graphs, in the order asked for: int, slice, list, int tensor or bool tensor ``[g]``."""
         chosen = self._resolve(index)
         starts, sizes = self.ptr[chosen], self.sizes[chosen]
         ptr = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
@@ -318,7 +318,7 @@ class Graphs:
         return self[order[:cut]], self[order[cut:]]
 
     def thin(self, nodes: int, keys: Tensor) -> Graphs:
-        """At most this many nodes of each graph, those with the smallest ``keys [n]`` in [0, 1); edges are dropped.
+        """At most this many nodes of each graph, those with the smallest ``keys [n]`` in [0, 1), no edges.
 
         Random keys give a uniform random subset. Nodes come in the order of their keys.
         """
@@ -358,14 +358,13 @@ class Graphs:
             if getattr(item, "pos", None) is None:
                 raise ValueError(f"graph {i} has no `pos`; give every graph positions [n, d].")
             y = getattr(item, "y", None)
-            whole = y is not None and y.numel() == 1 and not y.is_floating_point()
             parts.append(
                 cls(
                     item.pos,
                     item.x,
                     edge_index=item.edge_index,
                     edge_attr=item.edge_attr,
-                    label=y.reshape(1).long() if whole else None,
+                    label=_class_of(y),
                 )
             )
         return cls.collate(parts)
@@ -377,7 +376,17 @@ class Graphs:
         out = []
         for graph in self:
             data = Data(
-                pos=graph.pos, x=graph.x, edge_index=graph.edge_index, edge_attr=graph.edge_attr, y=graph.label
+                pos=graph.pos,
+                x=graph.x,
+                edge_index=graph.edge_index,
+                edge_attr=graph.edge_attr,
+                y=graph.label,
             )
             out.append(data)
         return out
+
+
+def _class_of(y: Any) -> Tensor | None:
+    """A class ``[1]``, if this label of a PyG graph is a single whole number."""
+    single = isinstance(y, Tensor) and y.numel() == 1 and not y.is_floating_point()
+    return y.reshape(1).long() if single else None

@@ -58,10 +58,10 @@ def knn_dense(pos: Tensor, k: int, loop: bool = True) -> Tensor:
     b, s, _ = pos.shape
     count = torch.full((b,), s, device=pos.device)
     index = _search(floating(pos), count, min(k - loop, s - 1) if s else 0)
-    if not loop:
+    if not loop or s == 0:
         return index
-    own = torch.arange(s, device=pos.device).view(1, s, 1).expand(b, s, 1)
-    return torch.cat([own, index], 2)
+    own = torch.arange(s, device=pos.device).view(1, s, 1)
+    return torch.cat([own.expand(b, s, 1), index], 2)
 
 
 def nearest(pos: Tensor, ptr: Tensor, k: int) -> Tensor:

@@ -1,4 +1,4 @@
-r"""Standardisation: :math:`(v - \mu) / s`, kept with the model so that samples come back in the data's units."""
+r"""Standardisation: :math:`(v - \mu) / s`, kept with the model, so that samples have the data's units."""
 
 from __future__ import annotations
 
@@ -59,9 +59,7 @@ class Scaling:
         x = graphs.x.double()
         deviation = x.std(0, correction=0)
         deviation[deviation == 0] = 1.0
-        return cls(
-            tuple(mean.tolist()), spread or 1.0, tuple(x.mean(0).tolist()), tuple(deviation.tolist())
-        )
+        return cls(tuple(mean.tolist()), spread or 1.0, tuple(x.mean(0).tolist()), tuple(deviation.tolist()))
 
     def apply(self, graphs: Graphs) -> Graphs:
         """From the data's units to standard ones."""

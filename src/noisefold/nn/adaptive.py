@@ -305,7 +305,7 @@ class Learned(nn.Module):
     second time, without a graph, at the next rung on the other side of the place asked for, and lets the
     difference of its two outputs stand for the derivative of its output in the place (see `neighbour`). What
     it computes and what it costs at evaluation is the nearest rung alone; in training the second forward pass
-    costs about a third more time. The derivative is one of finite difference: its error is the squared change
+    costs a third to a half more time. The derivative is one of finite difference: its error is the squared change
     of the output between rungs, with opposite signs below and above the middle between two rungs.
 
     Parameters

@@ -66,7 +66,7 @@ class Attention(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Pre-norm self-attention and perceptron, modulated by the noise level: ``h [g, m, width]`` to the same."""
+    """Pre-norm self-attention and perceptron on ``h [g, m, width]``, modulated by the noise level."""
 
     def __init__(self, width: int, condition: int, heads: int, expansion: int = 4) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ path at the same ratio of data to noise and has no direction of time that could 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ __all__ = ["Condition", "Fourier", "Modulation", "perceptron"]
 def perceptron(*widths: int, activation: type[nn.Module] = nn.GELU) -> nn.Sequential:
     """Linear layers of these widths with an activation between them, none after the last."""
     layers: list[nn.Module] = []
-    for i, (a, b) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+    for i, (a, b) in enumerate(pairwise(widths)):
         if i:
             layers.append(activation())
         layers.append(nn.Linear(a, b))

@@ -1,8 +1,8 @@
 r"""From a network to an estimate of the data.
 
 A network predicts a target from noisy graphs. A `Denoiser` gives it inputs of unit scale, lets it answer at
-unit scale, and turns what it predicts into :math:`\hat x_0 = E[x_0 \mid x_t]`, the only thing a solver asks for. Guidance and conditioning
-wrap a denoiser and are denoisers again.
+unit scale, and turns what it predicts into :math:`\hat x_0 = E[x_0 \mid x_t]`, the only thing a solver asks
+for. Guidance and conditioning wrap a denoiser and are denoisers again.
 """
 
 from __future__ import annotations

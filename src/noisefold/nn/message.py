@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from noisefold.geometry.segment import segment_softmax
+from noisefold.geometry.segment import segment_softmax, segment_sum
 from noisefold.nn.edges import Edges
 from noisefold.nn.norms import MLP
 
@@ -101,7 +101,7 @@ class Coarsen(nn.Module):
         receiver, sender, space, bias = self.message.maps()
         summed = functional.linear(members, torch.cat([sender, space], dim=1))
         summed = summed + functional.linear(cells, receiver, bias).index_select(0, cell)
-        total = torch.zeros_like(cells).index_add(0, cell, self.message.hidden(summed))
+        total = segment_sum(self.message.hidden(summed), cell, cells.shape[0])
         out: Tensor = self.message.last(total / counts)
         return out if self.aggregate == "mean" else out * counts
 
@@ -208,7 +208,7 @@ class EdgeConv(nn.Module):
         summed = functional.linear(edges.offset, space)
         summed = summed + functional.linear(h, receiver, bias).index_select(0, edges.target)
         summed = summed + functional.linear(h, sender).index_select(0, edges.source)
-        total = torch.zeros_like(h).index_add(0, edges.target, self.message.hidden(summed))
+        total = segment_sum(self.message.hidden(summed), edges.target, h.shape[0])
         out: Tensor = self.message.last(total / edges.degree.clamp(min=1)[:, None])
         return out
 

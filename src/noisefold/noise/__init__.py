@@ -3,7 +3,7 @@
 from noisefold.noise.coupling import Coupling, Independent, MiniBatch
 from noisefold.noise.gaussian import Gaussian, Transition
 from noisefold.noise.schedule import VE, VP, Cosine, Linear, Localization, Schedule, signal_level
-from noisefold.noise.source import Source, Streams, White, mix
+from noisefold.noise.source import Source, Streams, White, mix, seeded
 from noisefold.noise.target import TARGETS, WEIGHTS, Target
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "Transition",
     "White",
     "mix",
+    "seeded",
     "signal_level",
 ]

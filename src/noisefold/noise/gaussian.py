@@ -75,8 +75,8 @@ class Gaussian:
 
         With :math:`c^2 = \eta^2 \sigma_s^2 (1 - \mathrm{SNR}_t / \mathrm{SNR}_s)`,
         :math:`x_s = \alpha_s x_0 + \sqrt{\sigma_s^2 - c^2}\, \varepsilon_t + c z` where
-        :math:`\varepsilon_t = (x_t - \alpha_t x_0) / \sigma_t`. At eta = 1 it is the exact posterior (DDPM), at
-        eta = 0 deterministic (DDIM). Every eta leaves the marginals of the path unchanged.
+        :math:`\varepsilon_t = (x_t - \alpha_t x_0) / \sigma_t`. At eta = 1 it is the exact posterior (DDPM),
+        at eta = 0 deterministic (DDIM). Every eta leaves the marginals of the path unchanged.
 
         Source: Song, Meng and Ermon, Denoising Diffusion Implicit Models (2021), eqs. 7 and 16.
         """

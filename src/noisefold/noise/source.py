@@ -7,7 +7,8 @@ alone: each graph has a stream of its own, so that neither the batch size nor th
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,7 +18,7 @@ from torch import Tensor
 from noisefold.configuration import configurable
 from noisefold.geometry.graphs import Graphs
 
-__all__ = ["Source", "Streams", "White", "mix"]
+__all__ = ["Source", "Streams", "White", "mix", "seeded"]
 
 _MASK = (1 << 64) - 1
 
@@ -34,6 +35,14 @@ def mix(*words: int) -> int:
         state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
         state ^= state >> 31
     return state >> 1
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed PyTorch's own generator for what is done inside, such as first weights, and leave it as it was."""
+    with torch.random.fork_rng():
+        torch.manual_seed(mix(seed))
+        yield
 
 
 class Streams:
@@ -53,7 +62,9 @@ class Streams:
     ) -> Tensor:
         counts = sizes.tolist() if isinstance(sizes, Tensor) else list(sizes)
         if len(counts) != len(self):
-            raise ValueError(f"sizes must have one entry for each of the {len(self)} streams, got {len(counts)}.")
+            raise ValueError(
+                f"sizes must have one entry for each of the {len(self)} streams, got {len(counts)}."
+            )
         parts = [
             draw(n, columns, generator=g, dtype=like.dtype)
             for n, g in zip(counts, self._generators, strict=True)
@@ -61,7 +72,7 @@ class Streams:
         return torch.cat(parts).to(like.device) if parts else like.new_zeros(0, columns)
 
     def normal(self, sizes: Tensor | Sequence[int], columns: int, like: Tensor) -> Tensor:
-        """Standard normal ``[n, columns]`` for graphs of these sizes ``[g]``, of the type and device of `like`."""
+        """Standard normal ``[n, columns]`` for graphs of sizes ``[g]``, of the type and device of `like`."""
         return self._draw(torch.randn, sizes, columns, like)
 
     def uniform(self, sizes: Tensor | Sequence[int], columns: int, like: Tensor) -> Tensor:

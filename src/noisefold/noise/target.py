@@ -1,8 +1,8 @@
 r"""Targets: what a network predicts.
 
 With :math:`x_t = \alpha x_0 + \sigma \varepsilon` every target is affine in the data and the state,
-:math:`y = a(t)\, x_0 + b(t)\, x_t`, so that any two convert exactly into each other and a squared error in one is
-a squared error in another times a known factor.
+:math:`y = a(t)\, x_0 + b(t)\, x_t`, so that any two convert exactly into each other and a squared error in
+one is a squared error in another times a known factor.
 
 ======== ============================================ ======================================
 target   y                                            a, b

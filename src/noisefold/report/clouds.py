@@ -157,7 +157,7 @@ def _finite(graphs: Graphs) -> Tensor:
 def _centred(graphs: Graphs) -> Tensor:
     """Positions less the mean of the finite ones of their graph, ``[n, d]``."""
     finite = _finite(graphs)
-    pos = torch.where(finite[:, None], graphs.pos, torch.zeros_like(graphs.pos))
+    pos = torch.where(finite[:, None], graphs.pos, torch.zeros_like(graphs.pos)).double()
     sums = pos.new_zeros(len(graphs), graphs.dim).index_add(0, graphs.batch, pos)
     counts = pos.new_zeros(len(graphs)).index_add(0, graphs.batch, finite.to(pos)).clamp(min=1)
     return pos - (sums / counts[:, None])[graphs.batch]

@@ -13,7 +13,7 @@ const config = {
 
 const TURN = 0.44, TILT = 0.52, WIDE = 2.4, DEEP = 2.9, TALL = 2.75, REACH = 2.4;
 // Clouds in each row of the table; odd and even rows alternate, so that what stands behind shows in the gaps.
-const ROWS = [[], [1], [2], [1, 2], [2, 2], [2, 1, 2], [3, 3], [2, 3, 2], [3, 2, 3], [3, 3, 3], [3, 4, 3]];
+const ROWS = [[], [1], [2], [1, 2], [1, 2, 1], [2, 1, 2], [1, 2, 3], [2, 3, 2], [3, 2, 3], [2, 3, 4], [3, 4, 3]];
 
 // Plotly reads tags in texts, and names come from users' files.
 const plain = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
@@ -285,7 +285,7 @@ function figures() {
   }
   for (const figure of document.querySelectorAll("figure[data-curve]"))
     made.push(new Curve(figure, page.curves[figure.dataset.curve]));
-  const sets = made.filter((f) => ["samples", "real"].includes(f.figure.dataset.scene));
+  const sets = made.filter((f) => f.figure.dataset.scene && f.figure.dataset.scene !== "path");
   for (const each of sets) each.twins = sets.filter((other) => other !== each);
   return made;
 }

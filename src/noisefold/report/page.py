@@ -1,8 +1,8 @@
 """A report as one HTML page that needs nothing else: no network, no server, no other file.
 
-All its clouds share three WebGL scenes, since browsers keep few of them alive. A content security policy
-forbids every request, and every script but the page's own two; every figure has a still picture for paper and
-for browsers without WebGL.
+Clouds share few WebGL scenes, one for each set, since browsers keep few of them alive. A content security
+policy forbids every request, and every script but the page's own two; every figure has a still picture for
+paper and for browsers without WebGL.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def write_report(
     model: Model,
     samples: Graphs,
     real: Graphs | None = None,
+    others: Mapping[str, Graphs] | None = None,
     log: Sequence[Mapping[str, Any]] = (),
     scores: Scores | None = None,
     trajectory: Sequence[tuple[float, Graphs]] | None = None,
@@ -54,6 +55,8 @@ def write_report(
         What it generated, in the data's units; up to ten are shown.
     real
         Real data to stand beside them.
+    others
+        Samples of other models by name, to stand between the two.
     log
         Entries of ``metrics.jsonl``.
     scores
@@ -72,7 +75,7 @@ def write_report(
     Raises
     ------
     ValueError
-        If there are no samples, real data have another dimension, or a trajectory changes its graphs.
+        If there are no samples, sets have different dimensions, or a trajectory changes its graphs.
     OSError
         If the file cannot be written.
     """
@@ -80,7 +83,14 @@ def write_report(
     if path.is_dir():
         raise ValueError(f"path must be a file, but {path} is a folder; name a file in it: report.html.")
     text = report_html(
-        model=model, samples=samples, real=real, log=log, scores=scores, trajectory=trajectory, facts=facts
+        model=model,
+        samples=samples,
+        real=real,
+        others=others,
+        log=log,
+        scores=scores,
+        trajectory=trajectory,
+        facts=facts,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic_text(path, text)
@@ -92,6 +102,7 @@ def report_html(
     model: Model,
     samples: Graphs,
     real: Graphs | None = None,
+    others: Mapping[str, Graphs] | None = None,
     log: Sequence[Mapping[str, Any]] = (),
     scores: Scores | None = None,
     trajectory: Sequence[tuple[float, Graphs]] | None = None,
@@ -100,13 +111,15 @@ def report_html(
     """The page that `write_report` writes; the same arguments give the same text."""
     if len(samples) == 0:
         raise ValueError("samples must hold at least one graph, got none.")
+    others = {name: graphs for name, graphs in (others or {}).items() if len(graphs)}
     real = None if real is None or len(real) == 0 else real
-    if real is not None and real.dim != samples.dim:
-        raise ValueError(f"real must have the {samples.dim} dimensions of samples, got {real.dim}.")
+    for name, graphs in (*others.items(), ("real", real)):
+        if graphs is not None and graphs.dim != samples.dim:
+            raise ValueError(f"{name} must have the {samples.dim} dimensions of samples, got {graphs.dim}.")
     history = History.of(log)
     parts = [
         sections.headline(model, samples, history, scores),
-        sections.gallery(samples, real),
+        sections.gallery(samples, real, others),
         *([sections.journey(trajectory)] if trajectory else []),
         *([sections.training(history)] if history else []),
         sections.reach(model, samples),

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from matplotlib.figure import Figure
@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 COMMAND = "command"
-_GALLERY, _CLOUD_POINTS, _FEW_POINTS = 10, 1200, 200
+_GALLERY, _SMALL_GALLERY, _CLOUD_POINTS, _FEW_POINTS = 10, 7, 1200, 200
 _JOURNEY, _MOMENTS, _JOURNEY_POINTS = 7, 31, 400
 _TURN = "Drag to turn them; arrow keys turn them too, + and - make them larger and smaller."
 
@@ -65,6 +65,14 @@ class Section:
     curves: Mapping[str, Any] = field(default_factory=dict)
 
 
+class _Set(NamedTuple):
+    """Graphs to show: their heading, what one of them is called, and they."""
+
+    head: str
+    kind: str
+    graphs: Graphs
+
+
 def headline(model: Model, samples: Graphs, history: History, scores: Scores | None) -> Section:
     """What the model is, and what its scores say."""
     tiles = {"parameters": f"{model.num_parameters:,}", "points a cloud": _range(samples)}
@@ -81,29 +89,32 @@ def headline(model: Model, samples: Graphs, history: History, scores: Scores | N
     )
 
 
-def gallery(samples: Graphs, real: Graphs | None) -> Section:
-    """Samples, and real data in the same order and at the same scale."""
-    sets = {"samples": ("Samples of the model", "sample", samples, pick(samples, _GALLERY, real))}
+def gallery(samples: Graphs, real: Graphs | None, others: Mapping[str, Graphs]) -> Section:
+    """Samples, those of other models, and real data, in the same order and at the same scale."""
+    sets = {"samples": _Set("Samples of the model", "sample", samples)}
+    for k, (name, graphs) in enumerate(others.items()):
+        sets[f"other-{k}"] = _Set(f"Samples of {name}", "sample", graphs)
     if real is not None:
-        sets["real"] = ("Real data", "real", real, pick(real, _GALLERY, samples))
-    drawn = [graphs[indices] for _, _, graphs, indices in sets.values()]
+        sets["real"] = _Set("Real data", "real", real)
+    most = _GALLERY if len(sets) < 3 else _SMALL_GALLERY
+    partner = samples if real is None else real
+    chosen = {k: pick(s.graphs, most, samples if k == "real" else partner) for k, s in sets.items()}
+    drawn = [sets[name].graphs[indices] for name, indices in chosen.items()]
     scale = Scale.of(next((g for g in reversed(drawn) if bool(g.pos.isfinite().any())), samples))
-    # As many points in both: a denser cloud looks better for no merit of its own.
+    # As many points in all: a denser cloud looks better for no merit of its own.
     limit = min(_CLOUD_POINTS, max(_FEW_POINTS, min(int(g.sizes.max()) for g in drawn)))
-    html, scenes = "", {}
-    for name, (head, kind, graphs, indices) in sets.items():
-        flat = graphs.dim < 3
-        clouds = clouds_of(graphs, indices, scale, limit)
+    html, scenes, flat = "", {}, samples.dim < 3
+    for name, (head, kind, graphs) in sets.items():
+        clouds = clouds_of(graphs, chosen[name], scale, limit)
         scenes[name] = cloud_scene(clouds, kind, flat)
-        columns = min(len(clouds), 5)
-        still = draw_clouds(clouds, [c.name for c in clouds], columns, flat=flat)
+        still = draw_clouds(clouds, [c.name for c in clouds], 5, flat=flat)
         html += _figure("scene", name, head, _described(head, clouds), still, _shown(graphs, clouds))
     order = "The first of every class in turn" if samples.label is not None else "The first ones"
-    lead = f"{order}, none picked by hand; all at one scale. "
-    lead += _colored(samples)
-    hint = "" if samples.dim < 3 else f'<p class="lead hint">{_TURN}</p>'
+    lead = f"{order}, none picked by hand; all at one scale. {_colored(samples)}"
+    hint = "" if flat else f'<p class="lead hint">{_TURN}</p>'
     heading = "Samples" if real is None else "Samples beside real data"
-    return Section(_section(heading, lead, f'{hint}<div class="pair">{html}</div>'), scenes)
+    wide = " three" if len(sets) > 2 else ""
+    return Section(_section(heading, lead, f'{hint}<div class="pair{wide}">{html}</div>'), scenes)
 
 
 def journey(trajectory: Sequence[tuple[float, Graphs]]) -> Section:

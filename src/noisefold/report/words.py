@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from noisefold.eval.scores import Metric, Score, Scores
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
 from noisefold.report.clouds import counted
+from noisefold.report.table import references
 
 __all__ = ["duration", "introduction", "listed", "title", "verdict"]
 
@@ -51,26 +52,31 @@ def introduction(model: Model) -> str:
 
 
 def verdict(scores: Scores | None) -> str:
-    """What the scores say, in one sentence about the first metric of the first row."""
+    """What the scores say of the first metric: a sentence for the model, and one for each other model."""
     if scores is None:
         return "It has not been scored yet."
-    row = scores.rows[0] if scores.rows else ""
-    metric = next((m for m in scores.metrics if row and m.name in scores[row]), None)
+    model = scores.rows[0] if scores.rows else ""
+    metric = next((m for m in scores.metrics if model and m.name in scores[model]), None)
     if metric is None:
         return "The table of scores is empty."
-    score = scores[row, metric.name]
-    references = [r for r in ("real", "noise") if r in scores.rows and metric.name in scores[r]]
-    decimals = scores._decimals(metric.name)
-    beside = listed([f"{r} {_called(r)} {scores[r, metric.name].value:.{decimals}f}" for r in references])
-    text = f"On {metric.name} (best: {metric.direction}) its samples score {_with_interval(score, decimals)}"
-    text += f", where {beside}" if beside else ""
-    if len(references) == 2:
-        text += ": " + _placed(metric, score, scores["real", metric.name], scores["noise", metric.name])
-    return text + "."
+    decimals = scores.decimals(metric.name)
+    column = {row: cells[metric.name] for row, cells in scores.table.items() if metric.name in cells}
+    beside = [r for r in references(scores) if r in ("real", "noise") and r in column]
+    text = f"On {metric.name} (best: {metric.direction}) its samples score "
+    text += _with_interval(column[model], decimals)
+    if beside:
+        text += ", where " + listed([f"{_called(r)} {column[r].value:.{decimals}f}" for r in beside])
+    text += _placed(metric, column, model) + "."
+    for row in column:
+        if row != model and row not in references(scores):
+            text += (
+                f" {row.capitalize()}: {_with_interval(column[row], decimals)}{_placed(metric, column, row)}."
+            )
+    return text
 
 
 def _called(row: str) -> str:
-    return "data score" if row == "real" else "scores"
+    return "real data score" if row == "real" else f"{row} scores"
 
 
 def _with_interval(score: Score, decimals: int) -> str:
@@ -80,14 +86,21 @@ def _with_interval(score: Score, decimals: int) -> str:
     return f"{text} (95 % interval {score.low:.{decimals}f} to {score.high:.{decimals}f})"
 
 
-def _placed(metric: Metric, score: Score, real: Score, noise: Score) -> str:
-    """Where a score lies between those of noise and of real data."""
+def _placed(metric: Metric, column: Mapping[str, Score], row: str) -> str:
+    """Where a score lies between those of noise and of real data, if these are known."""
+    if "real" not in column or "noise" not in column:
+        return ""
+    return ": " + _between(metric, column[row], column["real"], column["noise"])
+
+
+def _between(metric: Metric, score: Score, real: Score, noise: Score) -> str:
     span = real.value - noise.value
     if not math.isfinite(span) or span == 0 or not math.isfinite(score.value):
         return "this metric cannot place them"
-    overlap = _low(score) <= _high(real) and _low(real) <= _high(score)
     way = (score.value - noise.value) / span
-    if overlap:
+    if _overlap(score, real):
+        if _overlap(score, noise):
+            return "these are too few clouds to tell them from either"
         return "with this many clouds it cannot tell them from real data"
     if isinstance(metric.best, float | int) and (score.value - metric.best) * (noise.value - metric.best) < 0:
         return "beyond what is best, which hints at copies of known data"
@@ -98,9 +111,12 @@ def _placed(metric: Metric, score: Score, real: Score, noise: Score) -> str:
     return f"{100 * way:.0f} % of the way from noise to real data"
 
 
-def _low(score: Score) -> float:
-    return score.value if score.low is None else score.low
+def _overlap(a: Score, b: Score) -> bool:
+    """Whether two intervals have a value in common."""
 
+    def ends(score: Score) -> tuple[float, float]:
+        if score.low is None or score.high is None:
+            return score.value, score.value
+        return score.low, score.high
 
-def _high(score: Score) -> float:
-    return score.value if score.high is None else score.high
+    return max(ends(a)[0], ends(b)[0]) <= min(ends(a)[1], ends(b)[1])

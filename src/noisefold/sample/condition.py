@@ -40,7 +40,9 @@ class Bound:
 
 @dataclass(frozen=True)
 class Guided:
-    r"""Classifier-free guidance: :math:`\hat x_0 = \hat x_0(\varnothing) + w\,(\hat x_0(y) - \hat x_0(\varnothing))`.
+    r"""Classifier-free guidance.
+
+    .. math:: \hat x_0 = \hat x_0(\varnothing) + w\,(\hat x_0(y) - \hat x_0(\varnothing))
 
     w = 1 is the plain conditional model, w > 1 trades variety for typicality. Both estimates come from one
     pass over a doubled batch. Source: Ho and Salimans, Classifier-Free Diffusion Guidance (2022).

@@ -1,8 +1,8 @@
 r"""Solvers: from noise to data, given only :math:`\hat x_0 = E[x_0 \mid x_t]`.
 
 Every solver has one signature, ``solver(denoise, x, times, path, noise, callback)``: it takes the state from
-``times[0]`` down to ``times[-1] = 0``. ``denoise(x, t)`` estimates the data at a scalar time, ``noise()`` draws a
-fresh standard sample of the source. All integrate the same path, written with the denoiser's estimate:
+``times[0]`` down to ``times[-1] = 0``. ``denoise(x, t)`` estimates the data at a scalar time, ``noise()``
+draws a fresh standard sample of the source. All integrate the same path, written with the estimate:
 
 - probability flow, :math:`\dot x = \alpha' \hat x_0 + \sigma' \hat\varepsilon`,
   :math:`\hat\varepsilon = (x - \alpha \hat x_0)/\sigma`;
@@ -15,6 +15,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import torch
@@ -105,7 +106,7 @@ class Euler(Solver):
         callback: Callback | None = None,
     ) -> Tensor:
         """Integrate."""
-        for i, (t, s) in enumerate(zip(times[:-1], times[1:], strict=True)):
+        for i, (t, s) in enumerate(pairwise(times)):
             x = x + (s - t) * _flow(denoise, x, t, path)
             if callback is not None:
                 callback(i, s, x)
@@ -131,7 +132,7 @@ class Heun(Solver):
         callback: Callback | None = None,
     ) -> Tensor:
         """Integrate."""
-        for i, (t, s) in enumerate(zip(times[:-1], times[1:], strict=True)):
+        for i, (t, s) in enumerate(pairwise(times)):
             x = _heun_step(denoise, x, t, s, path)
             if callback is not None:
                 callback(i, s, x)
@@ -169,7 +170,7 @@ class DDIM(Solver):
         callback: Callback | None = None,
     ) -> Tensor:
         """Run the chain."""
-        for i, (t, s) in enumerate(zip(times[:-1], times[1:], strict=True)):
+        for i, (t, s) in enumerate(pairwise(times)):
             step = path.transition(t, s, self.eta)
             x = step.data * denoise(x, t) + step.state * x
             if step.noise > 0:
@@ -206,10 +207,10 @@ class Ancestral(Solver):
 class DPMSolver(Solver):
     r"""DPM-Solver++(2M): two-step exponential integrator in log-SNR. Order 2, one evaluation a step.
 
-    With :math:`\ell = \lambda/2 = \ln(\alpha/\sigma)`, :math:`h = \ell_s - \ell_t` and r the last h over this one,
-    :math:`x_s = (\sigma_s/\sigma_t) x - \alpha_s (e^{-h} - 1) D`,
-    :math:`D = (1 + 1/2r)\, \hat x_0 - (1/2r)\, \hat x_0^{\text{last}}`; the first step and the one to sigma = 0 use
-    :math:`D = \hat x_0`.
+    With :math:`\ell = \lambda/2 = \ln(\alpha/\sigma)`, :math:`h = \ell_s - \ell_t` and r the last h over this
+    one, :math:`x_s = (\sigma_s/\sigma_t) x - \alpha_s (e^{-h} - 1) D`,
+    :math:`D = (1 + 1/2r)\, \hat x_0 - (1/2r)\, \hat x_0^{\text{last}}`; the first step and the one to
+    sigma = 0 use :math:`D = \hat x_0`.
 
     When to use: the fewest evaluations, 10 to 30, with the grid `LogSNR` or `Karras`.
     Source: Lu et al., DPM-Solver++ (2022), algorithm 2.
@@ -228,7 +229,7 @@ class DPMSolver(Solver):
         schedule = path.schedule
         last: Tensor | None = None
         last_h = times.new_zeros(())
-        for i, (t, s) in enumerate(zip(times[:-1], times[1:], strict=True)):
+        for i, (t, s) in enumerate(pairwise(times)):
             x0 = denoise(x, t)
             sigma_s = schedule.sigma(s)
             h = (schedule.log_snr(s) - schedule.log_snr(t)) / 2
@@ -246,10 +247,11 @@ class DPMSolver(Solver):
 @configurable
 @dataclass(frozen=True)
 class StochasticHeun(Solver):
-    r"""Heun's method with fresh noise before each step: up to noise level :math:`(1 + \gamma)\sigma/\alpha`, then down.
+    r"""Heun's method with fresh noise before each step.
 
-    :math:`\gamma = \min(\mathrm{churn}/\mathrm{steps}, \sqrt 2 - 1)`. When to use: many steps, where the noise
-    added corrects errors of the network that a deterministic solver keeps.
+    Up to noise level :math:`(1 + \gamma)\sigma/\alpha`,
+    :math:`\gamma = \min(\mathrm{churn}/\mathrm{steps}, \sqrt 2 - 1)`, then down. Of weak order 2. When to
+    use: many steps, where the noise added corrects errors of the network that a deterministic solver keeps.
     Source: Karras et al. (2022), algorithm 2, here for any alpha.
 
     Parameters
@@ -276,11 +278,13 @@ class StochasticHeun(Solver):
         """Integrate."""
         schedule = path.schedule
         gamma = min(self.churn / (len(times) - 1), math.sqrt(2) - 1)
-        for i, (t, s) in enumerate(zip(times[:-1], times[1:], strict=True)):
+        for i, (t, s) in enumerate(pairwise(times)):
             raised = schedule.time(schedule.log_snr(t) - 2 * math.log1p(gamma)).clamp(max=float(times[0]))
             if gamma > 0 and raised > t:
                 keep = schedule.alpha(raised) / schedule.alpha(t)
-                added = torch.sqrt((schedule.sigma(raised) ** 2 - (keep * schedule.sigma(t)) ** 2).clamp(min=0))
+                added = torch.sqrt(
+                    (schedule.sigma(raised) ** 2 - (keep * schedule.sigma(t)) ** 2).clamp(min=0)
+                )
                 x, t = keep * x + added * noise(), raised
             x = _heun_step(denoise, x, t, s, path)
             if callback is not None:
@@ -294,14 +298,16 @@ class Langevin(Solver):
     r"""Another solver, with Langevin steps at every time it reaches.
 
     :math:`x \leftarrow x + h\, s(x, t) + \sqrt{2h}\, z` with the score
-    :math:`s = (\alpha \hat x_0 - x)/\sigma^2` and :math:`h = r^2 \sigma_t^2`: it leaves the marginal at t in place and
-    pulls a state that has left it back. When to use: to spend evaluations on accuracy at few times.
+    :math:`s = (\alpha \hat x_0 - x)/\sigma^2` and :math:`h = r^2 \sigma_t^2`: it leaves the marginal at t in
+    place, but for about :math:`r^2 / 2` of its variance at the most, and pulls a state that has left it back.
+    When to use: to spend evaluations on accuracy at few times.
     Source: Song et al. (2021), predictor-corrector samplers.
 
     Parameters
     ----------
     predictor
-        The solver that moves in time.
+        The solver that moves in time, a step at a time: what it keeps between steps is lost, so that
+        `DPMSolver` is of order 1 here and `StochasticHeun` adds no noise.
     steps
         Langevin steps after each of its steps.
     ratio

@@ -10,9 +10,6 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-from safetensors.torch import load_file, save_file
-
 from noisefold.data.shapes import shapes
 from noisefold.eval.comparison import score_clouds
 from noisefold.eval.scores import Scores
@@ -20,7 +17,7 @@ from noisefold.model import Model
 from noisefold.report.plots import contact_sheet
 from noisefold.runs import facts_of
 from noisefold.studies.study import Study
-from noisefold.train.checkpoint import atomic_text
+from noisefold.train.checkpoint import atomic_tensors, atomic_text
 from noisefold.train.settings import Training
 
 __all__ = ["PRETRAINED"]
@@ -55,7 +52,7 @@ _SCALES = {
         {"width": 16, "latents": 8, "latent_width": 32, "rounds": 1, "blocks": 1},
         Training(steps=20, batch=8, nodes=64, warmup=5, validate_every=20),
     ),
-    "short": _Scale(20_000, 500, 200, 400, {}, _SHORT),
+    "short": _Scale(20_000, 500, 150, 400, {}, _SHORT),
     "paper": _Scale(
         50_000,
         500,
@@ -90,10 +87,9 @@ def _run(out: Path, scale: str, seed: int) -> list[Path]:
 
 
 def _export(model: Model, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
-    weights = load_file(folder / "model.safetensors")
-    save_file({k: v.to(torch.float16) for k, v in weights.items()}, folder / "model.safetensors")
+    half = {k: v.half() for k, v in model.net.state_dict().items()}
+    atomic_tensors(folder / "model.safetensors", half)
 
 
 def _score(model: Model, size: _Scale) -> Scores:

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-__all__ = ["Checkpoint", "Checkpoints", "atomic_text"]
+__all__ = ["Checkpoint", "Checkpoints", "atomic_tensors", "atomic_text"]
 
 _STAGED = ".staged-"
 
@@ -53,6 +54,21 @@ def atomic_text(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(staged, path)
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def atomic_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write a safetensors file whole or not at all."""
+    staged = path.with_name(f"{_STAGED}{path.name}")
+    # Copies, since safetensors refuses tensors that share memory, as tied weights do.
+    plain = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in tensors.items()}
+    try:
+        save_file(plain, staged)
+        _sync(staged)
+        os.replace(staged, path)
+    except SafetensorError as error:  # its name for a failure to write
+        raise OSError(f"{path} could not be written: {error}") from error
     finally:
         staged.unlink(missing_ok=True)
 
@@ -106,7 +122,7 @@ class Checkpoints:
                 shutil.rmtree(final)
             os.replace(staged, final)
             _sync(self.folder)
-        except (OSError, SafetensorError) as error:
+        except OSError as error:
             raise OSError(
                 f"checkpoint {checkpoint.step} could not be written to {self.folder} ({error}); older ones "
                 f"are kept, so make room there and resume."
@@ -146,9 +162,7 @@ class Checkpoints:
 
 def _fill(folder: Path, checkpoint: Checkpoint) -> None:
     for name, tensors in checkpoint.tensors.items():
-        # Copies, since safetensors refuses tensors that share memory, as tied weights do.
-        plain = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in tensors.items()}
-        save_file(plain, folder / f"{name}.safetensors")
+        atomic_tensors(folder / f"{name}.safetensors", tensors)
     text = json.dumps({"step": checkpoint.step, **checkpoint.plain}, indent=1)
     (folder / "state.json").write_text(text, encoding="utf-8")
     manifest = {}

@@ -1,7 +1,9 @@
 """Devices, precision and processes: the one place that knows Accelerate.
 
-Run one process as usual, or several under ``torchrun``; nothing else changes. Every process trains on its
-share of each batch, and gradients are averaged; the first process alone writes files.
+Run one process as usual, or several with ``torchrun --standalone --nproc-per-node=4 script.py``; nothing else
+changes. Every process trains on its share of each batch, and gradients are averaged; the first process alone
+writes files. Where names such as "localhost" cannot be resolved, say ``--rdzv-backend=c10d
+--rdzv-endpoint=127.0.0.1:0 --local-addr=127.0.0.1`` instead of ``--standalone``.
 """
 
 from __future__ import annotations

@@ -222,7 +222,7 @@ class _Run:
         with self.runner.autocast():
             loss = errors(self.learner, graphs, batch.streams, batch.quantiles, settings.coupling)[0].mean()
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), settings.clip)
         self.optimizer.step()
         self.average.update(self.net, self.step)

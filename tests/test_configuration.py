@@ -1,0 +1,217 @@
+"""Configurations: all that is registered goes through dictionaries, JSON and YAML; nothing else is built."""
+
+import dataclasses
+import importlib
+import inspect
+import json
+import pkgutil
+
+import pytest
+import torch
+import yaml
+
+import noisefold
+from noisefold import configuration
+from noisefold.configuration import class_of, configurable, decode, encode, kind_of
+from noisefold.geometry import neighbors
+from noisefold.geometry.scaling import Scaling
+from noisefold.nn import DMP, adaptive
+from noisefold.noise import VE, VP, Cosine, Gaussian, Linear, Target
+from noisefold.sample import DDIM, Heun, Langevin
+from noisefold.theory import GaussianMixture
+
+for module in pkgutil.walk_packages(noisefold.__path__, "noisefold."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+CLASSES = dict(configuration._CLASSES)
+# Classes that cannot be made without arguments.
+NEEDED = {
+    "geometry.KNN": {"k": 5},
+    "geometry.LongShort": {"k": 8, "near": 3},
+    "geometry.Radius": {"r": 0.5, "limit": 4},
+    "geometry.Random": {"k": 3, "seed": 7},
+    "geometry.Scaling": {"pos_mean": (0.1, -1e300), "pos_scale": 1 / 3, "x_mean": (2.0,), "x_scale": (1e-8,)},
+    "sample.Langevin": {"predictor": DDIM(eta=0.25), "steps": 2},
+    "theory.GaussianMixture": {
+        "weights": (0.25, 0.75),
+        "means": ((0.0,), (1.0,)),
+        "covariances": (((1.0,),), ((2.0,),)),
+    },
+}
+EVERY = pytest.mark.parametrize("kind", sorted(CLASSES))
+OBJECTS = [
+    Gaussian(VP(0.2, 15.0), margin=0.01),
+    Gaussian(Cosine(0.008)),
+    Gaussian(VE()),
+    Target("noise", weight="min-snr"),
+    Langevin(Langevin(Heun()), steps=3, ratio=0.1),
+]
+
+
+def made(kind: str) -> object:
+    return CLASSES[kind](**NEEDED.get(kind, {}))
+
+
+def same(one: object, two: object) -> bool:
+    """Equality; of networks, that of the arguments they were built with."""
+    if dataclasses.is_dataclass(one):
+        return one == two
+    return type(one) is type(two) and all(same_value(v, two.arguments[k]) for k, v in one.arguments.items())
+
+
+def same_value(one: object, two: object) -> bool:
+    return same(one, two) if hasattr(one, "arguments") else one == two
+
+
+@EVERY
+def test_every_class_comes_back(kind):
+    value = made(kind)
+    plain = encode(value)
+    assert plain["kind"] == kind
+    assert same(decode(plain), value)
+    assert same(decode(json.loads(json.dumps(plain))), value)
+    assert same(decode(yaml.safe_load(yaml.safe_dump(plain))), value)
+    assert encode(decode(plain)) == plain
+
+
+@EVERY
+def test_every_argument_is_written(kind):
+    """The dictionary names all the constructor takes, defaults too: a later default changes no old file."""
+    assert encode(made(kind)).keys() - {"kind"} == set(inspect.signature(CLASSES[kind]).parameters)
+
+
+@EVERY
+def test_frozen_or_a_network(kind):
+    cls = CLASSES[kind]
+    if dataclasses.is_dataclass(cls):
+        value = made(kind)
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(value, "anything", 1)  # noqa: B010
+        hash(value)
+    else:
+        assert issubclass(cls, torch.nn.Module)
+
+
+@EVERY
+def test_kinds_are_public_names(kind):
+    """``noisefold.<kind>`` is where a user finds the class, and no two classes share a kind."""
+    package, name = kind.split(".")
+    home = importlib.import_module(
+        "noisefold.nn.adaptive" if package == "adaptive" else f"noisefold.{package}"
+    )
+    assert class_of(kind) is CLASSES[kind]
+    assert kind_of(CLASSES[kind]) == kind
+    found = getattr(home, name, None)
+    assert found in (None, CLASSES[kind])
+
+
+def test_no_class_hides_another():
+    """Two classes of one name in one package would overwrite each other in the registry."""
+    seen: dict[str, type] = {}
+    for module in pkgutil.walk_packages(noisefold.__path__, "noisefold."):
+        if module.name.endswith("__main__"):
+            continue
+        for value in vars(importlib.import_module(module.name)).values():
+            registered = (
+                inspect.isclass(value) and value.__module__ == module.name and kind_of(value) in CLASSES
+            )
+            if registered and (dataclasses.is_dataclass(value) or issubclass(value, torch.nn.Module)):
+                assert seen.setdefault(kind_of(value), value) is value
+
+
+@pytest.mark.parametrize("value", OBJECTS, ids=repr)
+def test_objects_in_objects(value):
+    text = yaml.safe_dump(encode(value))
+    assert decode(yaml.safe_load(text)) == value
+    assert "!!" not in text
+
+
+def test_a_network_remembers_its_arguments():
+    net = DMP(2, width=8, layers=1, adaptive=adaptive.ReLU(), neighbors=neighbors.Full())
+    plain = encode(net)
+    assert plain["width"] == 8
+    assert plain["adaptive"]["kind"] == "adaptive.ReLU"
+    again = decode(json.loads(json.dumps(plain)))
+    again.load_state_dict(net.state_dict())
+    assert encode(again) == plain
+
+
+def test_plain_data_pass_through():
+    value = {"a": [1, 2.5, "x", None, True], "b": {"c": []}}
+    assert encode(value) == value
+    assert decode(value) == {"a": (1, 2.5, "x", None, True), "b": {"c": ()}}
+    assert encode((1, (2, 3))) == [1, [2, 3]]
+
+
+def test_numbers_keep_every_digit():
+    scaling = Scaling((0.1 + 0.2, 1e-310), 2 / 3)
+    assert decode(json.loads(json.dumps(encode(scaling)))) == scaling
+    assert decode(yaml.safe_load(yaml.safe_dump(encode(scaling)))) == scaling
+
+
+@pytest.mark.parametrize(
+    ("plain", "says"),
+    [
+        ({"kind": "noise.Liner"}, r"kind 'noise.Liner' is unknown; did you mean 'noise.Linear'\?"),
+        ({"kind": "zzz"}, "kind 'zzz' is unknown; known are "),
+        (
+            {"kind": "noise.VP", "beta_mx": 3.0},
+            r"noise.VP has no argument 'beta_mx'; did you mean 'beta_max'\?",
+        ),
+        ({"kind": "noise.VP", "zzz": 3.0}, "noise.VP has no argument 'zzz'; known are beta_max, beta_min"),
+        ({"kind": "noise.Gaussian", "schedule": {"kind": "noise.Cosin"}}, r"did you mean 'noise.Cosine'\?"),
+        ({"kind": "noise.VP", "beta_max": "large"}, "noise.VP.beta_max is 'large'"),
+        ({"kind": "sample.DDIM", "eta": 3.0}, "eta must lie in .*got 3"),
+        ({"kind": "noise.Gaussian", "schedule": 3}, "noise.Gaussian.schedule is 3"),
+        ({"kind": "sample.Langevin"}, "sample.Langevin needs the argument 'predictor'"),
+        ({"kind": "geometry.Scaling", "pos_scale": 1.0}, "geometry.Scaling needs the argument 'pos_mean'"),
+        ({"kind": ["noise.VP"]}, "kind .* is unknown"),
+        ({"kind": None}, "kind None is unknown"),
+    ],
+)
+def test_says_what_is_wrong_in_one_sentence(plain, says):
+    with pytest.raises(ValueError, match=says) as caught:
+        decode(plain)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message[-1] in ".?"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["os.system", "builtins.eval", "torch.nn.Linear", "noisefold.noise.Linear", "noise.schedule.Linear"],
+)
+def test_builds_nothing_that_is_not_registered(kind):
+    with pytest.raises(ValueError, match="is unknown"):
+        decode({"kind": kind})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [lambda x: x, print, object(), torch.zeros(2), {1, 2}, Linear, 1j, [Linear(), {"a": len}]],
+    ids=["lambda", "builtin", "object", "tensor", "set", "class", "complex", "inside"],
+)
+def test_refuses_what_cannot_be_written(value):
+    with pytest.raises(ValueError, match="cannot be written to a configuration; use a named option"):
+        encode(value)
+
+
+def test_refuses_a_network_with_a_function():
+    def conv(width: int) -> torch.nn.Module:
+        return torch.nn.Linear(width, width)
+
+    with pytest.raises(ValueError, match="cannot be written to a configuration"):
+        encode(DMP(2, width=8, layers=1, conv=conv))
+
+
+def test_only_dataclasses_are_configurable():
+    with pytest.raises(TypeError, match="Plain must be a dataclass"):
+
+        @configurable
+        class Plain:
+            pass
+
+
+def test_the_mixture_is_itself_again():
+    law = GaussianMixture.gaussian(torch.tensor([1.0, 2.0]), torch.eye(2))
+    assert decode(encode(law)) == law

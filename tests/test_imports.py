@@ -1,0 +1,164 @@
+"""The order of the layers, read from the syntax trees: imports run downwards; some things stay outside."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "src" / "noisefold"
+
+# What each layer may use besides itself; "" is the package's own __init__, which only gives names.
+LOWEST = {"configuration", "progress"}
+NOISE = LOWEST | {"geometry"}
+CHAIN = NOISE | {"noise", "nn", "sample"}
+MODEL = CHAIN | {"train", "data", "eval", "theory", "model"}
+ALLOWED = {
+    "configuration": set(),
+    "progress": {"configuration"},
+    "geometry": LOWEST,
+    "noise": NOISE,
+    "nn": NOISE | {"noise"},
+    "sample": NOISE | {"noise", "nn"},
+    "train": CHAIN,
+    "data": NOISE,
+    "eval": NOISE,
+    "theory": CHAIN,
+    "model": MODEL - {"model"},
+    "plan": MODEL,
+    "runs": MODEL,
+    "report": MODEL,
+    "studies": MODEL | {"report", "runs"},
+    "demo": MODEL | {"report", "runs"},
+    "cli": MODEL | {"plan", "runs", "report", "studies", "demo"},
+    "__main__": {"cli"},
+    "": MODEL,
+}
+PICKLING = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
+PICKLING_CALLS = {"torch.save", "torch.load", "torch.package"}
+
+FILES = sorted(ROOT.rglob("*.py"))
+EACH = pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(ROOT)))
+
+
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def layer(module: str) -> str:
+    """Layer of a module of the package: "noise" for "noisefold.noise.schedule", "" for "noisefold"."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def own_layer(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return "" if parts == ("__init__",) else parts[0]
+
+
+def imported(file: Path) -> Iterator[str]:
+    """Every imported module, wherever in the file; of ``from noisefold import nn``, "noisefold.nn"."""
+    package = ["noisefold", *file.relative_to(ROOT).parts[:-1]]
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = [] if node.level == 0 else package[: len(package) - node.level + 1]
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            if module == "noisefold":
+                yield from (f"noisefold.{alias.name}" for alias in node.names)
+            else:
+                yield module
+
+
+def dotted(node: ast.expr) -> str:
+    """ "torch.save" for the expression torch.save; "" for what is no dotted name."""
+    if isinstance(node, ast.Name):
+        return node.id
+    return f"{dotted(node.value)}.{node.attr}" if isinstance(node, ast.Attribute) else ""
+
+
+def test_the_files_are_found():
+    assert {"configuration.py", "noise/schedule.py", "sample/solver.py"} <= {
+        f.relative_to(ROOT).as_posix() for f in FILES
+    }
+
+
+@EACH
+def test_every_file_is_of_a_known_layer(file):
+    assert own_layer(file) in ALLOWED, f"{file} belongs to no layer of DESIGN; place it in ALLOWED."
+
+
+@EACH
+def test_imports_run_downwards(file):
+    mine = own_layer(file)
+    used = {layer(name) for name in imported(file) if name.split(".")[0] == "noisefold"}
+    above = used - ALLOWED[mine] - {mine}
+    assert not above, (
+        f"{file.relative_to(ROOT)} ({mine}) imports {', '.join(sorted(above))}, which stands above it."
+    )
+
+
+def test_the_order_has_no_circle():
+    """Layers can be taken away one by one, each using only those already gone."""
+    left = {name: set(below) for name, below in ALLOWED.items()}
+    while left:
+        free = {name for name, below in left.items() if not below & left.keys()}
+        assert free, f"a circle among {sorted(left)}"
+        left = {name: below for name, below in left.items() if name not in free}
+
+
+@EACH
+def test_nothing_is_pickled(file):
+    assert not {name.split(".")[0] for name in imported(file)} & PICKLING
+    nodes = list(ast.walk(tree(file)))
+    names = {dotted(n) for n in nodes if isinstance(n, ast.Attribute)}
+    names |= {
+        f"{n.module}.{alias.name}"
+        for n in nodes
+        if isinstance(n, ast.ImportFrom)
+        for alias in n.names
+        if n.level == 0
+    }
+    assert not names & PICKLING_CALLS
+    for node in nodes:
+        if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+            assert isinstance(node.value, ast.Constant)
+            assert node.value.value is False
+
+
+@EACH
+def test_accelerate_stays_in_its_file(file):
+    if file.relative_to(ROOT).as_posix() != "train/device.py":
+        assert "accelerate" not in {name.split(".")[0] for name in imported(file)}
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("import torch\nimport noisefold.model", ["torch", "noisefold.model"]),
+        ("from noisefold import nn, noise as n", ["noisefold.nn", "noisefold.noise"]),
+        ("def f():\n    from noisefold.cli import main", ["noisefold.cli"]),
+        ("from ..train import loop\nfrom . import grid", ["noisefold.train", "noisefold.sample"]),
+        ("if False:\n    from ..model import Model", ["noisefold.model"]),
+    ],
+)
+def test_the_reader_sees_every_form_of_import(source, names, monkeypatch):
+    monkeypatch.setattr(Path, "read_text", lambda self, **_: source)
+    assert list(imported(ROOT / "sample" / "grid.py")) == names
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle",
+        "def f():\n    import dill",
+        "import torch\ntorch.save(1, 'x')",
+        "import torch\nread = torch.load",
+        "from torch import load",
+        "import numpy as np\nnp.load('x', allow_pickle=True)",
+    ],
+)
+def test_the_reader_sees_every_form_of_pickling(source, monkeypatch):
+    monkeypatch.setattr(Path, "read_text", lambda self, **_: source)
+    with pytest.raises(AssertionError):
+        test_nothing_is_pickled(ROOT / "sample" / "grid.py")
