@@ -26,7 +26,7 @@ _POINTS = 256
 def run(
     out: Path,
     *,
-    steps: int = 900,
+    steps: int = 4000,
     draws: int = 100,
     seed: int = 0,
     show: bool = False,
@@ -60,7 +60,7 @@ def run(
     small = Model.for_data(train, **_SMALL)
     remember_data(out, source="shapes", points=_POINTS, classes=None, hold_out=0.1, seed=seed)
     settings = Training(
-        steps=steps, batch=32, lr=2e-3, seed=seed, ema=0.99, validate_every=150, checkpoint_every=150
+        steps=steps, batch=32, lr=2e-3, seed=seed, ema=0.99, validate_every=250, checkpoint_every=250
     )
     small.fit(train, test, out=out, resume=True, settings=settings)
     shipped = Model.from_pretrained(SHIPPED)

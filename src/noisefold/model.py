@@ -23,13 +23,13 @@ from noisefold.geometry.scaling import Scaling
 from noisefold.nn.denoiser import Denoiser, noised_value, with_noised
 from noisefold.nn.latents import Latents
 from noisefold.noise.gaussian import Gaussian
-from noisefold.noise.schedule import VP
+from noisefold.noise.schedule import VP, Cosine
 from noisefold.noise.source import Streams, seeded
 from noisefold.noise.target import Target
 from noisefold.progress import progress
 from noisefold.sample.condition import Bound, Guided
 from noisefold.sample.grid import Grid, LogSNR, Uniform
-from noisefold.sample.solver import DPMSolver, Heun, Solver
+from noisefold.sample.solver import DPMSolver, Heun, Solver, StochasticHeun
 from noisefold.train.checkpoint import Checkpoints, atomic_tensors, atomic_text
 from noisefold.train.device import is_main
 from noisefold.train.loop import train
@@ -260,7 +260,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         steps
             Steps of the solver.
         solver, grid
-            Default Heun on uniform times; `DPMSolver` on a VP path takes times even in log-SNR.
+            Default Heun; times uniform, or even in log-SNR for solvers of order 2 on VP and cosine paths.
         seed
             The seed.
         batch
@@ -282,8 +282,9 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         chosen = self._labels(labels, count, seed)
         solver = solver or Heun()
         if grid is None:
-            curved = isinstance(solver, DPMSolver) and isinstance(self.path.schedule, VP)
-            grid = LogSNR() if curved else Uniform()
+            curved = isinstance(self.path.schedule, VP | Cosine)
+            second = isinstance(solver, DPMSolver | Heun | StochasticHeun)
+            grid = LogSNR() if curved and second else Uniform()
         times = grid(self.path, steps)
         self.net.eval()
         parts = []

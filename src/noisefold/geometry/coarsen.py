@@ -29,6 +29,7 @@ from noisefold.geometry.brute import BLOCK, NOT_FINITE, squared_distances
 from noisefold.geometry.nearest import clouds, floating, places
 from noisefold.geometry.order import hilbert_codes, lexicographic
 from noisefold.geometry.segment import argsort_runs, segment_mean
+from noisefold.geometry.serial import serial
 
 __all__ = ["Balanced", "Cells", "FarthestPoint", "KMeans", "Voxel"]
 
@@ -82,6 +83,7 @@ class Balanced:
         if self.method not in ("median", "curve"):
             raise ValueError(f'method must be "median" or "curve", got {self.method!r}.')
 
+    @serial
     def __call__(self, pos: Tensor, ptr: Tensor, groups: int | Tensor) -> Cells:
         """Cells of positions ``[n, d]`` in graphs ``ptr [g + 1]``."""
         pos, count = _prepared(pos, ptr, groups)
@@ -89,6 +91,7 @@ class Balanced:
         cell = torch.repeat_interleave(bounds.diff(), output_size=pos.shape[0])
         return Cells(_undone(order, cell), _offsets(count))
 
+    @serial
     def dense(self, pos: Tensor, groups: int) -> Tensor:
         """Order of the nodes of clouds of one size, in which cells are contiguous.
 
@@ -134,6 +137,7 @@ class Voxel:
     Source: Geometric Generative Modeling with Noise-Conditioned Graph Networks (arXiv 2507.09391), B.1.1.
     """
 
+    @serial
     def __call__(self, pos: Tensor, ptr: Tensor, groups: int | Tensor) -> Cells:
         """Cells of positions ``[n, d]`` in graphs ``ptr [g + 1]``: at most `groups` in each."""
         pos, count = _prepared(pos, ptr, groups)
@@ -170,6 +174,7 @@ class KMeans:
         if self.iterations < 0:
             raise ValueError(f"iterations must be 0 or more, got {self.iterations}.")
 
+    @serial
     def __call__(self, pos: Tensor, ptr: Tensor, groups: int | Tensor) -> Cells:
         """Cells of positions ``[n, d]`` in graphs ``ptr [g + 1]``: at most `groups` in each."""
         pos, count = _prepared(pos, ptr, groups)
@@ -197,6 +202,7 @@ class FarthestPoint:
     The first seed is the node farthest from the mean of its graph.
     """
 
+    @serial
     def __call__(self, pos: Tensor, ptr: Tensor, groups: int | Tensor) -> Cells:
         """Cells of positions ``[n, d]`` in graphs ``ptr [g + 1]``."""
         pos, count = _prepared(pos, ptr, groups)

@@ -21,14 +21,17 @@ from torch import Tensor
 
 from noisefold.geometry.brute import BLOCK, NOT_FINITE, brute_force, squared_distances
 from noisefold.geometry.segment import argsort_runs
+from noisefold.geometry.serial import serial, threads
 
 __all__ = ["clouds", "floating", "knn_dense", "nearest", "places", "within"]
 
 _Array = npt.NDArray[Any]
-# Largest cloud searched by brute force: on a CPU measured (800 to 2,000, by dimension and k), on others not.
-_BRUTE, _BRUTE_DEVICE = 1_000, 32_768
+# Largest cloud searched by brute force. On a CPU the tree overtakes at 500 to 2,000 nodes, depending on
+# dimension, k and threads (measured); on other devices not measured.
+_BRUTE, _BRUTE_DEVICE = 800, 32_768
 
 
+@serial
 def knn_dense(pos: Tensor, k: int, loop: bool = True) -> Tensor:
     """Nearest nodes of each node, in clouds of one size.
 
@@ -64,6 +67,7 @@ def knn_dense(pos: Tensor, k: int, loop: bool = True) -> Tensor:
     return torch.cat([own.expand(b, s, 1), index], 2)
 
 
+@serial
 def nearest(pos: Tensor, ptr: Tensor, k: int) -> Tensor:
     """The k nearest other nodes of each node, in its own graph.
 
@@ -101,6 +105,7 @@ def nearest(pos: Tensor, ptr: Tensor, k: int) -> Tensor:
     return table
 
 
+@serial
 def within(pos: Tensor, ptr: Tensor, r: float, loop: bool = False) -> tuple[Tensor, Tensor]:
     """Pairs of nodes of the same graph at most r apart.
 
@@ -223,7 +228,7 @@ def _tree(points: _Array, k: int) -> _Array:
         raise ValueError(NOT_FINITE)
     tree = cKDTree(points, balanced_tree=False)
     own = tree.indices  # the order of the leaves: queries that follow one another then walk the same branches
-    workers = torch.get_num_threads()
+    workers = threads()
     distance, index = map(np.asarray, tree.query(points[own], k=min(k + 2, len(points)), workers=workers))
     found = index[:, 1 : k + 1].copy()
     tied = np.flatnonzero((distance[:, 1:] == distance[:, :-1]).any(1))

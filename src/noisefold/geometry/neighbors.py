@@ -27,6 +27,7 @@ from torch import Tensor
 from noisefold.configuration import configurable
 from noisefold.geometry.nearest import nearest, within
 from noisefold.geometry.segment import argsort_runs
+from noisefold.geometry.serial import serial
 
 __all__ = ["KNN", "Full", "LongShort", "Radius", "Random"]
 
@@ -48,6 +49,7 @@ class KNN:
     def __post_init__(self) -> None:
         _check_k(self.k)
 
+    @serial
     def __call__(self, pos: Tensor, ptr: Tensor) -> Tensor:
         """Edges ``[2, e]`` of positions ``[n, d]`` in graphs ``ptr [g + 1]``."""
         return _edges(nearest(pos, ptr, self.k - self.loop), self.loop)
@@ -83,6 +85,7 @@ class Radius:
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit must be at least 1, or None for no limit, got {self.limit}.")
 
+    @serial
     def __call__(self, pos: Tensor, ptr: Tensor) -> Tensor:
         """Edges ``[2, e]`` of positions ``[n, d]`` in graphs ``ptr [g + 1]``."""
         edges, runs = within(pos, ptr, self.r, self.loop)
@@ -99,6 +102,7 @@ class Full:
 
     loop: bool = False
 
+    @serial
     def __call__(self, pos: Tensor, ptr: Tensor) -> Tensor:
         """Edges ``[2, e]`` of positions ``[n, d]`` in graphs ``ptr [g + 1]``."""
         sizes = ptr.diff()
@@ -143,6 +147,7 @@ class LongShort:
         if self.near is not None and not 0 <= self.near <= self.k:
             raise ValueError(f"near must lie in 0..{self.k}, or be None for half of k, got {self.near}.")
 
+    @serial
     def __call__(self, pos: Tensor, ptr: Tensor) -> Tensor:
         """Edges ``[2, e]`` of positions ``[n, d]`` in graphs ``ptr [g + 1]``."""
         others = self.k - self.loop
@@ -163,6 +168,7 @@ class Random:
     def __post_init__(self) -> None:
         _check_k(self.k)
 
+    @serial
     def __call__(self, pos: Tensor, ptr: Tensor) -> Tensor:
         """Edges ``[2, e]`` of positions ``[n, d]`` in graphs ``ptr [g + 1]``."""
         return LongShort(self.k, near=0, seed=self.seed, loop=self.loop)(pos, ptr)

@@ -303,10 +303,10 @@ class Learned(nn.Module):
 
     A resolution is a whole number, so no gradient passes through it. In training a network therefore runs a
     second time, without a graph, at the next rung on the other side of the place asked for, and lets the
-    difference of its two outputs stand for the derivative of its output in the place (see `neighbour`). What
-    it computes and what it costs at evaluation is the nearest rung alone; in training the second forward pass
-    costs a third to a half more time. The derivative is one of finite difference: its error is the squared change
-    of the output between rungs, with opposite signs below and above the middle between two rungs.
+    difference of its two outputs stand for the derivative of its output in the place (see `neighbour`). Its
+    value, and its cost at evaluation, are those of the nearest rung alone; training costs a third to a half
+    more time. The derivative is a finite difference: its error is the squared change of the output between
+    rungs, with opposite signs below and above the middle between two rungs.
 
     Parameters
     ----------

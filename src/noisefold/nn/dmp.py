@@ -56,6 +56,10 @@ class Details:
         One gate for all layers, as in the published code.
     residual
         Add each layer's last perceptron to its input.
+    unit_start
+        Begin with linear maps that keep the variance of what they map, U(-a, a) with a^2 = 3 / inputs, not
+        PyTorch's, which keep a third. (ModelNet's airplanes, 350 steps of 32 x 256 points, one seed:
+        loss 1.294 with it, 1.310 without, 1.297 without it but with `inner_norm`.)
     zero_head
         Begin with a prediction of zero.
     """
@@ -65,6 +69,7 @@ class Details:
     shared_norm: bool = False
     shared_gate: bool = False
     residual: bool = True
+    unit_start: bool = True
     zero_head: bool = True
 
 
@@ -176,6 +181,9 @@ class DMP(nn.Module):
         self.gates = nn.ModuleList(Gate(width) for _ in range(1 if details.shared_gate else layers))
         self.norm = Norm(norm, width, modulated) if modulated else None
         self.project = mlp(width, width, width, out_dim or pos_dim)
+        if details.unit_start:
+            for part in (self.lift_nodes, self.lift_cells, self.layers, self.gates, self.project):
+                part.apply(_unit)
         if details.zero_head:
             head = self.project.linears[-1]
             assert isinstance(head, nn.Linear)
@@ -207,7 +215,7 @@ class DMP(nn.Module):
             "norm": "batch",
             "embedding": "time",
             "aggregate": "sum",
-            "details": Details(inner_norm=True, zero_head=False),
+            "details": Details(inner_norm=True, unit_start=False, zero_head=False),
         }
         return cls(**(_sizes(noised) | chosen | options))
 
@@ -221,7 +229,14 @@ class DMP(nn.Module):
         chosen: dict[str, Any] = {
             "aggregate": "mean",
             "adaptive": Exponential(range=7, reverse=True) if noised == "pos" else Exponential(),
-            "details": Details("relu", inner_norm=True, shared_norm=True, shared_gate=True, zero_head=False),
+            "details": Details(
+                "relu",
+                inner_norm=True,
+                shared_norm=True,
+                shared_gate=True,
+                unit_start=False,
+                zero_head=False,
+            ),
         }
         return cls.paper(noised, **(chosen | options))
 
@@ -309,6 +324,13 @@ class DMP(nn.Module):
             h = self.norm(h, scene.context, scene.rows)
         out: Tensor = self.project(h)
         return out
+
+
+def _unit(module: nn.Module) -> None:
+    # Modulations keep their zeros: they begin as plain norms.
+    if isinstance(module, nn.Linear) and module.weight.any():
+        bound = (3 / module.in_features) ** 0.5
+        nn.init.uniform_(module.weight, -bound, bound)
 
 
 def _sizes(noised: str) -> dict[str, int]:
