@@ -123,8 +123,8 @@ VARIANTS = [
     for conv, (aggregate, details) in itertools.product(
         ("gcn", "gat"),
         [
-            ("sum", Details(inner_norm=True, zero_head=False)),
-            ("mean", Details("relu", inner_norm=True, shared_norm=True, shared_gate=True, zero_head=False)),
+            ("sum", Details(inner_norm=True, unit_start=False)),
+            ("mean", Details("relu", True, shared_norm=True, shared_gate=True, unit_start=False)),
         ],
     )
 ]

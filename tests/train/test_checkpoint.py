@@ -96,8 +96,8 @@ class _FailAt:
 
 
 WRITES = [
-    (os, "replace", 2),
-    (os, "fsync", 6),
+    (os, "replace", 4),
+    (os, "fsync", 8),
     (module, "save_file", 2),
     (Path, "write_text", 1),
     (Path, "mkdir", 1),
@@ -127,7 +127,7 @@ def test_a_full_disk_leaves_the_older_checkpoint(
     assert message.endswith("older ones are kept, so make room there and resume.")
     # The last fsync comes after the renaming; the checkpoint is whole then.
     done = checkpoints.steps()
-    assert done == ([1, 2] if (name, n) == ("fsync", 6) else [1])
+    assert done == ([1, 2] if (name, n) == ("fsync", 8) else [1])
     _assert_equal(checkpoints.latest(), _checkpoint(done[-1]))
     assert sorted(p.name for p in tmp_path.iterdir()) == [str(s) for s in done]
     checkpoints.save(_checkpoint(2))

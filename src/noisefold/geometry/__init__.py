@@ -4,6 +4,7 @@ from noisefold.geometry.coarsen import Balanced, Cells, FarthestPoint, KMeans, V
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.nearest import knn_dense
 from noisefold.geometry.neighbors import KNN, Full, LongShort, Radius, Random
+from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.segment import segment_max, segment_mean, segment_softmax, segment_sum
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "LongShort",
     "Radius",
     "Random",
+    "Scaling",
     "Voxel",
     "knn_dense",
     "segment_max",
