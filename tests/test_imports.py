@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1] / "src" / "noisefold"
 LOWEST = {"configuration", "progress"}
 NOISE = LOWEST | {"geometry"}
 CHAIN = NOISE | {"noise", "nn", "sample"}
-MODEL = CHAIN | {"train", "data", "eval", "theory", "model"}
+MODEL = CHAIN | {"train", "data", "eval", "theory", "storage", "model"}
 ALLOWED = {
     "configuration": set(),
     "progress": {"configuration"},
@@ -24,6 +24,7 @@ ALLOWED = {
     "data": NOISE,
     "eval": NOISE,
     "theory": CHAIN,
+    "storage": CHAIN | {"train"},
     "model": MODEL - {"model"},
     "plan": MODEL,
     "runs": MODEL,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,6 @@ import torch
 import yaml
 from huggingface_hub import ModelHubMixin
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from noisefold.configuration import __version__, decode, encode
@@ -20,26 +18,25 @@ from noisefold.eval.comparison import CLOUD_METRICS, score_clouds
 from noisefold.eval.scores import Scores
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scaling import Scaling
-from noisefold.nn.denoiser import Denoiser, noised_value, with_noised
+from noisefold.nn.denoiser import Denoiser
 from noisefold.nn.latents import Latents
 from noisefold.noise.gaussian import Gaussian
-from noisefold.noise.schedule import VP, Cosine
 from noisefold.noise.source import Streams, seeded
 from noisefold.noise.target import Target
 from noisefold.progress import progress
-from noisefold.sample.condition import Bound, Guided
-from noisefold.sample.grid import Grid, LogSNR, Uniform
-from noisefold.sample.solver import DPMSolver, Heun, Solver, StochasticHeun
-from noisefold.train.checkpoint import Checkpoints, atomic_tensors, atomic_text
+from noisefold.sample.generate import Watch, default_grid, generate
+from noisefold.sample.grid import Grid
+from noisefold.sample.request import Labels, Nodes, labels_of, sizes_of
+from noisefold.sample.solver import Heun, Solver
+from noisefold.storage import PACKAGED, folder_of, read_model, write_model
+from noisefold.train.checkpoint import Checkpoints, atomic_text
 from noisefold.train.device import is_main
 from noisefold.train.loop import train
 from noisefold.train.settings import Training
 
 __all__ = ["PACKAGED", "Model"]
 
-PACKAGED = {"noisefold/shapes": Path(__file__).parent / "assets" / "shapes"}
 _FORMAT = 1
-Watch = Callable[[int, float, Graphs], None]
 
 
 class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diffusion", "flow-matching"]):
@@ -229,9 +226,9 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         self,
         count: int,
         *,
-        nodes: int | Sequence[int] | None = None,
+        nodes: Nodes = None,
         like: Graphs | None = None,
-        labels: int | str | Sequence[int | str] | None = None,
+        labels: Labels = None,
         guidance: float = 1.0,
         steps: int = 50,
         solver: Solver | None = None,
@@ -281,11 +278,13 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
             raise ValueError("this model generates features on given positions; give them as like=graphs.")
         chosen = self._labels(labels, count, seed)
         solver = solver or Heun()
-        if grid is None:
-            curved = isinstance(self.path.schedule, VP | Cosine)
-            second = isinstance(solver, DPMSolver | Heun | StochasticHeun)
-            grid = LogSNR() if curved and second else Uniform()
-        times = grid(self.path, steps)
+        times = (grid or default_grid(self.path, solver))(self.path, steps)
+        scaling = self.scaling
+
+        def seen(step: int, signal: float, graphs: Graphs) -> None:
+            if watch is not None:
+                watch(step, signal, scaling.undo(graphs))
+
         self.net.eval()
         parts = []
         with progress("sampling", count) as advance:
@@ -294,89 +293,42 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
                 shape = self._frames(indices, nodes, like, seed)
                 if chosen is not None:
                     shape = shape.replace(label=chosen[list(indices)], classes=self.classes)
-                parts.append(
-                    self._generate(
-                        shape, indices, times, solver, guidance, seed, watch if start == 0 else None
-                    )
+                graphs = scaling.apply(shape).to(self.device)
+                streams = Streams(seed, [2 * i for i in indices])
+                made = generate(
+                    self.denoiser,
+                    graphs,
+                    times,
+                    solver,
+                    streams,
+                    guidance=guidance,
+                    watch=seen if start == 0 else None,
                 )
+                parts.append(scaling.undo(made))
                 advance(len(indices), "")
         return Graphs.collate(parts)
-
-    def _generate(
-        self,
-        shape: Graphs,
-        indices: range,
-        times: Tensor,
-        solver: Solver,
-        guidance: float,
-        seed: int,
-        watch: Watch | None,
-    ) -> Graphs:
-        assert self.scaling is not None
-        scaling = self.scaling
-        graphs = scaling.apply(shape).to(self.device)
-        columns = noised_value(graphs, self.noised).shape[1]
-        streams = Streams(seed, [2 * i for i in indices])
-        label = graphs.label if self.conditional else None
-        bound = Bound(self.denoiser, graphs, label)
-        denoise = bound if guidance == 1 else Guided(bound, guidance)
-
-        def noise() -> Tensor:
-            return self.path.source.draw(graphs, columns, streams)
-
-        def report(step: int, t: Tensor, x: Tensor) -> None:
-            if watch is not None:
-                watch(step, float(self.path.signal(t)), scaling.undo(with_noised(graphs, self.noised, x)))
-
-        # The start has the marginal's spread, not the noise's alone: at the noisy end some data is left.
-        x = self.path.scale(times[0]) * noise()
-        x = solver(denoise, x, times, self.path, noise, report)
-        return scaling.undo(with_noised(graphs, self.noised, x))
 
     @property
     def conditional(self) -> bool:
         """Whether the network takes classes."""
         return bool(getattr(self.net, "arguments", {}).get("classes", 0))
 
-    def _frames(
-        self, indices: range, nodes: int | Sequence[int] | None, like: Graphs | None, seed: int
-    ) -> Graphs:
+    def _frames(self, indices: range, nodes: Nodes, like: Graphs | None, seed: int) -> Graphs:
         """Graphs of the right sizes, with all that is given."""
         assert self.scaling is not None
         if like is not None:
             return like[[i % len(like) for i in indices]].replace(label=None)
-        if isinstance(nodes, Sequence):
-            sizes = [int(nodes[i % len(nodes)]) for i in indices]
-        elif nodes is not None:
-            sizes = [nodes] * len(indices)
-        else:
-            draws = _uniforms(seed, indices)
-            sizes = [self.sizes[int(u * len(self.sizes))] for u in draws]
-        if min(sizes) < 1:
-            raise ValueError(f"nodes must be at least 1, got {min(sizes)}.")
-        total = sum(sizes)
-        ptr = torch.tensor([0, *sizes]).cumsum(0)
-        return Graphs(torch.zeros(total, len(self.scaling.pos_mean)), ptr=ptr)
+        sizes = sizes_of(indices, nodes, self.sizes, seed)
+        return Graphs(
+            torch.zeros(sum(sizes), len(self.scaling.pos_mean)), ptr=torch.tensor([0, *sizes]).cumsum(0)
+        )
 
-    def _labels(self, labels: int | str | Sequence[int | str] | None, count: int, seed: int) -> Tensor | None:
-        if not self.conditional:
-            if labels is not None:
-                raise ValueError("labels were given, but this model was trained without classes.")
-            return None
-        if labels is None:
-            weights = torch.tensor(self.class_weights).cumsum(0)
-            draws = torch.tensor(_uniforms(seed, range(count), 1), dtype=weights.dtype)
-            return torch.searchsorted(weights / weights[-1], draws, right=True).clamp(max=len(weights) - 1)
-        given = [labels] if isinstance(labels, int | str) else list(labels)
-        numbers = [self._class_number(v) for v in given]
-        return torch.tensor([numbers[i % len(numbers)] for i in range(count)])
-
-    def _class_number(self, label: int | str) -> int:
-        if isinstance(label, str) and label in self.classes:
-            return self.classes.index(label)
-        if isinstance(label, int) and -1 <= label < len(self.classes):
-            return label
-        raise ValueError(f"class {label!r} is unknown; known are {', '.join(self.classes)}.")
+    def _labels(self, labels: Labels, count: int, seed: int) -> Tensor | None:
+        if self.conditional:
+            return labels_of(labels, count, self.classes, self.class_weights, seed)
+        if labels is not None:
+            raise ValueError("labels were given, but this model was trained without classes.")
+        return None
 
     # -- judging -----------------------------------------------------------------------------------------
 
@@ -473,10 +425,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
             If the network was built with something that cannot be written down, such as a function.
         """
         folder = Path(save_directory)
-        config = json.dumps(self.config(), indent=1)
-        folder.mkdir(parents=True, exist_ok=True)
-        atomic_tensors(folder / "model.safetensors", self.net.state_dict())
-        atomic_text(folder / "config.json", config)
+        write_model(folder, self.config(), self.net.state_dict())
         return self.push_to_hub(repo_id or folder.name, **hub) if push_to_hub else None
 
     @classmethod
@@ -503,18 +452,16 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         ValueError
             If its files cannot be read.
         """
-        folder = PACKAGED.get(str(name), Path(name))
-        if not (folder / "config.json").is_file() and (folder / "model" / "config.json").is_file():
-            folder = folder / "model"
-        if not (folder / "config.json").is_file():
-            if not download:
-                raise FileNotFoundError(
-                    f"{name} holds no model (config.json); give a folder that save_pretrained wrote, "
-                    f"one of {', '.join(PACKAGED)}, or download=True to ask the hub."
-                )
-            model: Model = super().from_pretrained(str(name), **hub)
-            return model.to(device)
-        return cls._load(folder).to(device)
+        folder = folder_of(name)
+        if folder is not None:
+            return cls._load(folder).to(device)
+        if not download:
+            raise FileNotFoundError(
+                f"{name} holds no model (config.json); give a folder that save_pretrained wrote, "
+                f"one of {', '.join(PACKAGED)}, or download=True to ask the hub."
+            )
+        model: Model = super().from_pretrained(str(name), **hub)
+        return model.to(device)
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, **hub: Any) -> Model:
@@ -526,20 +473,11 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
     @classmethod
     def _load(cls, folder: Path) -> Model:
         try:
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            config, state = read_model(folder)
             model = cls.from_config(config)
-            state = load_file(folder / "model.safetensors")
-            # Weights may be stored in half precision to save space; networks compute in float32.
-            state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
             model.net.load_state_dict(state)
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(f"{folder} holds a model that cannot be read: {reason}") from error
         model.net.eval()
         return model
-
-
-def _uniforms(seed: int, indices: range, purpose: int = 0) -> list[float]:
-    """One number in [0, 1) for each sample, from a stream that its noise does not use."""
-    streams = Streams(seed, [2 * i + 1 for i in indices])
-    return streams.uniform([2] * len(indices), 1, torch.empty(0, dtype=torch.float64))[purpose::2, 0].tolist()

@@ -1,6 +1,7 @@
 """How noise becomes data: time grids, solvers, guidance."""
 
 from noisefold.sample.condition import Bound, Guided
+from noisefold.sample.generate import default_grid, generate
 from noisefold.sample.grid import Grid, Karras, LogSNR, Uniform
 from noisefold.sample.solver import (
     DDIM,
@@ -28,4 +29,6 @@ __all__ = [
     "Solver",
     "StochasticHeun",
     "Uniform",
+    "default_grid",
+    "generate",
 ]

@@ -1,0 +1,67 @@
+"""What is asked of a model: how many nodes each sample has, and of which class it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from noisefold.noise.source import Streams
+
+__all__ = ["Labels", "Nodes", "labels_of", "sizes_of"]
+
+Nodes = int | Sequence[int] | None
+Labels = int | str | Sequence[int | str] | None
+
+
+def sizes_of(indices: range, nodes: Nodes, known: Sequence[int], seed: int) -> list[int]:
+    """Nodes of the samples with these indices: as asked, cycled through, or drawn from the known sizes.
+
+    Raises
+    ------
+    ValueError
+        If a size is below 1.
+    """
+    if nodes is None:
+        sizes = [known[int(u * len(known))] for u in _uniforms(seed, indices, 0)]
+    else:
+        asked = [nodes] if isinstance(nodes, int) else list(nodes)
+        sizes = [int(asked[i % len(asked)]) for i in indices]
+    if min(sizes) < 1:
+        raise ValueError(f"nodes must be at least 1, got {min(sizes)}.")
+    return sizes
+
+
+def labels_of(
+    labels: Labels, count: int, classes: Sequence[str], weights: Sequence[float], seed: int
+) -> Tensor:
+    """Classes ``[count]``: as asked, cycled through, or drawn with these weights; -1 is "unconditional".
+
+    Raises
+    ------
+    ValueError
+        If a class is unknown.
+    """
+    if labels is None:
+        shares = torch.tensor(weights).cumsum(0)
+        draws = torch.tensor(_uniforms(seed, range(count), 1), dtype=shares.dtype)
+        return torch.searchsorted(shares / shares[-1], draws, right=True).clamp(max=len(shares) - 1)
+    asked = [labels] if isinstance(labels, int | str) else list(labels)
+    numbers = [_number(v, classes) for v in asked]
+    return torch.tensor([numbers[i % len(numbers)] for i in range(count)])
+
+
+def _number(label: int | str, classes: Sequence[str]) -> int:
+    if isinstance(label, str) and label in classes:
+        return list(classes).index(label)
+    if isinstance(label, int) and -1 <= label < len(classes):
+        return label
+    raise ValueError(f"class {label!r} is unknown; known are {', '.join(classes)}.")
+
+
+def _uniforms(seed: int, indices: range, purpose: int) -> list[float]:
+    """One number in [0, 1) for each sample, from a stream that its noise does not use."""
+    streams = Streams(seed, [2 * i + 1 for i in indices])
+    draws = streams.uniform([2] * len(indices), 1, torch.empty(0, dtype=torch.float64))
+    return draws[purpose::2, 0].tolist()
