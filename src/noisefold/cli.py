@@ -141,7 +141,7 @@ def _solver(name: str | None) -> Solver | None:
 @_plainly
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the run and the report.")] = Path("demo"),
-    steps: Annotated[int, typer.Option(help="Training steps of the small model.")] = 4000,
+    steps: Annotated[int, typer.Option(help="Training steps of the small model.")] = 2000,
     draws: Annotated[int, typer.Option(help="Shapes to generate from each model.")] = 100,
     seed: Seed = 0,
 ) -> None:

@@ -26,7 +26,7 @@ _POINTS = 256
 def run(
     out: Path,
     *,
-    steps: int = 4000,
+    steps: int = 2000,
     draws: int = 100,
     seed: int = 0,
     show: bool = False,
