@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import trimesh
 
 from noisefold.data.arrays import parsing
 from noisefold.data.mesh import Array, Mesh, join
@@ -36,6 +35,8 @@ def read_surface(data: bytes, ending: str, sampler: Sampler) -> Graphs:
     ValueError
         If the bytes are damaged, or hold neither points nor faces.
     """
+    import trimesh  # takes half a second, which only these formats need to spend
+
     kind = ending.removeprefix(".")
     with parsing(), _quiet():
         _complete(data, kind)
