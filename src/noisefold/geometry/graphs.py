@@ -141,7 +141,7 @@ class Graphs:
             nodes = f"{size} nodes each"
         else:
             nodes = f"{int(sizes.min())} to {int(sizes.max())} nodes"
-        parts = [f"{len(self)} graphs", nodes, f"{self.dim}-D"]
+        parts = [f"{len(self)} graph{'s' if len(self) != 1 else ''}", nodes, f"{self.dim}-D"]
         if self.x is not None:
             parts.append(f"{self.features} features")
         if self.edge_index is not None:
