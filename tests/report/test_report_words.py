@@ -153,3 +153,9 @@ def test_marks_stand_in_the_order_of_the_values() -> None:
 def test_table_without_rows_or_references() -> None:
     assert "empty" in score_table(Scores((NEAR,), {}))
     assert "references" not in score_table(Scores((NEAR,), {"model": {"1-NNA": Score(0.5)}}))
+
+
+def test_intervals_that_overlap_do_not_make_a_tie() -> None:
+    cells = {"model": Score(0.73, 0.6, 0.86), "real": Score(0.5, 0.31, 0.69), "noise": Score(1.0)}
+    text = verdict(Scores((NEAR,), {row: {"1-NNA": score} for row, score in cells.items()}))
+    assert "54 % of the way from noise to real data" in text

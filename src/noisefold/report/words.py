@@ -98,8 +98,9 @@ def _between(metric: Metric, score: Score, real: Score, noise: Score) -> str:
     if not math.isfinite(span) or span == 0 or not math.isfinite(score.value):
         return "this metric cannot place them"
     way = (score.value - noise.value) / span
-    if _overlap(score, real):
-        if _overlap(score, noise):
+    goal = float(metric.best) if isinstance(metric.best, float | int) else real.value
+    if _holds(score, goal):
+        if _holds(score, noise.value):
             return "these are too few clouds to tell them from either"
         return "with this many clouds it cannot tell them from real data"
     if isinstance(metric.best, float | int) and (score.value - metric.best) * (noise.value - metric.best) < 0:
@@ -111,12 +112,8 @@ def _between(metric: Metric, score: Score, real: Score, noise: Score) -> str:
     return f"{100 * way:.0f} % of the way from noise to real data"
 
 
-def _overlap(a: Score, b: Score) -> bool:
-    """Whether two intervals have a value in common."""
-
-    def ends(score: Score) -> tuple[float, float]:
-        if score.low is None or score.high is None:
-            return score.value, score.value
-        return score.low, score.high
-
-    return max(ends(a)[0], ends(b)[0]) <= min(ends(a)[1], ends(b)[1])
+def _holds(score: Score, value: float) -> bool:
+    """Whether a score's interval holds a value; overlap of two intervals would be too easy a test."""
+    if score.low is None or score.high is None:
+        return score.value == value
+    return score.low <= value <= score.high
