@@ -16,7 +16,7 @@ from noisefold.eval.scores import Scores
 from noisefold.model import Model
 from noisefold.report.plots import contact_sheet
 from noisefold.runs import facts_of
-from noisefold.studies.study import Study
+from noisefold.studies.study import Study, provenance
 from noisefold.train.checkpoint import atomic_tensors, atomic_text
 from noisefold.train.settings import Training
 
@@ -76,7 +76,8 @@ def _run(out: Path, scale: str, seed: int) -> list[Path]:
     _export(model, folder)
     shipped = Model.from_pretrained(folder)
     scores = _score(shipped, size)
-    atomic_text(folder / "scores.json", json.dumps(scores.to_dict(), indent=1))
+    made = provenance(f"noisefold study pretrained --scale {scale}")
+    atomic_text(folder / "scores.json", json.dumps({"made": made, **scores.to_dict()}, indent=1))
     atomic_text(folder / "README.md", _card(shipped, scores, out, size))
     names = [name for name in shipped.classes for _ in range(2)]
     sheet = contact_sheet(

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import platform
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from matplotlib.figure import Figure
 
+from noisefold.configuration import __version__
 from noisefold.train.checkpoint import atomic_text
 
-__all__ = ["Study", "keep"]
+__all__ = ["Study", "keep", "provenance"]
 
 
 @dataclass(frozen=True)
@@ -34,11 +38,27 @@ class Study:
     run: Callable[[Path, str, int], list[Path]]
 
 
+def provenance(command: str) -> dict[str, str | None]:
+    """What a result was made with: command, commit of the checkout (None outside one), device, software."""
+    here = Path(__file__).parent
+    found = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, check=False
+    )
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
+    return {
+        "command": command,
+        "commit": found.stdout.strip() or None,
+        "device": f"{device}, {torch.get_num_threads()} threads",
+        "software": f"noisefold {__version__}, torch {torch.__version__}",
+    }
+
+
 def keep(out: Path, scale: str, result: dict[str, Any], table: str, figure: Figure) -> list[Path]:
     """Write a result as JSON, a Markdown table and a picture."""
     out.mkdir(parents=True, exist_ok=True)
     paths = [out / f"{scale}.{ending}" for ending in ("json", "md", "png")]
-    atomic_text(paths[0], json.dumps(result, indent=1))
+    made = provenance(f"noisefold study {out.name} --scale {scale}")
+    atomic_text(paths[0], json.dumps({"made": made, **result}, indent=1))
     atomic_text(paths[1], table + "\n")
     figure.savefig(paths[2], dpi=150, bbox_inches="tight")
     return paths
