@@ -102,7 +102,11 @@ def test_study_leaves_its_files(tmp_path, monkeypatch, result):
     monkeypatch.setattr(solvers, "run", lambda scale, seed: result)
     paths = solvers.SOLVERS.run(tmp_path, "smoke", 0)
     assert [p.suffix for p in paths] == [".json", ".md", ".png"]
-    assert json.loads(paths[0].read_text()) == result
+    kept = json.loads(paths[0].read_text())
+    made = kept.pop("made")
+    assert kept == result
+    assert made["command"] == "noisefold study solvers --scale smoke"
+    assert made["device"]
     assert solvers.SOLVERS.scales == solvers.SCALES == ("smoke", "short")
 
 

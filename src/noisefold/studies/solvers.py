@@ -307,7 +307,7 @@ def figure(result: dict[str, Any]) -> Figure:
 
 def _study(out: Path, scale: str, seed: int) -> list[Path]:
     result = run(scale, seed)
-    return keep(out, scale, result, table(result), figure(result))
+    return keep(out, NAME, scale, result, table(result), figure(result))
 
 
 SOLVERS = Study(DESCRIPTION, SCALES, _study)

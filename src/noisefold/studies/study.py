@@ -53,11 +53,11 @@ def provenance(command: str) -> dict[str, str | None]:
     }
 
 
-def keep(out: Path, scale: str, result: dict[str, Any], table: str, figure: Figure) -> list[Path]:
+def keep(out: Path, name: str, scale: str, result: dict[str, Any], table: str, figure: Figure) -> list[Path]:
     """Write a result as JSON, a Markdown table and a picture."""
     out.mkdir(parents=True, exist_ok=True)
     paths = [out / f"{scale}.{ending}" for ending in ("json", "md", "png")]
-    made = provenance(f"noisefold study {out.name} --scale {scale}")
+    made = provenance(f"noisefold study {name} --scale {scale}")
     atomic_text(paths[0], json.dumps({"made": made, **result}, indent=1))
     atomic_text(paths[1], table + "\n")
     figure.savefig(paths[2], dpi=150, bbox_inches="tight")
