@@ -175,6 +175,7 @@ def test_bad_files_are_refused_in_one_sentence(tmp_path: Path, name: str, comman
             ["train", "{data}", "--out", "{new}", "--steps", "-3"],
             "steps must be a whole number of at least 1",
         ),
+        (["train", "{data}", "--out", "{run}", "--devices", "2"], "already holds a run"),
         (["study", "nothing"], "study 'nothing' is unknown"),
         (["study", "pretrained", "--scale", "huge"], "no scale 'huge'"),
     ],

@@ -180,8 +180,6 @@ def train(
     devices: Annotated[int, typer.Option(help="Processes that share each batch, one for each device.")] = 1,
 ) -> None:
     """Train a model on a data set."""
-    if devices > 1 and "RANK" not in os.environ:
-        raise typer.Exit(_several(devices))
     graphs = _load(data, points, classes)
     changes = plans.from_options([*(option or []), *([f"training.steps={steps}"] if steps else [])])
     plan = plans.suggest(graphs)
@@ -192,9 +190,11 @@ def train(
     learn, held_out = (
         graphs.split(1 - hold_out, seed=seed) if len(graphs) > 1 and hold_out > 0 else (graphs, None)
     )
-    _say(f"{graphs}\n{model}")
     if not resume and Checkpoints(out / "checkpoints").steps():
         raise ValueError(f"{out} already holds a run; give --resume to go on with it, or another --out.")
+    if devices > 1 and "RANK" not in os.environ:  # only now, when all that the user could mend is checked
+        raise typer.Exit(_several(devices))
+    _say(f"{graphs}\n{model}")
     remember_data(out, source=data, points=points, classes=classes, hold_out=hold_out, seed=seed)
     model.fit(learn, held_out, out=out, resume=resume, settings=settings)
     losses = [e["val_loss"] for e in log_of(out) if "val_loss" in e]
