@@ -24,6 +24,7 @@ from noisefold.sample import (
     LogSNR,
     Solver,
     StochasticHeun,
+    Task,
     Uniform,
 )
 from noisefold.theory import GaussianMixture
@@ -238,9 +239,8 @@ def test_langevin_has_its_known_bias(variance, ratio):
     steps = int(40 / (h / total))
     chain = Langevin(Heun(), steps=1, ratio=ratio)
     x = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
-    moved = chain.correct(
-        law.bound(path), x, t, path, lambda: torch.tensor([[1.0], [0.0]], dtype=torch.float64)
-    )
+    task = Task(law.bound(path), path, lambda: torch.tensor([[1.0], [0.0]], dtype=torch.float64), t[None])
+    moved = chain.correct(task, x, t)
     gain, push = float(moved[1, 0]), float(moved[0, 0])
     spread = sum((push * gain**k) ** 2 for k in range(steps))
     assert spread == pytest.approx(total / (1 - h / (2 * total)), rel=1e-10)
@@ -386,6 +386,7 @@ def test_special_cases_are_each_other(schedule):
     torch.testing.assert_close(run(DDIM(eta=1.0)), run(Ancestral()), **close)
     torch.testing.assert_close(run(StochasticHeun(churn=0.0)), run(Heun()), **close)
     torch.testing.assert_close(run(Langevin(Heun(), steps=0)), run(Heun()), **close)
+    torch.testing.assert_close(run(Langevin(DPMSolver(), steps=0)), run(DPMSolver()), **close)
 
 
 def test_euler_is_ddim_on_straight_paths():

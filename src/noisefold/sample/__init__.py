@@ -12,6 +12,7 @@ from noisefold.sample.solver import (
     Langevin,
     Solver,
     StochasticHeun,
+    Task,
 )
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "LogSNR",
     "Solver",
     "StochasticHeun",
+    "Task",
     "Uniform",
     "default_grid",
     "generate",

@@ -1,8 +1,9 @@
 r"""Solvers: from noise to data, given only :math:`\hat x_0 = E[x_0 \mid x_t]`.
 
-Every solver has one signature, ``solver(denoise, x, times, path, noise, callback)``: it takes the state from
+Every solver is called as ``solver(denoise, x, times, path, noise, callback)``: it takes the state from
 ``times[0]`` down to ``times[-1] = 0``. ``denoise(x, t)`` estimates the data at a scalar time, ``noise()``
-draws a fresh standard sample of the source. All integrate the same path, written with the estimate:
+draws a fresh standard sample of the source. What is its own is the step from one time to the next. All
+integrate the same path, written with the estimate:
 
 - probability flow, :math:`\dot x = \alpha' \hat x_0 + \sigma' \hat\varepsilon`,
   :math:`\hat\varepsilon = (x - \alpha \hat x_0)/\sigma`;
@@ -12,11 +13,10 @@ draws a fresh standard sample of the source. All integrate the same path, writte
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -35,16 +35,52 @@ __all__ = [
     "ScalarDenoise",
     "Solver",
     "StochasticHeun",
+    "Task",
 ]
 
 ScalarDenoise = Callable[[Tensor, Tensor], Tensor]
 Callback = Callable[[int, Tensor, Tensor], None]
+Memory = tuple[Tensor, Tensor] | None
 
 
-class Solver(Protocol):
+@dataclass(frozen=True)
+class Task:
+    """What is to be integrated.
+
+    Attributes
+    ----------
+    denoise
+        Estimate of the data ``[n, d]`` from a state ``[n, d]`` and a scalar time.
+    path
+        The Gaussian path that the state is on.
+    noise
+        Draws fresh noise ``[n, d]``.
+    times
+        Falling times ``[steps + 1]``.
+    """
+
+    denoise: ScalarDenoise
+    path: Gaussian
+    noise: Callable[[], Tensor]
+    times: Tensor
+
+    def flow(self, x: Tensor, t: Tensor) -> Tensor:
+        """Velocity of the probability flow ``[n, d]``; it has no value where sigma is 0."""
+        x0 = self.denoise(x, t)
+        schedule = self.path.schedule
+        eps = (x - schedule.alpha(t) * x0) / schedule.sigma(t)
+        return schedule.dalpha(t) * x0 + schedule.dsigma(t) * eps
+
+    def heun(self, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        """One step of Heun's method along the flow, of Euler's to t = 0."""
+        slope = self.flow(x, t)
+        y = x + (s - t) * slope
+        return y if s <= 0 else x + (s - t) * (slope + self.flow(y, s)) / 2
+
+
+class Solver(ABC):
     """What every solver offers."""
 
-    @abstractmethod
     def __call__(
         self,
         denoise: ScalarDenoise,
@@ -71,21 +107,17 @@ class Solver(Protocol):
         callback
             Called after every step with (step, time reached, state).
         """
+        task = Task(denoise, path, noise, times)
+        memory: Memory = None
+        for i, (t, s) in enumerate(pairwise(times)):
+            x, memory = self.step(task, x, t, s, memory)
+            if callback is not None:
+                callback(i, s, x)
+        return x
 
-
-def _flow(denoise: ScalarDenoise, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
-    x0 = denoise(x, t)
-    schedule = path.schedule
-    eps = (x - schedule.alpha(t) * x0) / schedule.sigma(t)
-    return schedule.dalpha(t) * x0 + schedule.dsigma(t) * eps
-
-
-def _heun_step(denoise: ScalarDenoise, x: Tensor, t: Tensor, s: Tensor, path: Gaussian) -> Tensor:
-    slope = _flow(denoise, x, t, path)
-    y = x + (s - t) * slope
-    if s <= 0:  # the flow has no value at t = 0 where sigma is 0
-        return y
-    return x + (s - t) * (slope + _flow(denoise, y, s, path)) / 2
+    @abstractmethod
+    def step(self, task: Task, x: Tensor, t: Tensor, s: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """The state at time s from that at t, and what the next step should know; the first is told None."""
 
 
 @configurable
@@ -96,21 +128,9 @@ class Euler(Solver):
     When to use: flow matching with straight paths and many steps; as the plainest reference.
     """
 
-    def __call__(
-        self,
-        denoise: ScalarDenoise,
-        x: Tensor,
-        times: Tensor,
-        path: Gaussian,
-        noise: Callable[[], Tensor],
-        callback: Callback | None = None,
-    ) -> Tensor:
-        """Integrate."""
-        for i, (t, s) in enumerate(pairwise(times)):
-            x = x + (s - t) * _flow(denoise, x, t, path)
-            if callback is not None:
-                callback(i, s, x)
-        return x
+    def step(self, task: Task, x: Tensor, t: Tensor, s: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """One step."""
+        return x + (s - t) * task.flow(x, t), None
 
 
 @configurable
@@ -122,21 +142,9 @@ class Heun(Solver):
     Source: Karras et al. (2022), algorithm 1.
     """
 
-    def __call__(
-        self,
-        denoise: ScalarDenoise,
-        x: Tensor,
-        times: Tensor,
-        path: Gaussian,
-        noise: Callable[[], Tensor],
-        callback: Callback | None = None,
-    ) -> Tensor:
-        """Integrate."""
-        for i, (t, s) in enumerate(pairwise(times)):
-            x = _heun_step(denoise, x, t, s, path)
-            if callback is not None:
-                callback(i, s, x)
-        return x
+    def step(self, task: Task, x: Tensor, t: Tensor, s: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """One step."""
+        return task.heun(x, t, s), None
 
 
 @configurable
@@ -160,24 +168,11 @@ class DDIM(Solver):
         if not 0 <= self.eta <= 1:
             raise ValueError(f"eta must lie in [0, 1], got {self.eta}.")
 
-    def __call__(
-        self,
-        denoise: ScalarDenoise,
-        x: Tensor,
-        times: Tensor,
-        path: Gaussian,
-        noise: Callable[[], Tensor],
-        callback: Callback | None = None,
-    ) -> Tensor:
-        """Run the chain."""
-        for i, (t, s) in enumerate(pairwise(times)):
-            step = path.transition(t, s, self.eta)
-            x = step.data * denoise(x, t) + step.state * x
-            if step.noise > 0:
-                x = x + step.noise * noise()
-            if callback is not None:
-                callback(i, s, x)
-        return x
+    def step(self, task: Task, x: Tensor, t: Tensor, s: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """One step."""
+        law = task.path.transition(t, s, self.eta)
+        x = law.data * task.denoise(x, t) + law.state * x
+        return x + law.noise * task.noise() if law.noise > 0 else x, None
 
 
 @configurable
@@ -189,17 +184,9 @@ class Ancestral(Solver):
     Source: Ho et al. (2020).
     """
 
-    def __call__(
-        self,
-        denoise: ScalarDenoise,
-        x: Tensor,
-        times: Tensor,
-        path: Gaussian,
-        noise: Callable[[], Tensor],
-        callback: Callback | None = None,
-    ) -> Tensor:
-        """Run the chain."""
-        return DDIM(eta=1.0)(denoise, x, times, path, noise, callback)
+    def step(self, task: Task, x: Tensor, t: Tensor, s: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """One step."""
+        return DDIM(eta=1.0).step(task, x, t, s, memory)
 
 
 @configurable
@@ -216,32 +203,19 @@ class DPMSolver(Solver):
     Source: Lu et al., DPM-Solver++ (2022), algorithm 2.
     """
 
-    def __call__(
-        self,
-        denoise: ScalarDenoise,
-        x: Tensor,
-        times: Tensor,
-        path: Gaussian,
-        noise: Callable[[], Tensor],
-        callback: Callback | None = None,
-    ) -> Tensor:
-        """Integrate."""
-        schedule = path.schedule
-        last: Tensor | None = None
-        last_h = times.new_zeros(())
-        for i, (t, s) in enumerate(pairwise(times)):
-            x0 = denoise(x, t)
-            sigma_s = schedule.sigma(s)
-            h = (schedule.log_snr(s) - schedule.log_snr(t)) / 2
-            direction = x0
-            if last is not None and sigma_s > 0:
-                weight = h / last_h / 2
-                direction = (1 + weight) * x0 - weight * last
-            x = sigma_s / schedule.sigma(t) * x - schedule.alpha(s) * torch.expm1(-h) * direction
-            last, last_h = x0, h
-            if callback is not None:
-                callback(i, s, x)
-        return x
+    def step(self, task: Task, x: Tensor, t: Tensor, s: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """One step."""
+        schedule = task.path.schedule
+        x0 = task.denoise(x, t)
+        sigma_s = schedule.sigma(s)
+        h = (schedule.log_snr(s) - schedule.log_snr(t)) / 2
+        direction = x0
+        if memory is not None and sigma_s > 0:
+            last, last_h = memory
+            weight = h / last_h / 2
+            direction = (1 + weight) * x0 - weight * last
+        x = sigma_s / schedule.sigma(t) * x - schedule.alpha(s) * torch.expm1(-h) * direction
+        return x, (x0, h)
 
 
 @configurable
@@ -266,30 +240,16 @@ class StochasticHeun(Solver):
         if self.churn < 0:
             raise ValueError(f"churn must not be negative, got {self.churn}.")
 
-    def __call__(
-        self,
-        denoise: ScalarDenoise,
-        x: Tensor,
-        times: Tensor,
-        path: Gaussian,
-        noise: Callable[[], Tensor],
-        callback: Callback | None = None,
-    ) -> Tensor:
-        """Integrate."""
-        schedule = path.schedule
+    def step(self, task: Task, x: Tensor, t: Tensor, s: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """One step."""
+        schedule, times = task.path.schedule, task.times
         gamma = min(self.churn / (len(times) - 1), math.sqrt(2) - 1)
-        for i, (t, s) in enumerate(pairwise(times)):
-            raised = schedule.time(schedule.log_snr(t) - 2 * math.log1p(gamma)).clamp(max=float(times[0]))
-            if gamma > 0 and raised > t:
-                keep = schedule.alpha(raised) / schedule.alpha(t)
-                added = torch.sqrt(
-                    (schedule.sigma(raised) ** 2 - (keep * schedule.sigma(t)) ** 2).clamp(min=0)
-                )
-                x, t = keep * x + added * noise(), raised
-            x = _heun_step(denoise, x, t, s, path)
-            if callback is not None:
-                callback(i, s, x)
-        return x
+        raised = schedule.time(schedule.log_snr(t) - 2 * math.log1p(gamma)).clamp(max=float(times[0]))
+        if gamma > 0 and raised > t:
+            keep = schedule.alpha(raised) / schedule.alpha(t)
+            variance = schedule.sigma(raised) ** 2 - (keep * schedule.sigma(t)) ** 2
+            x, t = keep * x + torch.sqrt(variance.clamp(min=0)) * task.noise(), raised
+        return task.heun(x, t, s), None
 
 
 @configurable
@@ -306,8 +266,7 @@ class Langevin(Solver):
     Parameters
     ----------
     predictor
-        The solver that moves in time, a step at a time: what it keeps between steps is lost, so that
-        `DPMSolver` is of order 1 here and `StochasticHeun` adds no noise.
+        The solver that moves in time.
     steps
         Langevin steps after each of its steps.
     ratio
@@ -322,31 +281,16 @@ class Langevin(Solver):
         if self.steps < 0 or self.ratio <= 0:
             raise ValueError(f"steps must be >= 0 and ratio > 0, got {self.steps} and {self.ratio}.")
 
-    def __call__(
-        self,
-        denoise: ScalarDenoise,
-        x: Tensor,
-        times: Tensor,
-        path: Gaussian,
-        noise: Callable[[], Tensor],
-        callback: Callback | None = None,
-    ) -> Tensor:
-        """Predict and correct."""
-        for i in range(len(times) - 1):
-            x = self.predictor(denoise, x, times[i : i + 2], path, noise)
-            if times[i + 1] > 0:
-                x = self.correct(denoise, x, times[i + 1], path, noise)
-            if callback is not None:
-                callback(i, times[i + 1], x)
-        return x
+    def step(self, task: Task, x: Tensor, t: Tensor, s: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """One step."""
+        x, memory = self.predictor.step(task, x, t, s, memory)
+        return self.correct(task, x, s) if s > 0 else x, memory
 
-    def correct(
-        self, denoise: ScalarDenoise, x: Tensor, t: Tensor, path: Gaussian, noise: Callable[[], Tensor]
-    ) -> Tensor:
+    def correct(self, task: Task, x: Tensor, t: Tensor) -> Tensor:
         """Langevin steps at one time."""
-        alpha = path.schedule.alpha(t)
-        h = (self.ratio * path.schedule.sigma(t)) ** 2
+        schedule = task.path.schedule
+        h = (self.ratio * schedule.sigma(t)) ** 2
         for _ in range(self.steps):
-            score = (alpha * denoise(x, t) - x) / path.schedule.sigma(t) ** 2
-            x = x + h * score + torch.sqrt(2 * h) * noise()
+            score = (schedule.alpha(t) * task.denoise(x, t) - x) / schedule.sigma(t) ** 2
+            x = x + h * score + torch.sqrt(2 * h) * task.noise()
         return x
