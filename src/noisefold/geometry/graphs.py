@@ -320,15 +320,18 @@ class Graphs:
     def thin(self, nodes: int, keys: Tensor) -> Graphs:
         """At most this many nodes of each graph, those with the smallest ``keys [n]`` in [0, 1), no edges.
 
-        Random keys give a uniform random subset. Nodes come in the order of their keys.
+        Random keys give a uniform random subset, in the order of its keys. Graphs that are small enough keep
+        their nodes as they are.
         """
         if nodes < 1:
             raise ValueError(f"nodes must be at least 1, got {nodes}.")
         if len(self) == 0 or int(self.sizes.max()) <= nodes:
             return self
-        order = torch.argsort(keys.double() + self.batch)
-        local = torch.arange(self.num_nodes, device=self.device) - self.ptr[self.batch]
-        rows = order[local < nodes]
+        batch = self.batch
+        local = torch.arange(self.num_nodes, device=self.device) - self.ptr[batch]
+        small = self.sizes <= nodes
+        keys = torch.where(small[batch], local / nodes, keys.double())
+        rows = torch.argsort(keys + batch)[local < nodes]
         sizes = self.sizes.clamp(max=nodes)
         return self.replace(
             pos=self.pos[rows],

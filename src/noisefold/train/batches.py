@@ -94,11 +94,5 @@ class Batches:
 
 def _thin(graphs: Graphs, nodes: int, streams: Streams) -> Graphs:
     keys = streams.uniform(graphs.sizes, 1, torch.empty(0, dtype=torch.float64))[:, 0].to(graphs.device)
-    small = graphs.sizes <= nodes
-    if bool(small.any()):
-        # Small graphs keep their order and lose their edges, whether or not larger ones stand beside them.
-        batch = graphs.batch
-        place = torch.arange(graphs.num_nodes, device=graphs.device) - graphs.ptr[batch]
-        keys = torch.where(small[batch], place / nodes, keys)
-        graphs = graphs.replace(edge_index=None, edge_attr=None)
-    return graphs.thin(nodes, keys)
+    # Without edges from the start: what a graph keeps must not depend on whether larger ones stand beside it.
+    return graphs.replace(edge_index=None, edge_attr=None).thin(nodes, keys)
