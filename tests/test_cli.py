@@ -73,6 +73,14 @@ def test_train_refuses_to_write_over_a_run_and_resumes(trained: Path, cubes: Pat
     assert json.loads((trained / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 5
 
 
+def test_resuming_with_other_data_is_refused_and_keeps_the_note(trained: Path, tmp_path: Path) -> None:
+    before = (trained / "data.json").read_bytes()
+    save(shapes(6, points=40), tmp_path / "other.npz")
+    status, _, errors = run("train", tmp_path / "other.npz", "--out", trained, "--resume", *SMALL)
+    assert status == 2, errors
+    assert (trained / "data.json").read_bytes() == before
+
+
 def test_config_of_a_run_trains_again(trained: Path, cubes: Path, tmp_path: Path) -> None:
     status, _, errors = run("train", cubes, "--out", tmp_path / "b", "--config", trained / "config.yaml")
     assert status == 0, errors

@@ -14,11 +14,11 @@ import yaml
 from noisefold.configuration import __version__
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
-from noisefold.train.checkpoint import atomic_text
+from noisefold.train.checkpoint import Checkpoints, atomic_text
 from noisefold.train.device import is_main
 from noisefold.train.log import read_log
 
-__all__ = ["data_of", "describe", "facts_of", "log_of", "remember_data", "trajectory"]
+__all__ = ["data_of", "describe", "facts_of", "log_of", "machine", "remember_data", "trajectory"]
 
 _Loader = Callable[[str, int | None, str | None], Graphs]
 
@@ -50,8 +50,8 @@ def _list(values: torch.Tensor) -> str:
 
 
 def remember_data(run: Path, **facts: Any) -> None:
-    """Note where the data of a run came from."""
-    if not is_main():
+    """Note where the data of a run came from; a run that has begun keeps the note it has."""
+    if not is_main() or Checkpoints(run / "checkpoints").steps():
         return
     run.mkdir(parents=True, exist_ok=True)
     atomic_text(run / "data.json", json.dumps(facts, indent=1))
@@ -89,13 +89,16 @@ def facts_of(run: Path) -> dict[str, str]:
         facts["settings"] = ", ".join(
             f"{k} {settings[k]}" for k in ("batch", "nodes", "lr", "ema", "precision")
         )
-    facts["device"] = (
-        torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine() + " CPU"
-    )
-    facts["software"] = (
-        f"noisefold {__version__}, torch {torch.__version__}, Python {platform.python_version()}"
-    )
-    return facts
+    return {**facts, **machine()}
+
+
+def machine() -> dict[str, str]:
+    """Device and software of this process."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
+    return {
+        "device": f"{device}, {torch.get_num_threads()} threads",
+        "software": f"noisefold {__version__}, torch {torch.__version__}, Python {platform.python_version()}",
+    }
 
 
 def trajectory(model: Model, seed: int = 0, frames: int = 25) -> list[tuple[float, Graphs]]:

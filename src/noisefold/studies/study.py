@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import platform
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from matplotlib.figure import Figure
 
-from noisefold.configuration import __version__
+from noisefold.runs import machine
 from noisefold.train.checkpoint import atomic_text
 
 __all__ = ["Study", "keep", "provenance"]
@@ -44,13 +42,7 @@ def provenance(command: str) -> dict[str, str | None]:
     found = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, check=False
     )
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
-    return {
-        "command": command,
-        "commit": found.stdout.strip() or None,
-        "device": f"{device}, {torch.get_num_threads()} threads",
-        "software": f"noisefold {__version__}, torch {torch.__version__}",
-    }
+    return {"command": command, "commit": found.stdout.strip() or None, **machine()}
 
 
 def keep(out: Path, name: str, scale: str, result: dict[str, Any], table: str, figure: Figure) -> list[Path]:
