@@ -370,7 +370,7 @@ BAD = {
     "text.npy": (b"0 1 2\n", "not a NumPy file"),
     "text.npz": (b"0 1 2\n", "not a NumPy file"),
     "zip.npz": (b"PK\x03\x04 damaged", "truncated or damaged"),
-    "book.h5ad": (b"\x89HDF", "'.h5ad' is not supported, only .ply"),
+    "book.h5mu": (b"\x89HDF", "'.h5mu' is not supported, only .ply"),
     "noending": (b"0 0 0\n", "'' is not supported"),
 }
 
@@ -459,7 +459,7 @@ def test_what_is_not_there(tmp_path):
         load(f"{tmp_path}/*.ply")
     with pytest.raises(FileNotFoundError, match=re.escape(".ply .off .obj .stl .xyz .csv .npy .npz")):
         load(tmp_path)
-    assert READABLE == (".ply", ".off", ".obj", ".stl", ".xyz", ".csv", ".npy", ".npz")
+    assert READABLE == (".ply", ".off", ".obj", ".stl", ".xyz", ".csv", ".npy", ".npz", ".h5ad")
 
 
 def test_parts_that_do_not_fit(tmp_path):

@@ -7,6 +7,7 @@ ending             what is read
 .obj .stl          `noisefold.data.surfaces`
 .xyz .csv          a cloud, several clouds, molecules: `noisefold.data.tables`
 .npy .npz          one graph or several: `noisefold.data.arrays`
+.h5ad              a tissue, or one for each group of cells: `noisefold.data.Tissue`
 =================  ==================================================================================
 
 `noisefold.data.outputs` writes them.
@@ -15,6 +16,7 @@ ending             what is read
 from __future__ import annotations
 
 import glob
+import inspect
 import os
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,6 +28,7 @@ import torch
 from torch import Tensor
 
 from noisefold.data.arrays import from_array, from_arrays, read_npy, read_npz
+from noisefold.data.biology import Tissue
 from noisefold.data.mesh import Array, Mesh, sample_surface, unit_sphere
 from noisefold.data.surfaces import Sampler, read_surface
 from noisefold.data.tables import read_csv, read_xyz
@@ -42,8 +45,9 @@ _READERS: dict[str, Callable[[bytes], Graphs]] = {
     ".npz": read_npz,
 }
 _MESH_POINTS = 1024
+_NO_PARTS: Mapping[str, Any] = {}
 
-READABLE: tuple[str, ...] = (*_SURFACES, *_READERS)
+READABLE: tuple[str, ...] = (*_SURFACES, *_READERS, ".h5ad")
 """Endings that `load` knows."""
 
 
@@ -54,6 +58,7 @@ def load(
     classes: Sequence[str] | None = None,
     normalize: str | None = None,
     seed: int = 0,
+    **parts: Any,
 ) -> Graphs:
     """Graphs from files, folders, arrays or PyG data, in float32.
 
@@ -62,7 +67,7 @@ def load(
     source
         A file; a folder of files, or of one folder for each class; a pattern such as ``"shapes/*.ply"``;
         an array or tensor, ``[n, d]`` for one graph or ``[g, n, d]``; a dictionary of arrays as in .npz;
-        a PyG `Data` or `Batch`; `Graphs`; or a list of these.
+        a PyG `Data` or `Batch`; an AnnData; `Graphs`; or a list of these.
     points
         Points sampled uniformly by area on each mesh (None: 1024), and the most kept, at random, of each
         cloud (None: all).
@@ -73,6 +78,9 @@ def load(
         coordinates as they are (a model standardises by itself).
     seed
         Seed of the points. What is drawn from a file is a function of the seed and its content alone.
+    **parts
+        What to take from a file that holds more than graphs. Of .h5ad and AnnData: `pos`, `x`, `genes`,
+        `group` and `time`, as of `noisefold.data.Tissue.read`.
 
     Raises
     ------
@@ -88,41 +96,70 @@ def load(
         raise ValueError(f"normalize must be 'unit' or None, got {normalize!r}.")
     if not 0 <= seed < 2**63:
         raise ValueError(f"seed must lie in [0, 2**63), got {seed}.")
-    graphs = _any(source, points, seed, classes)
+    graphs = _any(source, points, seed, classes, parts)
     if classes is not None:
         graphs = select(graphs, classes)
     return unit(graphs) if normalize == "unit" else graphs
 
 
-def _any(source: Any, points: int | None, seed: int, classes: Sequence[str] | None) -> Graphs:
+def _any(
+    source: Any, points: int | None, seed: int, classes: Sequence[str] | None, parts: Mapping[str, Any]
+) -> Graphs:
     if isinstance(source, str | os.PathLike):
-        return _path(Path(source).expanduser(), points, seed, classes)
-    if isinstance(source, Graphs):
-        return _in_memory(lambda: source, points, seed)
-    if isinstance(source, np.ndarray | Tensor):
-        return _in_memory(lambda: from_array(source), points, seed)
-    if isinstance(source, Mapping):
-        return _in_memory(lambda: from_arrays(source), points, seed)
-    if hasattr(source, "pos") or hasattr(source, "to_data_list"):
-        return _in_memory(lambda: Graphs.from_pyg(source), points, seed)
+        return _path(Path(source).expanduser(), points, seed, classes, parts)
+    graphs = _in_memory(source, points, seed, parts)
+    if graphs is not None:
+        return graphs
     if isinstance(source, Iterable):
-        parts = [_any(part, points, seed, classes) for part in source]
-        if parts:
-            return _joined(parts)
+        several = [_any(one, points, seed, classes, parts) for one in source]
+        if several:
+            return _joined(several)
     raise ValueError(
-        f"source must be a path, a pattern, an array, PyG data, Graphs or a list of these that is not empty, "
-        f"got {type(source).__name__}."
+        f"source must be a path, a pattern, an array, PyG data, AnnData, Graphs or a list of these that is "
+        f"not empty, got {type(source).__name__}."
     )
 
 
-def _in_memory(make: Callable[[], Graphs], points: int | None, seed: int) -> Graphs:
+def _in_memory(source: Any, points: int | None, seed: int, parts: Mapping[str, Any]) -> Graphs | None:
     try:
-        graphs = make()
+        graphs = _converted(source, parts)
+        if graphs is None:
+            return None
         x = None if graphs.x is None else graphs.x.float()
         graphs = _checked(graphs.replace(pos=graphs.pos.float(), x=x))
     except ValueError as error:
         raise ValueError(f"source: {error}") from error
     return _thinned(graphs, points, np.random.Generator(np.random.Philox(key=seed)))
+
+
+def _converted(source: Any, parts: Mapping[str, Any]) -> Graphs | None:
+    if hasattr(source, "obsm"):
+        return _tissue(source, parts)
+    if isinstance(source, Graphs):
+        graphs = source
+    elif isinstance(source, np.ndarray | Tensor):
+        graphs = from_array(source)
+    elif isinstance(source, Mapping):
+        graphs = from_arrays(source)
+    elif hasattr(source, "pos") or hasattr(source, "to_data_list"):
+        graphs = Graphs.from_pyg(source)
+    else:
+        return None
+    _refuse(parts)
+    return graphs
+
+
+def _tissue(source: Any, parts: Mapping[str, Any]) -> Graphs:
+    known = list(inspect.signature(Tissue.read).parameters)[1:]
+    unknown = next((name for name in parts if name not in known), None)
+    if unknown is not None:
+        raise ValueError(f"there is no argument {unknown!r}, only {', '.join(known)}; correct it.")
+    return Tissue.read(source, **parts).graphs()
+
+
+def _refuse(parts: Mapping[str, Any]) -> None:
+    if parts:
+        raise ValueError(f"{', '.join(parts)} can be named for .h5ad files and AnnData alone; leave it out.")
 
 
 def _thinned(graphs: Graphs, points: int | None, rng: np.random.Generator) -> Graphs:
@@ -193,18 +230,22 @@ def unit(graphs: Graphs) -> Graphs:
 # -- paths --------------------------------------------------------------------------------------------------
 
 
-def _path(path: Path, points: int | None, seed: int, classes: Sequence[str] | None) -> Graphs:
+def _path(
+    path: Path, points: int | None, seed: int, classes: Sequence[str] | None, parts: Mapping[str, Any]
+) -> Graphs:
     if path.is_dir():
-        return _folder(path, points, seed, classes)
+        return _folder(path, points, seed, classes, parts)
     if path.exists() or not set(str(path)) & set("*?["):
-        return read_file(path, points, seed)
+        return read_file(path, points, seed, parts)
     files = [Path(p) for p in sorted(glob.glob(str(path), recursive=True)) if Path(p).is_file()]
     if not files:
         raise FileNotFoundError(f"{path}: no file matches; check the pattern.")
-    return read_files(files, points, seed)
+    return read_files(files, points, seed, parts=parts)
 
 
-def _folder(path: Path, points: int | None, seed: int, classes: Sequence[str] | None) -> Graphs:
+def _folder(
+    path: Path, points: int | None, seed: int, classes: Sequence[str] | None, parts: Mapping[str, Any]
+) -> Graphs:
     files, folders = _readable(path.iterdir()), sorted(p for p in path.iterdir() if p.is_dir())
     inside = {p.name: _readable(p.rglob("*")) for p in folders if not p.name.startswith(".")}
     inside = {name: found for name, found in inside.items() if found}
@@ -216,11 +257,11 @@ def _folder(path: Path, points: int | None, seed: int, classes: Sequence[str] | 
             f"that classes are unclear; move either away or name a pattern."
         )
     if files:
-        return read_files(files, points, seed)
+        return read_files(files, points, seed, parts=parts)
     if classes is not None and all(name in inside for name in classes):
         inside = {name: inside[name] for name in classes}
     labels = [name for name, found in inside.items() for _ in found]
-    return read_files([file for found in inside.values() for file in found], points, seed, labels)
+    return read_files([file for found in inside.values() for file in found], points, seed, labels, parts)
 
 
 def _readable(paths: Iterable[Path]) -> list[Path]:
@@ -228,20 +269,24 @@ def _readable(paths: Iterable[Path]) -> list[Path]:
 
 
 def read_files(
-    files: Sequence[Path], points: int | None = None, seed: int = 0, labels: Sequence[str] | None = None
+    files: Sequence[Path],
+    points: int | None = None,
+    seed: int = 0,
+    labels: Sequence[str] | None = None,
+    parts: Mapping[str, Any] = _NO_PARTS,
 ) -> Graphs:
     """The graphs in several files, which must have the same fields; a name for each file is its class."""
-    parts: list[Graphs] = []
+    read: list[Graphs] = []
     with progress("reading files", len(files)) as advance:
         for file in files:
-            parts.append(read_file(file, points, seed))
-            _fits(file, parts[-1], files[0], parts[0])
+            read.append(read_file(file, points, seed, parts))
+            _fits(file, read[-1], files[0], read[0])
             advance(1, "")
     if labels is not None:
         names = tuple(dict.fromkeys(labels))
-        numbers = [torch.full((len(p),), names.index(k)) for k, p in zip(labels, parts, strict=True)]
-        parts = [p.replace(label=k, classes=names) for k, p in zip(numbers, parts, strict=True)]
-    return _joined(parts)
+        numbers = [torch.full((len(p),), names.index(k)) for k, p in zip(labels, read, strict=True)]
+        read = [p.replace(label=k, classes=names) for k, p in zip(numbers, read, strict=True)]
+    return _joined(read)
 
 
 def _fits(file: Path, part: Graphs, first: Path, model: Graphs) -> None:
@@ -255,7 +300,9 @@ def _fits(file: Path, part: Graphs, first: Path, model: Graphs) -> None:
             )
 
 
-def read_file(path: Path, points: int | None = None, seed: int = 0) -> Graphs:
+def read_file(
+    path: Path, points: int | None = None, seed: int = 0, parts: Mapping[str, Any] = _NO_PARTS
+) -> Graphs:
     """The graphs in one file; see `load`."""
     ending = path.suffix.lower()
     if ending not in READABLE:
@@ -264,20 +311,28 @@ def read_file(path: Path, points: int | None = None, seed: int = 0) -> Graphs:
         )
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file; check the path.")
+    if ending == ".h5ad":
+        graphs = _tissue(path, parts)
+        return _thinned(graphs, points, _rng(seed, graphs.pos.numpy().tobytes()))
     data = path.read_bytes()
-    key = np.array([seed, zlib.crc32(data)], dtype=np.uint64)
-    rng = np.random.Generator(np.random.Philox(key=key))
+    rng = _rng(seed, data)
 
     def sampler(mesh: Mesh) -> Array:
         return sample_surface(mesh, points or _MESH_POINTS, rng)
 
     try:
+        _refuse(parts)
         if not data.strip():
             raise ValueError("the file is empty; export it again.")
         graphs = _checked(_parsed(data, ending, sampler))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return _thinned(graphs, points, rng)
+
+
+def _rng(seed: int, content: bytes) -> np.random.Generator:
+    key = np.array([seed, zlib.crc32(content)], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key))
 
 
 def _parsed(data: bytes, ending: str, sampler: Sampler) -> Graphs:

@@ -1,0 +1,204 @@
+r"""Expression of genes: what kind of numbers they are, and a transformation of them that can be undone.
+
+For counts :math:`c_{ig}` of gene g in cell i with total :math:`n_i`, and m the median total,
+
+.. math:: y_{ig} = \big(\log(1 + c_{ig}\, m / n_i) - \mu_g\big) / \sigma_g .
+
+Values that are no counts are only standardised by gene.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from noisefold.configuration import configurable
+from noisefold.data.h5ad import is_sparse
+from noisefold.geometry.graphs import Graphs
+
+__all__ = ["KINDS", "Expression", "recognise"]
+
+KINDS = {
+    "counts": "counts (whole numbers, none below zero)",
+    "fractions": "fractions (not below zero, those of each cell sum to 1)",
+    "log": "logarithms log(1 + c / s) of counts c with a size s for each cell",
+    "continuous": "continuous (neither counts, nor their logarithms, nor fractions)",
+}
+"""Kinds of values that `recognise` tells apart, in words."""
+
+_LOOKED_AT = 256  # cells
+_SIZES = ("feature", "median", "none")
+
+
+def recognise(values: Any) -> str:
+    """The kind of the values ``[n, genes]`` of cells, one of `KINDS`; an array or a sparse matrix.
+
+    Logarithms of counts are known by their steps: with the right base (e, 2 or 10) the values above zero of
+    a cell, taken back, are whole multiples of the smallest.
+    """
+    data = np.asarray(values.data if is_sparse(values) else values)
+    if data.size and data.min() < 0:
+        return "continuous"
+    if bool((data == np.floor(data)).all()):
+        return "counts"
+    sums = np.asarray(values.sum(axis=1)).ravel()
+    if np.abs(sums - 1).max() < 1e-3:
+        return "fractions"
+    cells = np.linspace(0, values.shape[0] - 1, min(_LOOKED_AT, values.shape[0])).astype(np.int64)
+    rows = [_above_zero(values, i) for i in cells]
+    return "log" if any(_off_steps(rows, base) < 0.02 for base in (np.e, 2.0, 10.0)) else "continuous"
+
+
+def _above_zero(values: Any, cell: int) -> NDArray[np.float64]:
+    row = values[[cell]]
+    row = np.asarray(row.toarray() if is_sparse(row) else row, dtype=np.float64).ravel()
+    return np.asarray(row[row > 0])
+
+
+def _off_steps(rows: list[NDArray[np.float64]], base: float) -> float:
+    """How far from whole numbers the multiples are, as the median over cells; 0.25 by chance."""
+    off = []
+    for row in rows:
+        taken = np.expm1(row[row < 20] * np.log(base))
+        # Large multiples say nothing, since float32 does not hold their steps.
+        multiples = taken / taken.min() if taken.size else taken
+        multiples = multiples[(multiples > 1 + 1e-6) & (multiples < 50)]
+        if multiples.size:
+            off.append(float(np.abs(multiples - np.round(multiples)).mean()))
+    return float(np.median(off)) if off else 1.0
+
+
+@configurable
+@dataclass(frozen=True)
+class Expression:
+    """Counts to standardised logarithms and back.
+
+    Parameters
+    ----------
+    values
+        What they are, one of `KINDS`; counts alone are divided by their total and logarithmised.
+    size
+        What becomes of a cell's total count. "feature": its logarithm, log(n_i / m), goes along as one more
+        feature at the end, so that `undo` gives the very counts back, and a generated cell has a total of its
+        own. "median": it is dropped, and `undo` gives counts of a cell with the median total, unless it is
+        told the totals. "none": counts are not divided.
+    target
+        The median total m.
+    mean, scale
+        Mean and standard deviation of each feature, after the logarithm.
+
+    Raises
+    ------
+    ValueError
+        If values or size are unknown, or numbers do not fit together.
+    """
+
+    values: str = "counts"
+    size: str = "feature"
+    target: float = 1.0
+    mean: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.values not in KINDS:
+            raise ValueError(f"values must be one of {', '.join(KINDS)}, got {self.values!r}.")
+        if self.size not in _SIZES:
+            raise ValueError(f"size must be one of {', '.join(_SIZES)}, got {self.size!r}.")
+        if len(self.mean) != len(self.scale) or not self.target > 0 or not all(s > 0 for s in self.scale):
+            raise ValueError("mean and scale must be equally long, scales and target positive.")
+
+    @classmethod
+    def fit(cls, graphs: Graphs, values: str | None = None, size: str = "feature") -> Expression:
+        """Measure a data set; genes that never change keep scale 1.
+
+        Parameters
+        ----------
+        graphs
+            With ``x [n, genes]``.
+        values
+            One of `KINDS`; None: as `recognise` finds.
+        size
+            As above; without effect unless the values are counts.
+
+        Raises
+        ------
+        ValueError
+            If there are no features, a value is not finite, or counts are below zero.
+        """
+        if graphs.x is None or graphs.x.numel() == 0:
+            raise ValueError("the graphs have no features x; give them expression [n, genes].")
+        if not bool(graphs.x.isfinite().all()):
+            raise ValueError("x holds NaN or infinite values; remove those nodes first.")
+        values = values or recognise(graphs.x.cpu().numpy())
+        if values == "counts" and float(graphs.x.min()) < 0:
+            raise ValueError(f"counts must not be below zero, the least is {float(graphs.x.min()):g}.")
+        size = size if values == "counts" else "none"
+        target = float(_totals(graphs.x.double()).median()) if size != "none" else 1.0
+        plain = cls(values, size, target)
+        y = plain._logarithms(graphs.x.double())
+        deviation = y.std(0, correction=0)
+        deviation[deviation == 0] = 1.0
+        return cls(values, size, target, tuple(y.mean(0).tolist()), tuple(deviation.tolist()))
+
+    def apply(self, graphs: Graphs) -> Graphs:
+        """From expression ``[n, genes]`` to standardised values, ``[n, genes]`` or ``[n, genes + 1]``."""
+        x = self._checked(graphs, len(self.mean) - self._extra)
+        y = (self._logarithms(x.double()) - x.new_tensor(self.mean, dtype=torch.float64)) / x.new_tensor(
+            self.scale, dtype=torch.float64
+        )
+        return graphs.replace(x=y.to(x.dtype))
+
+    def undo(self, graphs: Graphs, totals: Tensor | None = None) -> Graphs:
+        """From standardised values back to expression, ``[n, genes]``.
+
+        Parameters
+        ----------
+        graphs
+            With the values that `apply` gives, or a model.
+        totals
+            Total count of each cell, ``[n]``, for size "median"; None: the median total.
+        """
+        x = self._checked(graphs, len(self.mean))
+        y = x.double() * x.new_tensor(self.scale, dtype=torch.float64)
+        y = y + x.new_tensor(self.mean, dtype=torch.float64)
+        if self.values == "counts":
+            if totals is not None and (self.size != "median" or totals.shape != (graphs.num_nodes,)):
+                raise ValueError(
+                    f"totals must be [{graphs.num_nodes}] and belong to size 'median', "
+                    f"got {list(totals.shape)} for size {self.size!r}."
+                )
+            factor = torch.ones_like(y[:, :1])
+            if self._extra:
+                y, factor = y[:, :-1], y[:, -1:].exp()
+            elif totals is not None:
+                factor = totals.to(y).clamp(min=1)[:, None] / self.target
+            y = torch.expm1(y) * factor
+        return graphs.replace(x=y.to(x.dtype))
+
+    @property
+    def _extra(self) -> int:
+        return int(self.values == "counts" and self.size == "feature")
+
+    def _checked(self, graphs: Graphs, features: int) -> Tensor:
+        if graphs.x is None or graphs.features != features:
+            raise ValueError(f"x must have {features} features, as was fitted, got {graphs.features}.")
+        return graphs.x
+
+    def _logarithms(self, x: Tensor) -> Tensor:
+        if self.values != "counts":
+            return x
+        if self.size == "none":
+            return torch.log1p(x)
+        factor = _totals(x) / self.target
+        y = torch.log1p(x / factor)
+        return torch.cat([y, factor.log()], 1) if self._extra else y
+
+
+def _totals(x: Tensor) -> Tensor:
+    """Total of each cell, ``[n, 1]``; 1 where nothing was counted."""
+    return x.sum(1, keepdim=True).clamp(min=1)
