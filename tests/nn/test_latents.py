@@ -1,9 +1,10 @@
 import pytest
 import torch
-from network_battery import ALL, awake, batch
+from network_battery import ALL, CLOSE, awake, batch
 
 from noisefold.configuration import decode, encode
-from noisefold.nn import Latents
+from noisefold.geometry import Balanced
+from noisefold.nn import Effort, Latents
 
 SMALL = {"width": 16, "latents": 8, "latent_width": 16, "heads": 2}
 
@@ -14,9 +15,11 @@ SMALL = {"width": 16, "latents": 8, "latent_width": 16, "heads": 2}
     [
         ({}, {}),
         ({}, {"sizes": (40, 40, 40)}),
+        ({"coarsening": Balanced()}, {}),
+        ({"effort": Effort((0.3,), depth=(0.5, 1), latents=(0.4, 1), width=(0.3, 1))}, {}),
         ({"pos_dim": 2, "features": 3, "out_dim": 3, "classes": 4}, {"dim": 2, "features": 3, "classes": 4}),
     ],
-    ids=["ragged", "uniform", "features and classes"],
+    ids=["ragged", "uniform", "cells", "effort", "features and classes"],
 )
 def test_battery(check, options, data):
     torch.manual_seed(0)
@@ -29,8 +32,51 @@ def test_begins_at_zero():
     assert not Latents(**SMALL)(graphs, log_snr).any()
 
 
+def smaller(net, depth, latents, inner):
+    """A network of its own that holds nothing but the first parts of another."""
+    small = Latents(**{**SMALL, "latents": latents}, rounds=depth)
+    state = {k: v for k, v in net.state_dict().items() if k in small.state_dict()}
+    state["latents"] = state["latents"][:latents]
+    small.load_state_dict(state)
+    for step in small.rounds:
+        first, _, last = step.mlp
+        first.weight.data, first.bias.data = first.weight[:inner], first.bias[:inner]
+        last.weight.data = last.weight[:, :inner]
+    return small
+
+
+def test_a_tier_is_the_network_of_its_first_parts():
+    effort = Effort((0.2, 0.6), depth=(0, 0.5, 1), latents=(0, 0.5, 1), width=(0, 0.25, 1))
+    net = awake(Latents(**SMALL, effort=effort))
+    graphs, _, _ = batch()
+    level = torch.tensor([0.7, 0.1, 0.5, 0.21, 0.61, 0.19], dtype=torch.float64)
+    log_snr = 2 * torch.logit(level).float()
+    with torch.no_grad():
+        out = graphs.unpack(net(graphs, log_snr))
+        full = graphs.unpack(smaller(net, 2, 8, 64)(graphs, log_snr))
+        half = graphs.unpack(smaller(net, 1, 4, 16)(graphs, log_snr))
+    assert not out[1].any()
+    assert not out[5].any()
+    for i, twin in ((0, full), (2, half), (3, half), (4, full)):
+        torch.testing.assert_close(out[i], twin[i], **CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"splits": (0.5, 0.2)}, "splits must rise strictly within"),
+        ({"splits": (0.0,)}, "splits must rise strictly within"),
+        ({"splits": (0.5,), "depth": (1.0,)}, "depth must be 2 shares"),
+        ({"latents": (1.5,)}, "latents must be 1 shares in .0, 1., one more than splits, got .1.5"),
+    ],
+)
+def test_effort_refuses_what_does_not_fit(arguments, says):
+    with pytest.raises(ValueError, match=says):
+        Effort(**arguments)
+
+
 def test_configuration_round_trip():
-    net = Latents(**SMALL, classes=3)
+    net = Latents(**SMALL, classes=3, effort=Effort((0.4,), depth=(0.0, 1.0)), coarsening=Balanced())
     again = decode(encode(net))
     again.load_state_dict(net.state_dict())
     graphs, log_snr, label = batch(classes=3)

@@ -98,6 +98,43 @@ def test_scale_is_the_spread_of_the_target(schedule, name):
 
 
 @EVERY
+@EACH
+@pytest.mark.parametrize("residual", [True, False])
+def test_an_answer_stands_for_a_target_and_for_data_that_agree(schedule, name, residual):
+    path, target = Gaussian(schedule), Target(name, residual=residual)
+    x0, eps = draw(8)
+    x_t = path.mix(x0, eps, TIMES)
+    value, data = target.read(draw(9)[0], x_t, TIMES, path)
+    # As in the conversion above: six of sixteen digits may go at the margins.
+    unit = target.scale(TIMES, path)
+    torch.testing.assert_close(target.value(data, x_t, TIMES, path) / unit, value / unit, rtol=0, atol=1e-10)
+
+
+@EVERY
+@EACH
+def test_residual_answers_of_standard_data_are_zero_on_average_and_of_unit_spread(schedule, name):
+    """Zero stands for the mean of normal data given the state; what is left of the data has unit spread."""
+    path, target = Gaussian(schedule), Target(name)
+    x0, eps = draw(10)
+    x_t = path.mix(x0, eps, TIMES)
+    alpha, sigma = schedule.alpha(TIMES), schedule.sigma(TIMES)
+    precision = 1 + (alpha / sigma) ** 2
+    mean, spread = (alpha / sigma**2) * x_t / precision, precision**-0.5
+    torch.testing.assert_close(target.read(torch.zeros_like(x0), x_t, TIMES, path)[1], mean)
+    torch.testing.assert_close(target.read(torch.ones_like(x0), x_t, TIMES, path)[1], mean + spread)
+
+
+@EVERY
+@EACH
+def test_plain_answers_are_the_target_at_unit_scale(schedule, name):
+    path, target = Gaussian(schedule), Target(name, residual=False)
+    x0, eps = draw(11)
+    x_t = path.mix(x0, eps, TIMES)
+    answer = target.value(x0, x_t, TIMES, path) / target.scale(TIMES, path)
+    torch.testing.assert_close(target.read(answer, x_t, TIMES, path)[1], x0, rtol=0, atol=1e-9)
+
+
+@EVERY
 @pytest.mark.parametrize(("name", "weight"), WEIGHED)
 def test_weight_turns_one_error_into_the_others(schedule, name, weight):
     """weight * |own error|^2 is the squared error of the target that the weight names, for any prediction."""

@@ -27,9 +27,10 @@ from tiny_training import (
 
 from noisefold.geometry.graphs import Graphs
 from noisefold.nn.denoiser import Denoiser
-from noisefold.noise.coupling import MiniBatch
+from noisefold.noise.coupling import Coupling, MiniBatch
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.target import Target
+from noisefold.noise.within import WithinCloud
 from noisefold.train import Checkpoints, TrainingError, loop, read_log, train
 
 NETS: dict[str, Callable[[], torch.nn.Module]] = {
@@ -77,8 +78,9 @@ def test_stopping_and_resuming_changes_no_bit(tmp_path: Path, net: str, stops: t
     assert seconds == sorted(seconds)
 
 
-def test_coupling_and_precision_resume_too(tmp_path: Path) -> None:
-    chosen = settings(coupling=MiniBatch(), precision="bfloat16", nodes=5)
+@pytest.mark.parametrize("coupling", [MiniBatch(), WithinCloud(blend=0.3)], ids=repr)
+def test_coupling_and_precision_resume_too(coupling: Coupling, tmp_path: Path) -> None:
+    chosen = settings(coupling=coupling, precision="bfloat16", nodes=5)
     train(denoiser(), data(), chosen, out=tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         train(denoiser(), data(), chosen, out=tmp_path / "parts", on_step=_signal_at(5, signal.SIGINT))

@@ -7,12 +7,13 @@ path at the same ratio of data to noise and has no direction of time that could 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Condition", "Fourier", "Modulation", "perceptron"]
+__all__ = ["Condition", "Fourier", "Modulation", "perceptron", "thinned"]
 
 
 def perceptron(*widths: int, activation: type[nn.Module] = nn.GELU) -> nn.Sequential:
@@ -23,6 +24,22 @@ def perceptron(*widths: int, activation: type[nn.Module] = nn.GELU) -> nn.Sequen
             layers.append(activation())
         layers.append(nn.Linear(a, b))
     return nn.Sequential(*layers)
+
+
+def thinned(mlp: nn.Sequential, share: float) -> Callable[[Tensor], Tensor]:
+    """A perceptron of two layers of which only the first share of the inner columns works."""
+    if share == 1:
+        return mlp
+    first, activation, last = mlp
+    assert isinstance(first, nn.Linear)
+    assert isinstance(last, nn.Linear)
+    inner = max(1, math.ceil(share * first.out_features - 1e-9))
+
+    def apply(h: Tensor) -> Tensor:
+        hidden = activation(nn.functional.linear(h, first.weight[:inner], first.bias[:inner]))
+        return nn.functional.linear(hidden, last.weight[:, :inner], last.bias)
+
+    return apply
 
 
 class Fourier(nn.Module):

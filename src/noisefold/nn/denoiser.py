@@ -1,8 +1,8 @@
 r"""From a network to an estimate of the data.
 
 A network predicts a target from noisy graphs. A `Denoiser` gives it inputs of unit scale, lets it answer at
-unit scale, and turns what it predicts into :math:`\hat x_0 = E[x_0 \mid x_t]`, the only thing a solver asks
-for. Guidance and conditioning wrap a denoiser and are denoisers again.
+unit scale, and turns its answer into :math:`\hat x_0 = E[x_0 \mid x_t]`, the only thing a solver asks for.
+Guidance and conditioning wrap a denoiser and are denoisers again.
 """
 
 from __future__ import annotations
@@ -63,13 +63,14 @@ class Denoiser(nn.Module):
 
     def predict(self, graphs: Graphs, x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
         """The network's own target ``[n, d]`` for the state ``x_t [n, d]`` at times ``t [g]``."""
-        scale = self.path.scale(t)[graphs.batch, None]
-        noisy = with_noised(graphs, self.noised, x_t / scale)
-        unit: Tensor = self.net(noisy, self.path.log_snr(t), label)
-        return unit * self.target.scale(t, self.path)[graphs.batch, None]
+        return self._read(graphs, x_t, t, label)[0]
 
     def forward(self, graphs: Graphs, x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
         """Estimate of the data ``[n, d]``."""
-        t = self.path.clip(t)
-        value = self.predict(graphs, x_t, t, label)
-        return self.target.to_data(value, x_t, t[graphs.batch, None], self.path)
+        return self._read(graphs, x_t, self.path.clip(t), label)[1]
+
+    def _read(self, graphs: Graphs, x_t: Tensor, t: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
+        at = t[graphs.batch, None]
+        noisy = with_noised(graphs, self.noised, x_t / self.path.scale(at))
+        answer: Tensor = self.net(noisy, self.path.log_snr(t), label)
+        return self.target.read(answer, x_t, at, self.path)

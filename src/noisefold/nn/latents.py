@@ -13,11 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from noisefold.configuration import register_module
+from noisefold.geometry.coarsen import Balanced, FarthestPoint, KMeans
 from noisefold.geometry.graphs import Graphs
 from noisefold.nn.attention import Attention, Transformer
-from noisefold.nn.blocks import Condition, Fourier, Modulation, perceptron
+from noisefold.nn.blocks import Condition, Fourier, Modulation, perceptron, thinned
+from noisefold.nn.effort import Effort
+from noisefold.noise.schedule import signal_level
 
 __all__ = ["Latents"]
+
+_ALL = Effort()
 
 
 class _Round(nn.Module):
@@ -35,12 +40,14 @@ class _Round(nn.Module):
         self.norm_mlp = Modulation(width, condition)
         self.mlp = perceptron(width, 4 * width, width)
 
-    def forward(self, h: Tensor, z: Tensor, condition: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, h: Tensor, z: Tensor, condition: Tensor, mask: Tensor | None, share: float
+    ) -> tuple[Tensor, Tensor]:
         z = z + self.read(self.norm_read(z, condition), self.norm_points(h), mask)
         for block in self.blocks:
             z = block(z, condition)
         h = h + self.write(self.norm_write(h, condition), self.norm_latents(z))
-        h = h + self.mlp(self.norm_mlp(h, condition))
+        h = h + thinned(self.mlp, share)(self.norm_mlp(h, condition))
         return h, z
 
 
@@ -73,6 +80,11 @@ class Latents(nn.Module):
     frequencies
         Fourier features per coordinate of the positions, from wavelength 8 down to 1/4 of a standard
         deviation of the data.
+    coarsening
+        Where the latents begin: None for learned vectors alone, the same for every graph; or a coarsening of
+        `noisefold.geometry`, which adds to each the mean of the points of one cell.
+    effort
+        How much of the network works at each noise level.
 
     Notes
     -----
@@ -92,6 +104,8 @@ class Latents(nn.Module):
         heads: int = 4,
         classes: int = 0,
         frequencies: int = 6,
+        coarsening: Balanced | KMeans | FarthestPoint | None = None,
+        effort: Effort = _ALL,
     ) -> None:
         super().__init__()
         self.fourier = Fourier(pos_dim, frequencies, 2 * torch.pi / 8, 2 * torch.pi * 4)
@@ -101,6 +115,8 @@ class Latents(nn.Module):
         self.rounds = nn.ModuleList(
             _Round(width, latent_width, latent_width, blocks, heads) for _ in range(rounds)
         )
+        self.coarsening, self.effort = coarsening, effort
+        self.from_cells = None if coarsening is None else nn.Linear(width, latent_width)
         self.norm = Modulation(width, latent_width)
         self.head = nn.Linear(width, out_dim or pos_dim)
         nn.init.zeros_(self.head.weight)
@@ -108,14 +124,46 @@ class Latents(nn.Module):
 
     def forward(self, graphs: Graphs, log_snr: Tensor, label: Tensor | None = None) -> Tensor:
         """Prediction ``[n, out_dim]`` for noisy graphs at ``log_snr [g]``."""
+        tiers = self.effort.tier(signal_level(log_snr.double()))
+        condition = self.condition(log_snr, label)
+        parts, rows = [], []
+        for tier in tiers.unique().tolist():
+            chosen = (tiers == tier).nonzero()[:, 0]
+            everything = len(chosen) == len(graphs)
+            part = graphs if everything else graphs[chosen]
+            parts.append(self._tier(part, condition if everything else condition[chosen], tier))
+            if everything:
+                return parts[0]
+            rows.append((tiers == tier)[graphs.batch].nonzero()[:, 0])
+        together = torch.cat([part.float() for part in parts])
+        return together.new_zeros(together.shape).index_copy(0, torch.cat(rows), together)
+
+    def _tier(self, graphs: Graphs, condition: Tensor, tier: int) -> Tensor:
+        effort = self.effort
+        if effort.idle(tier):
+            return graphs.pos.new_zeros(graphs.num_nodes, self.head.out_features)
         inputs = self.fourier(graphs.pos)
         if graphs.x is not None:
             inputs = torch.cat([inputs, graphs.x], dim=-1)
-        condition = self.condition(log_snr, label)
-        h, real = graphs.padded(self.lift(inputs))
+        lifted = self.lift(inputs)
+        z = self._start(graphs, lifted, effort.part(effort.latents[tier], self.latents.shape[0]))
+        h, real = graphs.padded(lifted)
         mask = real if graphs.uniform is None else None
-        z = self.latents.expand(len(graphs), -1, -1)
-        for step in self.rounds:
-            h, z = step(h, z, condition, mask)
+        for step in list(self.rounds)[: effort.part(effort.depth[tier], len(self.rounds))]:
+            h, z = step(h, z, condition, mask, effort.width[tier])
         out: Tensor = self.head(self.norm(h, condition))
         return out.flatten(0, 1) if mask is None else out[mask]
+
+    def _start(self, graphs: Graphs, lifted: Tensor, count: int) -> Tensor:
+        """Latents ``[g, count, latent_width]``."""
+        z: Tensor = self.latents[:count].expand(len(graphs), -1, -1)
+        if self.coarsening is None or self.from_cells is None:
+            return z
+        cells = self.coarsening(graphs.pos, graphs.ptr, graphs.sizes.clamp(max=count))
+        means = self.from_cells(cells.mean(lifted.float()))
+        # Graphs with fewer points than latents leave the last latents as they are.
+        place = torch.arange(cells.size, device=means.device)
+        graph = torch.repeat_interleave(cells.ptr.diff(), output_size=cells.size)
+        rows = graph * count + place - cells.ptr[graph]
+        added: Tensor = means.new_zeros(len(graphs) * count, means.shape[1]).index_copy(0, rows, means)
+        return z + added.view_as(z)

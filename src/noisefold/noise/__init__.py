@@ -5,6 +5,7 @@ from noisefold.noise.gaussian import Gaussian, Transition
 from noisefold.noise.schedule import VE, VP, Cosine, Linear, Localization, Schedule, signal_level
 from noisefold.noise.source import Source, Streams, White, mix, seeded
 from noisefold.noise.target import TARGETS, WEIGHTS, Target
+from noisefold.noise.within import WithinCloud
 
 __all__ = [
     "TARGETS",
@@ -24,6 +25,7 @@ __all__ = [
     "Target",
     "Transition",
     "White",
+    "WithinCloud",
     "mix",
     "seeded",
     "signal_level",

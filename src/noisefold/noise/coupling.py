@@ -7,6 +7,7 @@ less, so that fewer sampling steps are needed.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,8 +25,8 @@ class Coupling(Protocol):
     """What every coupling offers."""
 
     @abstractmethod
-    def __call__(self, graphs: Graphs, x0: Tensor, eps: Tensor) -> Tensor:
-        """Noise ``[n, d]`` rearranged to go with the data ``x0 [n, d]``."""
+    def __call__(self, graphs: Graphs, x0: Tensor, noise: Callable[[], Tensor]) -> Tensor:
+        """Noise ``[n, d]`` to go with the data ``x0 [n, d]``, made of what ``noise()`` draws, ``[n, d]``."""
 
 
 @configurable
@@ -33,9 +34,9 @@ class Coupling(Protocol):
 class Independent(Coupling):
     """Noise as it was drawn."""
 
-    def __call__(self, graphs: Graphs, x0: Tensor, eps: Tensor) -> Tensor:
+    def __call__(self, graphs: Graphs, x0: Tensor, noise: Callable[[], Tensor]) -> Tensor:
         """The noise itself."""
-        return eps
+        return noise()
 
 
 @configurable
@@ -50,16 +51,17 @@ class MiniBatch(Coupling):
     Transport (2024).
     """
 
-    def __call__(self, graphs: Graphs, x0: Tensor, eps: Tensor) -> Tensor:
+    def __call__(self, graphs: Graphs, x0: Tensor, noise: Callable[[], Tensor]) -> Tensor:
         """The noise with whole graphs exchanged."""
+        eps = noise()
         out = eps.clone()
         sizes = graphs.sizes
         for size in sorted(set(sizes.tolist())):
             chosen = (sizes == size).nonzero()[:, 0]
             rows = graphs.ptr[chosen][:, None] + torch.arange(size, device=eps.device)
-            noise = eps[rows]
+            whole = eps[rows]
             # |x - e|^2 differs from -2 x.e only by terms that no permutation changes.
-            cost = -(x0[rows].flatten(1).double() @ noise.flatten(1).double().T)
+            cost = -(x0[rows].flatten(1).double() @ whole.flatten(1).double().T)
             _, order = linear_sum_assignment(cost.cpu().numpy())
-            out[rows] = noise[torch.from_numpy(order).to(eps.device)]
+            out[rows] = whole[torch.from_numpy(order).to(eps.device)]
         return out

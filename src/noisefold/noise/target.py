@@ -15,6 +15,14 @@ previous :math:`E[x_s \mid x_t, x_0]`                 of the posterior, s = t - 
 ======== ============================================ ======================================
 
 The score is that of the path given x_0, whose average over the posterior is the score of the marginal.
+
+A network answers at unit scale. With `residual` its answer r is what the best linear estimate leaves,
+
+.. math:: \hat x_0 = \frac{\alpha\, x_t}{\alpha^2 + \sigma^2} + \frac{\sigma\, r}{\sqrt{\alpha^2 + \sigma^2}},
+
+so that zero is the exact answer for normal data of unit variance, and near enough where noise hides all
+else; targets then differ by the weight of their errors alone. Source: Karras et al., Elucidating the Design
+Space of Diffusion-Based Generative Models (2022), section 5.
 """
 
 from __future__ import annotations
@@ -47,11 +55,14 @@ class Target:
         one's, or "min-snr" for the data's times min(SNR, 5) (Hang et al., 2023).
     steps
         For "previous": the number of steps of the chain, so that the state predicted is that of t - 1/steps.
+    residual
+        Whether the network's answer is what the best linear estimate leaves, or else the target itself.
     """
 
     name: str = "velocity"
     weight: str = "uniform"
     steps: int = 1000
+    residual: bool = True
 
     def __post_init__(self) -> None:
         if self.name not in TARGETS:
@@ -90,6 +101,16 @@ class Target:
         of_data = a + b * path.schedule.alpha(t)
         of_noise = b * path.schedule.sigma(t)
         return torch.sqrt(of_data**2 + of_noise**2)
+
+    def read(self, answer: Tensor, x_t: Tensor, t: Tensor, path: Gaussian) -> tuple[Tensor, Tensor]:
+        """The target and the data that a network's answer of unit scale ``[n, d]`` stands for."""
+        if not self.residual:
+            value = self.scale(t, path) * answer
+            return value, self.to_data(value, x_t, t, path)
+        alpha, sigma, scale = path.schedule.alpha(t), path.schedule.sigma(t), path.scale(t)
+        data = (alpha / scale**2) * x_t + (sigma / scale) * answer
+        a, b = self.coefficients(t, path)
+        return a * data + b * x_t, data
 
     def to_data(self, value: Tensor, x_t: Tensor, t: Tensor, path: Gaussian) -> Tensor:
         """The data that a value of this target stands for."""

@@ -37,7 +37,7 @@ def errors(
     path, target = denoiser.path, denoiser.target
     x0 = noised_value(graphs, denoiser.noised)
     t = path.margin + (1 - 2 * path.margin) * quantiles.to(x0)
-    eps = coupling(graphs, x0, path.source.draw(graphs, x0.shape[1], streams).to(x0))
+    eps = coupling(graphs, x0, lambda: path.source.draw(graphs, x0.shape[1], streams).to(x0))
     at = t[graphs.batch, None]
     x_t = path.mix(x0, eps, at)
     difference = denoiser.predict(graphs, x_t, t, graphs.label).to(x0) - target.value(x0, x_t, at, path)

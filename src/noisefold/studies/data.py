@@ -1,0 +1,94 @@
+"""Where studies find real data, and which of it they train on and score against."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from noisefold.data.modelnet import modelnet40
+from noisefold.data.shapes import shapes
+from noisefold.geometry.graphs import Graphs
+
+__all__ = ["Sets", "all_classes", "chairs", "data_folder", "modelnet", "procedural"]
+
+_FOLDER = "modelnet40"
+_KEPT_BACK = 100
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Graphs to train on and graphs that no training sees, with a sentence on where they are from."""
+
+    train: Graphs
+    test: Graphs
+    about: str
+
+
+def data_folder() -> Path:
+    """``$NOISEFOLD_DATA``, or ``shared/data`` beside the checkout; it need not exist."""
+    given = os.environ.get("NOISEFOLD_DATA")
+    return Path(given) if given else Path(__file__).resolve().parents[4] / "shared" / "data"
+
+
+def modelnet(split: str, classes: Sequence[str] | None = None, points: int = 1024) -> Graphs | None:
+    """ModelNet clouds of ``modelnet40/`` in the data folder, z up; None if they are not there.
+
+    Parameters
+    ----------
+    split
+        "train" or "test".
+    classes
+        These alone; None means all.
+    points
+        Points of each cloud.
+
+    Raises
+    ------
+    ValueError
+        If what is there cannot be used.
+    """
+    try:
+        return modelnet40(data_folder() / _FOLDER, points=points, split=split, classes=classes)
+    except FileNotFoundError:
+        return None
+
+
+def chairs() -> Sets | None:
+    """ModelNet10's chairs; None if they are not in the data folder.
+
+    Of the 889 training chairs 100, always the same, are kept back and join the test chairs there are, since
+    half of the test set (50 chairs) would be few to score against.
+    """
+    train, test = (modelnet(split, ("chair",)) for split in ("train", "test"))
+    if train is None or test is None:
+        return None
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
+    kept, rest = order[:_KEPT_BACK].sort().values, order[_KEPT_BACK:].sort().values
+    about = (
+        f"{len(rest)} training chairs of ModelNet; held out {len(test)} test chairs and {len(kept)} training "
+        f"chairs that no training sees."
+    )
+    return Sets(train[rest], Graphs.collate([test, train[kept]]), about)
+
+
+def all_classes() -> Sets | None:
+    """ModelNet whole, its training clouds against its test clouds; None if it is not in the data folder."""
+    train, test = modelnet("train"), modelnet("test")
+    if train is None or test is None:
+        return None
+    classes = len(train.classes)
+    about = f"ModelNet, {classes} classes: {len(train)} training clouds and {len(test)} test clouds."
+    return Sets(train, test, about)
+
+
+def procedural(train: int, test: int) -> Sets:
+    """Procedural chairs, which need no file: a stand-in that only shows that a study runs."""
+    about = (
+        f"ModelNet was not found in {data_folder()}: {train} procedural chairs in its place, {test} others "
+        f"held out; the numbers mean nothing."
+    )
+    return Sets(shapes(train, families=("chair",), seed=0), shapes(test, families=("chair",), seed=1), about)

@@ -1,0 +1,121 @@
+"""The information on given points against determinants, simulated draws and the lemma's continuum."""
+
+import math
+
+import pytest
+import torch
+
+from noisefold.geometry.correlation import Exponential, Matern, Nested, SquaredExponential
+from noisefold.noise.information import point_information
+from noisefold.theory import mutual_information
+
+SNR = torch.tensor([0.2, 1.0, 30.0], dtype=torch.float64)
+CORRELATIONS = [SquaredExponential(0.4), Exponential(0.4), Nested(Matern(0.4), 0.6, 0.1)]
+
+
+def cloud(n, d, seed=0):
+    return torch.rand(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def members(pos, i, k):
+    return (pos - pos[i]).norm(dim=1).argsort()[:k]
+
+
+@pytest.mark.parametrize("correlation", CORRELATIONS, ids=repr)
+def test_from_the_determinants_of_the_joint_law(correlation):
+    pos, counts = cloud(14, 2), torch.tensor([1, 2, 5, 14])
+    found = point_information(correlation, pos, SNR, counts=counts)
+    full = correlation((pos[:, None] - pos).norm(dim=2))
+    for i in range(14):
+        for m, snr in enumerate(SNR.tolist()):
+            for q, k in enumerate(counts.tolist()):
+                row = torch.zeros(14, dtype=torch.float64)
+                row[members(pos, i, k)] = 1
+                clean = torch.zeros(14, dtype=torch.float64)
+                clean[i] = 1
+                noisy = full + torch.eye(14, dtype=torch.float64) / snr
+                joint = torch.stack(
+                    [
+                        torch.stack([clean @ full @ clean, clean @ full @ row]),
+                        torch.stack([row @ full @ clean, row @ noisy @ row]),
+                    ]
+                )
+                truth = 0.5 * math.log(joint[0, 0] * joint[1, 1] / torch.linalg.det(joint))
+                assert float(found[i, m, q]) == pytest.approx(truth, rel=1e-10)
+
+
+def test_simulated_features_tell_as_much():
+    """Within 3 standard errors of the correlation of 20,000 draws."""
+    correlation, pos, k = Matern(0.3), cloud(40, 3), 9
+    root = torch.linalg.cholesky(correlation((pos[:, None] - pos).norm(dim=2)))
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(20_000, 40, generator=generator, dtype=torch.float64) @ root.T
+    noisy = x + torch.randn(x.shape, generator=generator, dtype=torch.float64) / math.sqrt(0.7)
+    found = point_information(correlation, pos, 0.7, counts=torch.tensor([k]))[:, 0, 0]
+    for i in (0, 11, 39):
+        c = torch.corrcoef(torch.stack([x[:, i], noisy[:, members(pos, i, k)].sum(1)]))[0, 1]
+        assert float(found[i]) == pytest.approx(
+            -0.5 * math.log(1 - c**2), abs=3 * float(c) / math.sqrt(20_000)
+        )
+
+
+def test_radii_are_the_counts_within_them():
+    pos, radii = cloud(30, 2), torch.tensor([0.0, 0.2, 0.5, 3.0])
+    by_radius = point_information(Matern(0.3), pos, SNR, radii=radii)
+    for i in range(30):
+        gap = (pos - pos[i]).norm(dim=1)
+        counts = torch.tensor([int((gap <= r).sum()) for r in radii.double()])
+        by_count = point_information(Matern(0.3), pos, SNR, counts=counts, nodes=torch.tensor([i]))
+        assert torch.allclose(by_radius[i], by_count[0], rtol=1e-12)
+
+
+def test_alone_a_node_knows_its_own_noisy_value():
+    found = point_information(Exponential(0.2), cloud(5, 3), SNR, counts=torch.tensor([1]))
+    assert torch.allclose(found, (0.5 * torch.log1p(SNR))[None, :, None].expand(5, 3, 1), rtol=1e-13)
+
+
+def test_dense_points_tend_to_the_lemma():
+    """A lattice of spacing .01: SNR of the lemma is 100 times that of a node; sums miss by their ends."""
+    pos = torch.arange(-300, 301, dtype=torch.float64)[:, None] / 100
+    centre = torch.tensor([300])
+    radii = torch.tensor([0.305, 0.605, 1.205], dtype=torch.float64)
+    for correlation in (SquaredExponential(0.5), Exponential(0.5)):
+        found = point_information(correlation, pos, SNR / 100, radii=radii, nodes=centre)[0]
+        for m, snr in enumerate(SNR.tolist()):
+            truth = mutual_information(correlation, radii, snr)
+            # Each node stands for the .01 about it, so that the sum is a midpoint rule: its error is of the
+            # order of (.01 / .5)^2, and of .01 / .5 where a kink at distance 0 stands on a node.
+            assert torch.allclose(found[m], truth, rtol=2e-2 if correlation == Exponential(0.5) else 2e-3)
+
+
+def test_estimated_sums_are_close_and_exact_where_all_are_counted():
+    pos, counts = cloud(600, 2), torch.tensor([1, 50, 128, 300, 600])
+    nodes = torch.arange(0, 600, 30)
+    exact = point_information(Matern(0.2), pos, SNR, counts=counts, nodes=nodes)
+    near = point_information(Matern(0.2), pos, SNR, counts=counts, nodes=nodes, most=128)
+    assert torch.equal(near[..., :3], exact[..., :3])
+    assert torch.allclose(near.mean(0), exact.mean(0), rtol=0.05)
+
+
+def test_nodes_at_one_place_come_after_the_node_itself():
+    pos = torch.zeros(3, 2)
+    found = point_information(Nested(Exponential(1.0), 0.5), pos, SNR, counts=torch.tensor([1, 3]))
+    assert torch.allclose(found[:, :, 0], (0.5 * torch.log1p(SNR)).expand(3, 3))
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({}, "exactly one"),
+        ({"counts": torch.tensor([1]), "radii": torch.tensor([1.0])}, "exactly one"),
+        ({"counts": torch.tensor([0])}, "counts"),
+        ({"counts": torch.tensor([6])}, "counts"),
+        ({"radii": torch.tensor([-1.0])}, "radii"),
+        ({"counts": torch.tensor([1]), "most": 1}, "most"),
+        ({"counts": torch.tensor([1]), "snr": torch.tensor([0.0])}, "snr"),
+    ],
+)
+def test_bad_arguments_are_refused(options, word):
+    options = {"snr": SNR, **options}
+    with pytest.raises(ValueError, match=word):
+        point_information(Exponential(), cloud(5, 2), **options)
