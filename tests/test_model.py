@@ -78,7 +78,7 @@ def test_fit_save_load_sample(data: Graphs, tmp_path) -> None:
     for again in (Model.from_pretrained(tmp_path), Model.from_pretrained(tmp_path / "model")):
         assert torch.equal(again.sample(3, steps=2).pos, model.sample(3, steps=2).pos)
         assert again.config() == model.config()
-    assert json.loads((tmp_path / "model" / "config.json").read_text())["format"] == 1
+    assert json.loads((tmp_path / "model" / "config.json").read_text())["format"] == 2
     assert (tmp_path / "config.yaml").is_file()
     log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [e["step"] for e in log if "loss" in e] == [1, 2, 3]

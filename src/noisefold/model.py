@@ -36,7 +36,7 @@ from noisefold.train.settings import Training
 
 __all__ = ["PACKAGED", "Model"]
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diffusion", "flow-matching"]):
