@@ -18,7 +18,7 @@ from noisefold.geometry.scaling import Scaling
 from noisefold.nn import DMP, adaptive
 from noisefold.noise import VE, VP, Cosine, Gaussian, Linear, Target
 from noisefold.sample import DDIM, Heun, Langevin
-from noisefold.theory import GaussianMixture
+from noisefold.theory import GaussianMixture, Matern
 
 for module in pkgutil.walk_packages(noisefold.__path__, "noisefold."):
     if not module.name.endswith("__main__"):
@@ -26,6 +26,7 @@ for module in pkgutil.walk_packages(noisefold.__path__, "noisefold."):
 CLASSES = dict(configuration._CLASSES)
 # Classes that cannot be made without arguments.
 NEEDED = {
+    "adaptive.Information": {"log_snr": (-1.5, 1 / 3), "share": (0.5, 0.0), "range": 4},
     "geometry.KNN": {"k": 5},
     "geometry.LongShort": {"k": 8, "near": 3},
     "geometry.Radius": {"r": 0.5, "limit": 4},
@@ -37,6 +38,7 @@ NEEDED = {
         "means": ((0.0,), (1.0,)),
         "covariances": (((1.0,),), ((2.0,),)),
     },
+    "theory.Nested": {"base": Matern(0.3, 2.5), "share": 0.5, "floor": 0.1},
 }
 EVERY = pytest.mark.parametrize("kind", sorted(CLASSES))
 OBJECTS = [

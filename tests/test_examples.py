@@ -13,7 +13,7 @@ import noisefold as nf
 from noisefold.model import PACKAGED
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-TESTED = {"shapes", "own_data", "pyg_conv", "oracle", "guidance", "solvers"}
+TESTED = {"completion", "shapes", "own_data", "pyg_conv", "oracle", "guidance", "solvers"}
 
 
 def run(name: str, *arguments: object) -> str:
@@ -77,3 +77,15 @@ def test_solvers() -> None:
 def test_guidance() -> None:
     text = run("guidance")
     assert [line.split()[0] for line in text.splitlines()[3:]] == ["weight"] * 4 + ["real"]
+
+
+@shipped
+def test_completion(tmp_path: Path) -> None:
+    rows = re.findall(
+        r"^  (\w[\w ]+?) +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+)$", run("completion", "--out", tmp_path), re.M
+    )
+    means = {name: sum(map(float, numbers)) for name, *numbers in rows}
+    assert next(iter(means)) == "completions"
+    assert means["the same shape again"] < means["completions"] < means["known half alone"]
+    assert means["best of 3"] <= means["completions"]
+    assert (tmp_path / "completion.png").stat().st_size > 10_000

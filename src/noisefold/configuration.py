@@ -27,7 +27,11 @@ __all__ = ["Config", "class_of", "configurable", "decode", "encode", "kind_of", 
 Config = dict[str, Any]
 _T = TypeVar("_T", bound=type)
 _CLASSES: dict[str, type] = {}
-_PUBLIC_MODULES = {"noisefold.nn.adaptive": "adaptive"}
+_PUBLIC_MODULES = {
+    "noisefold.nn.adaptive": "adaptive",
+    "noisefold.nn.information": "adaptive",
+    "noisefold.geometry.correlation": "theory",
+}
 
 
 def kind_of(cls: type) -> str:

@@ -24,10 +24,13 @@ from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.source import Streams, seeded
 from noisefold.noise.target import Target
 from noisefold.progress import progress
+from noisefold.sample.completion import Completion, complete
+from noisefold.sample.condition import Conditioning
 from noisefold.sample.generate import Watch, default_grid, generate
 from noisefold.sample.grid import Grid
-from noisefold.sample.request import Labels, Nodes, labels_of, sizes_of
-from noisefold.sample.solver import Heun, Solver
+from noisefold.sample.replacement import Repaint
+from noisefold.sample.request import Labels, Nodes, frames_of, labels_in, labels_of
+from noisefold.sample.solver import DDIM, Heun, Solver
 from noisefold.storage import PACKAGED, folder_of, read_model, write_model
 from noisefold.train.checkpoint import Checkpoints, atomic_text
 from noisefold.train.device import is_main
@@ -99,6 +102,11 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
     def noised(self) -> str:
         """The variable that is generated."""
         return self.denoiser.noised
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the network takes classes."""
+        return bool(getattr(self.net, "arguments", {}).get("classes", 0))
 
     @property
     def device(self) -> torch.device:
@@ -290,7 +298,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         with progress("sampling", count) as advance:
             for start in range(0, count, batch):
                 indices = range(start, min(start + batch, count))
-                shape = self._frames(indices, nodes, like, seed)
+                shape = frames_of(indices, nodes, like, self.sizes, len(scaling.pos_mean), seed)
                 if chosen is not None:
                     shape = shape.replace(label=chosen[list(indices)], classes=self.classes)
                 graphs = scaling.apply(shape).to(self.device)
@@ -308,27 +316,70 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
                 advance(len(indices), "")
         return Graphs.collate(parts)
 
-    @property
-    def conditional(self) -> bool:
-        """Whether the network takes classes."""
-        return bool(getattr(self.net, "arguments", {}).get("classes", 0))
-
-    def _frames(self, indices: range, nodes: Nodes, like: Graphs | None, seed: int) -> Graphs:
-        """Graphs of the right sizes, with all that is given."""
-        assert self.scaling is not None
-        if like is not None:
-            return like[[i % len(like) for i in indices]].replace(label=None)
-        sizes = sizes_of(indices, nodes, self.sizes, seed)
-        return Graphs(
-            torch.zeros(sum(sizes), len(self.scaling.pos_mean)), ptr=torch.tensor([0, *sizes]).cumsum(0)
-        )
-
     def _labels(self, labels: Labels, count: int, seed: int) -> Tensor | None:
         if self.conditional:
             return labels_of(labels, count, self.classes, self.class_weights, seed)
         if labels is not None:
             raise ValueError("labels were given, but this model was trained without classes.")
         return None
+
+    def complete(
+        self,
+        graphs: Graphs,
+        known: Tensor,
+        *,
+        draws: int = 32,
+        labels: Labels = None,
+        steps: int = 20,
+        method: Conditioning | None = None,
+        solver: Solver | None = None,
+        grid: Grid | None = None,
+        **sampling: Any,
+    ) -> Completion:
+        """Draw what is not known of graphs, given what is.
+
+        Draw j of graph i is a function of (seed, i, j) alone (up to rounding).
+
+        Parameters
+        ----------
+        graphs
+            Graphs with all their nodes. What is not known may hold anything, NaN as well.
+        known
+            Which nodes ``[n]``, or which entries ``[n, d]`` of the noised variable, are known; bool.
+        draws
+            How many, of each graph.
+        labels
+            Class of each graph, or of all, by number or name; default the graphs' own, or none.
+        steps, method
+            Steps of the solver, and how it is told what is known; default `Repaint`.
+        solver, grid
+            Default DDIM; the grid as for `sample`.
+        **sampling
+            `guidance`, `seed` and `batch`, as for `sample`.
+
+        Raises
+        ------
+        ValueError
+            If an argument is out of its range, or the model was not trained.
+        """
+        if self.scaling is None:
+            raise ValueError("the model has not seen data yet; call fit first.")
+        if labels is None and self.conditional:
+            labels = labels_in(graphs)
+        chosen = self._labels(labels, len(graphs), 0)
+        solver = solver or DDIM()
+        self.net.eval()
+        return complete(
+            self.denoiser,
+            self.scaling,
+            graphs.replace(label=chosen, classes=() if chosen is None else self.classes),
+            known,
+            (grid or default_grid(self.path, solver))(self.path, steps),
+            solver,
+            method or Repaint(),
+            draws=draws,
+            **sampling,
+        )
 
     # -- judging -----------------------------------------------------------------------------------------
 

@@ -28,7 +28,17 @@ from torch import Tensor, nn
 
 from noisefold.configuration import configurable, register_module
 
-__all__ = ["Adaptive", "Exponential", "Fixed", "Learned", "Linear", "Logarithmic", "ReLU", "clean_range"]
+__all__ = [
+    "Adaptive",
+    "Exponential",
+    "Fixed",
+    "Information",
+    "Learned",
+    "Linear",
+    "Logarithmic",
+    "ReLU",
+    "clean_range",
+]
 
 
 class Adaptive(Protocol):
@@ -383,3 +393,6 @@ class Learned(nn.Module):
         ratio = torch.log(nodes / s0.double())
         s = torch.round(s0 * torch.exp(ratio * rung / (self.rungs - 1))).long()
         return _range_at(s, r1, s0, nodes), s
+
+
+from noisefold.nn.information import Information  # noqa: E402 - built on what stands above

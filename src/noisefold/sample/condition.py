@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from noisefold.geometry.graphs import Graphs
 from noisefold.nn.denoiser import Denoiser
+from noisefold.noise.gaussian import Gaussian
+from noisefold.sample.solver import ScalarDenoise, Solver
 
-__all__ = ["Bound", "Guided"]
+__all__ = ["Bound", "Conditioning", "Guided", "Known"]
 
 
 @dataclass(frozen=True)
@@ -74,3 +79,50 @@ class Guided:
         )
         conditional, unconditional = both(torch.cat([x, x]), t).chunk(2)
         return unconditional + self.weight * (conditional - unconditional)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the noised variable, in standard units.
+
+    Parameters
+    ----------
+    value
+        ``[n, d]``; what stands where nothing is known is not used, but must be finite.
+    mask
+        Where it is known, ``[n, d]``, bool.
+    """
+
+    value: Tensor
+    mask: Tensor
+
+    def over(self, x: Tensor, value: Tensor) -> Tensor:
+        """The state ``x [n, d]`` with ``value [n, d]`` where something is known."""
+        return torch.where(self.mask, value, x)
+
+
+class Conditioning(Protocol):
+    """A way to sample given that a part is known: it wraps the denoiser, the solver, or both."""
+
+    @abstractmethod
+    def __call__(
+        self,
+        denoise: ScalarDenoise,
+        solver: Solver,
+        known: Known,
+        path: Gaussian,
+        noise: Callable[[], Tensor],
+    ) -> tuple[ScalarDenoise, Solver]:
+        """Denoiser and solver of the conditional law.
+
+        Parameters
+        ----------
+        denoise, solver
+            Those of the unconditional law.
+        known
+            What is known.
+        path
+            The Gaussian path.
+        noise
+            Draws fresh noise ``[n, d]``.
+        """

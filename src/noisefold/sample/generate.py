@@ -12,9 +12,9 @@ from noisefold.nn.denoiser import Denoiser, noised_value, with_noised
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.schedule import VP, Cosine
 from noisefold.noise.source import Streams
-from noisefold.sample.condition import Bound, Guided
+from noisefold.sample.condition import Bound, Conditioning, Guided, Known
 from noisefold.sample.grid import Grid, LogSNR, Uniform
-from noisefold.sample.solver import DPMSolver, Heun, Solver, StochasticHeun
+from noisefold.sample.solver import DPMSolver, Heun, ScalarDenoise, Solver, StochasticHeun
 
 __all__ = ["Watch", "default_grid", "generate"]
 
@@ -40,6 +40,7 @@ def generate(
     streams: Streams,
     *,
     guidance: float = 1.0,
+    given: tuple[Known, Conditioning] | None = None,
     watch: Watch | None = None,
 ) -> Graphs:
     """The graphs with their noised variable generated, in standard units.
@@ -58,13 +59,15 @@ def generate(
         One random stream for each graph.
     guidance
         Weight of classifier-free guidance; 1 is none.
+    given
+        What is known of the noised variable, and how to sample given that.
     watch
         Called after every step with (step, signal level u, graphs).
     """
     path, noised = denoiser.path, denoiser.noised
     columns = noised_value(graphs, noised).shape[1]
     bound = Bound(denoiser, graphs, graphs.label)
-    denoise = bound if guidance == 1 else Guided(bound, guidance)
+    denoise: ScalarDenoise = bound if guidance == 1 else Guided(bound, guidance)
 
     def noise() -> Tensor:
         return path.source.draw(graphs, columns, streams)
@@ -75,4 +78,7 @@ def generate(
 
     # The start has the marginal's spread, not the noise's alone: at the noisy end some data is left.
     x = path.scale(times[0]) * noise()
+    if given is not None:
+        known, conditioning = given
+        denoise, solver = conditioning(denoise, solver, known, path, noise)
     return with_noised(graphs, noised, solver(denoise, x, times, path, noise, report))

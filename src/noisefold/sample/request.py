@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from noisefold.geometry.graphs import Graphs
 from noisefold.noise.source import Streams
 
-__all__ = ["Labels", "Nodes", "labels_of", "sizes_of"]
+__all__ = ["Labels", "Nodes", "frames_of", "labels_in", "labels_of", "sizes_of"]
 
 Nodes = int | Sequence[int] | None
 Labels = int | str | Sequence[int | str] | None
@@ -31,6 +32,29 @@ def sizes_of(indices: range, nodes: Nodes, known: Sequence[int], seed: int) -> l
     if min(sizes) < 1:
         raise ValueError(f"nodes must be at least 1, got {min(sizes)}.")
     return sizes
+
+
+def frames_of(
+    indices: range, nodes: Nodes, like: Graphs | None, known: Sequence[int], dim: int, seed: int
+) -> Graphs:
+    """Graphs for the samples with these indices, with all that is given: those in `like`, or bare nodes.
+
+    Raises
+    ------
+    ValueError
+        If a size is below 1.
+    """
+    if like is not None:
+        return like[[i % len(like) for i in indices]].replace(label=None)
+    sizes = sizes_of(indices, nodes, known, seed)
+    return Graphs(torch.zeros(sum(sizes), dim), ptr=torch.tensor([0, *sizes]).cumsum(0))
+
+
+def labels_in(graphs: Graphs) -> Sequence[int | str]:
+    """The classes that graphs carry, by name if they have names; -1, "unconditional", if they have none."""
+    if graphs.label is None:
+        return [-1] * len(graphs)
+    return [graphs.classes[i] if graphs.classes and i >= 0 else i for i in graphs.label.tolist()]
 
 
 def labels_of(
