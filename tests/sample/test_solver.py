@@ -22,6 +22,7 @@ from noisefold.sample import (
     Heun,
     Langevin,
     LogSNR,
+    Resampled,
     Solver,
     StochasticHeun,
     Task,
@@ -52,6 +53,8 @@ CASES = [
     # Langevin steps leave an error of their own, in ratio^2 and not in the time step: hidden and open.
     Case(Langevin(Heun(), ratio=0.005), 2, random=True),
     Case(Langevin(DDIM(), steps=2, ratio=0.3), None, random=True),
+    Case(Resampled(Heun(), jumps=0), 2),
+    Case(Resampled(Heun(), jumps=2), 2, random=True),
 ]
 SCHEDULES = [value() for value in vars(noise).values() if Schedule in getattr(value, "__mro__", ())[1:]]
 ALL = pytest.mark.parametrize("case", CASES, ids=lambda c: repr(c.solver))

@@ -16,7 +16,10 @@ from noisefold.noise.coupling import Independent
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.source import Streams
 from noisefold.noise.target import Target
+from noisefold.noise.times import Times
 from noisefold.train.objective import errors, hide_labels
+
+PLAIN = Target(residual=False)
 
 
 class _Zero(nn.Module):
@@ -62,9 +65,7 @@ def test_the_loss_is_that_of_a_plain_twin(uniform: bool) -> None:
     net = _wild(10)
     quantiles = torch.linspace(0, 1, 10, dtype=torch.float64)
     indices = list(range(20, 30))
-    loss, t = errors(
-        Denoiser(net, Gaussian(), Target()), graphs, Streams(1, indices), quantiles, Independent()
-    )
+    loss, t = errors(Denoiser(net, Gaussian(), PLAIN), graphs, Streams(1, indices), quantiles, Independent())
     loss = loss.detach()
     for i, k in enumerate(indices):
         exact, time = _twin(net, graphs[i], Streams(1, [k]), float(quantiles[i]))
@@ -86,11 +87,40 @@ def test_a_network_that_answers_zero_has_the_known_loss(target: str, exact: floa
     torch.manual_seed(0)
     count, nodes = 200, 50
     graphs = Graphs.dense(torch.randn(count, nodes, 3))
-    denoise = Denoiser(_Zero(), Gaussian(), Target(target))
+    denoise = Denoiser(_Zero(), Gaussian(), Target(target, residual=False))
     quantiles = (torch.arange(count) + 0.5) / count
     loss, _ = errors(denoise, graphs, Streams(0, range(count)), quantiles, Independent())
     deviation = math.sqrt(variance / (count * nodes * 3))
     assert abs(float(loss.mean()) - exact) < 5 * deviation
+
+
+@pytest.mark.parametrize(
+    ("target", "exact"),
+    [
+        # Of standard data zero leaves 1 / (alpha^2 + sigma^2) of the velocity; with alpha = 1 - t, sigma = t
+        # its mean over t is pi / 2. Of the data it leaves sigma^2, of the noise alpha^2 over the same.
+        ("velocity", math.pi / 2),
+        ("noise", 0.5),
+        ("data", 0.5),
+    ],
+)
+def test_zero_stands_for_the_best_linear_estimate(target: str, exact: float) -> None:
+    torch.manual_seed(0)
+    count, nodes = 200, 50
+    graphs = Graphs.dense(torch.randn(count, nodes, 3))
+    quantiles = (torch.arange(count) + 0.5) / count
+    denoise = Denoiser(_Zero(), Gaussian(), Target(target))
+    loss, _ = errors(denoise, graphs, Streams(0, range(count)), quantiles, Independent())
+    # Each squared residual has at most variance 2 * 2^2; the margins move the mean by less than .001.
+    assert abs(float(loss.mean()) - exact) < 5 * math.sqrt(8 / (count * nodes * 3)) + 1e-3
+
+
+def test_times_follow_the_law_asked_for() -> None:
+    graphs = data()
+    quantiles = torch.linspace(0.05, 0.95, 10, dtype=torch.float64)
+    law = Times((0.2, 0.4), (1.0,))
+    _, t = errors(denoiser(), graphs, Streams(0, range(10)), quantiles, Independent(), law)
+    torch.testing.assert_close(t.double(), 0.8 - 0.2 * quantiles, rtol=0, atol=1e-6)
 
 
 def test_a_fresh_network_answers_zero() -> None:
@@ -115,8 +145,8 @@ def test_the_weight_turns_one_targets_error_into_anothers() -> None:
     graphs = data().to(dtype=torch.float64)
     quantiles = torch.linspace(0.05, 0.95, 10, dtype=torch.float64)
     streams = [Streams(0, range(10)) for _ in range(2)]
-    as_noise = Denoiser(_NoiseForZero(), Gaussian(), Target("noise", weight="data"))
-    as_data = Denoiser(_Zero(), Gaussian(), Target("data"))
+    as_noise = Denoiser(_NoiseForZero(), Gaussian(), Target("noise", weight="data", residual=False))
+    as_data = Denoiser(_Zero(), Gaussian(), Target("data", residual=False))
     first, _ = errors(as_noise, graphs, streams[0], quantiles, Independent())
     second, _ = errors(as_data, graphs, streams[1], quantiles, Independent())
     torch.testing.assert_close(first, second, rtol=1e-11, atol=1e-11)
@@ -126,7 +156,7 @@ def test_graphs_weigh_the_same_whatever_their_size() -> None:
     # Every node of a graph is off by the graph's own number: the mean over graphs, not over nodes.
     sizes = [1, 100]
     graphs = Graphs.ragged([torch.full((n, 3), float(v)) for n, v in zip(sizes, (1, 3), strict=True)])
-    denoise = Denoiser(_Zero(), Gaussian(), Target("data"))
+    denoise = Denoiser(_Zero(), Gaussian(), Target("data", residual=False))
     loss, _ = errors(denoise, graphs, Streams(0, range(2)), torch.tensor([0.5, 0.5]), Independent())
     assert loss.tolist() == [1.0, 9.0]
 

@@ -5,6 +5,7 @@ from noisefold.noise.gaussian import Gaussian, Transition
 from noisefold.noise.schedule import VE, VP, Cosine, Linear, Localization, Schedule, signal_level
 from noisefold.noise.source import Source, Streams, White, mix, seeded
 from noisefold.noise.target import TARGETS, WEIGHTS, Target
+from noisefold.noise.times import Times
 from noisefold.noise.within import WithinCloud
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Source",
     "Streams",
     "Target",
+    "Times",
     "Transition",
     "White",
     "WithinCloud",

@@ -3,7 +3,7 @@
 from noisefold.sample.completion import Completion, complete
 from noisefold.sample.condition import Bound, Conditioning, Guided, Known
 from noisefold.sample.generate import default_grid, generate
-from noisefold.sample.grid import Grid, Karras, LogSNR, Uniform
+from noisefold.sample.grid import Grid, Karras, LogSNR, Placed, Uniform
 from noisefold.sample.replacement import Repaint, Replaced, Replacement, Resampled
 from noisefold.sample.solver import (
     DDIM,
@@ -32,6 +32,7 @@ __all__ = [
     "Known",
     "Langevin",
     "LogSNR",
+    "Placed",
     "Repaint",
     "Replaced",
     "Replacement",

@@ -14,8 +14,12 @@ from torch import Tensor
 
 from noisefold.configuration import configurable
 from noisefold.noise.gaussian import Gaussian
+from noisefold.noise.times import Times
 
-__all__ = ["Grid", "Karras", "LogSNR", "Uniform"]
+__all__ = ["Grid", "Karras", "LogSNR", "Placed", "Uniform"]
+
+
+_EVEN = Times((0.0, 1.0), (1.0,))
 
 
 def _ends(path: Gaussian, steps: int) -> tuple[Tensor, Tensor]:
@@ -86,4 +90,27 @@ class Karras(Grid):
         ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
         ratio = (root_late + (root_early - root_late) * ramp) ** self.rho
         times = path.schedule.time(-2 * torch.log(ratio))
+        return torch.cat([times, times.new_zeros(1)])
+
+
+@configurable
+@dataclass(frozen=True)
+class Placed(Grid):
+    """Steps that follow a law over the signal level: even quantiles of it, then one to 0.
+
+    Where the law begins above a level of 0 the noisier levels are skipped: sampling begins with normal noise
+    of the right spread, which is right if the data, noised so much, cannot be told from normal.
+
+    Parameters
+    ----------
+    times
+        The law; default even in the signal level.
+    """
+
+    times: Times = _EVEN
+
+    def __call__(self, path: Gaussian, steps: int) -> Tensor:
+        """Times at the quantiles 0, 1 / steps, ... of the law, and 0."""
+        _ends(path, steps)
+        times = self.times(path, torch.arange(steps, dtype=torch.float64) / steps)
         return torch.cat([times, times.new_zeros(1)])

@@ -1,6 +1,7 @@
 """The tables and figures of the papers and of the documentation, each as a study that can be run again."""
 
 from noisefold.studies.chairs import CHAIRS
+from noisefold.studies.classes import CLASSES
 from noisefold.studies.couplings import COUPLINGS
 from noisefold.studies.pretrained import PRETRAINED
 from noisefold.studies.range import RANGE
@@ -13,6 +14,7 @@ __all__ = ["STUDIES", "Study"]
 
 STUDIES: dict[str, Study] = {
     "chairs": CHAIRS,
+    "classes": CLASSES,
     "couplings": COUPLINGS,
     "pretrained": PRETRAINED,
     "range": RANGE,

@@ -220,7 +220,8 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = settings.lr * _rate(self.step, settings)
         with self.runner.autocast():
-            loss = errors(self.learner, graphs, batch.streams, batch.quantiles, settings.coupling)[0].mean()
+            law = (settings.coupling, settings.times)
+            loss = errors(self.learner, graphs, batch.streams, batch.quantiles, *law)[0].mean()
         self.optimizer.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), settings.clip)

@@ -12,12 +12,18 @@ from noisefold.geometry.graphs import Graphs
 from noisefold.nn.denoiser import Denoiser, noised_value
 from noisefold.noise.coupling import Coupling
 from noisefold.noise.source import Streams
+from noisefold.noise.times import Times
 
 __all__ = ["errors", "hide_labels"]
 
 
 def errors(
-    denoiser: Denoiser, graphs: Graphs, streams: Streams, quantiles: Tensor, coupling: Coupling
+    denoiser: Denoiser,
+    graphs: Graphs,
+    streams: Streams,
+    quantiles: Tensor,
+    coupling: Coupling,
+    times: Times | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Weighted squared error of each graph, ``[g]``, and the times ``[g]`` it was measured at.
 
@@ -33,10 +39,15 @@ def errors(
         Uniform numbers ``[g]`` that place the times.
     coupling
         Pairs the noise with the data.
+    times
+        Law of the noise levels; None is uniform in t.
     """
     path, target = denoiser.path, denoiser.target
     x0 = noised_value(graphs, denoiser.noised)
-    t = path.margin + (1 - 2 * path.margin) * quantiles.to(x0)
+    if times is None:
+        t = path.margin + (1 - 2 * path.margin) * quantiles.to(x0)
+    else:
+        t = times(path, quantiles).to(x0)
     eps = coupling(graphs, x0, lambda: path.source.draw(graphs, x0.shape[1], streams).to(x0))
     at = t[graphs.batch, None]
     x_t = path.mix(x0, eps, at)

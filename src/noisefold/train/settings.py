@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from noisefold.configuration import configurable
 from noisefold.noise.coupling import Coupling, Independent
+from noisefold.noise.times import Times
 from noisefold.train.device import DEVICES, PRECISIONS
 
 __all__ = ["Training"]
@@ -57,6 +58,8 @@ class Training:
         Share of graphs whose class is hidden, for classifier-free guidance.
     coupling
         Which noise goes with which data.
+    times
+        Law of the noise levels trained at; None is uniform in t. The loss is not weighted to make up for it.
     precision
         "float32" or "bfloat16".
     device
@@ -86,6 +89,7 @@ class Training:
     ema: float = 0.999
     label_drop: float = 0.1
     coupling: Coupling = field(default_factory=Independent)
+    times: Times | None = None
     precision: str = "float32"
     device: str = "auto"
     seed: int = 0
