@@ -1,7 +1,7 @@
 """What predicts."""
 
 from noisefold.nn import adaptive
-from noisefold.nn.adaptive import Adaptive
+from noisefold.nn.budget import Adaptive
 from noisefold.nn.denoiser import Denoise, Denoiser
 from noisefold.nn.dmp import DMP, Details
 from noisefold.nn.effort import Effort

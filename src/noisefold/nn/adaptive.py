@@ -18,15 +18,16 @@ figure 5 and table 5.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol, overload
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from noisefold.configuration import configurable, register_module
+from noisefold.nn.budget import Adaptive, Schedule, clean_range, ends, evaluate, range_at
+from noisefold.nn.information import Information
 
 __all__ = [
     "Adaptive",
@@ -41,82 +42,8 @@ __all__ = [
 ]
 
 
-class Adaptive(Protocol):
-    """Any map from a signal level and a size to (range, resolution)."""
-
-    @overload
-    def __call__(self, signal: float, nodes: int) -> tuple[int, int]: ...
-    @overload
-    def __call__(self, signal: Tensor, nodes: int | Tensor) -> tuple[Tensor, Tensor]: ...
-    @abstractmethod
-    def __call__(self, signal: float | Tensor, nodes: int | Tensor) -> tuple[Any, Any]:
-        """Range and resolution, int or int64 ``[g]``, at ``signal [g]`` in [0, 1] for ``nodes [g]``."""
-
-
-def _power_root(value: Tensor, power: int) -> Tensor:
-    """The least integer whose power reaches the value; exact, where a root in floats is not."""
-    root = value.double().pow(1 / power).round().long()
-    root = torch.where(root**power < value, root + 1, root)
-    return torch.where((root - 1) ** power >= value, root - 1, root)
-
-
-def clean_range(nodes: Tensor) -> Tensor:
-    r"""Range on clean data :math:`r_1 = \lceil N^{1/3} \rceil`, int64 ``[g]``, of ``nodes [g]``."""
-    return _power_root(nodes, 3)
-
-
-def _ends(nodes: Tensor, given: int | None) -> tuple[Tensor, Tensor]:
-    """Range at the clean end and resolution at the noisy end, ``[g]`` each."""
-    r1 = clean_range(nodes) if given is None else torch.full_like(nodes, given)
-    r1 = torch.minimum(r1, nodes)
-    return r1, torch.minimum(_power_root(r1 * nodes, 2), nodes)
-
-
-def _range_at(resolution: Tensor, r1: Tensor, s0: Tensor, nodes: Tensor) -> Tensor:
-    # Nearest to the budget r1 N, in integers; where the resolution is least, all see all.
-    nearest = (2 * r1 * nodes + resolution) // (2 * resolution)
-    return torch.where(resolution == s0, s0, torch.minimum(nearest, resolution))
-
-
-def _evaluate(
-    levels: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], signal: float | Tensor, nodes: int | Tensor
-) -> tuple[Any, Any]:
-    """Check the arguments, broadcast them, and give back integers for plain numbers."""
-    scalar = not isinstance(signal, Tensor) and not isinstance(nodes, Tensor)
-    device = (
-        signal.device if isinstance(signal, Tensor) else nodes.device if isinstance(nodes, Tensor) else None
-    )
-    u = torch.as_tensor(signal, dtype=torch.float64, device=device)
-    n = torch.as_tensor(nodes, dtype=torch.int64, device=device)
-    if not bool(((u >= 0) & (u <= 1)).all()):
-        raise ValueError(
-            f"signal must lie in [0, 1], 1 being clean, got {signal}; use signal_level(log_snr) of the path."
-        )
-    if not bool((n >= 1).all()):
-        raise ValueError(f"nodes must be at least 1, got {nodes}; drop empty graphs from the batch.")
-    u, n = u + torch.zeros_like(n), n + torch.zeros_like(u, dtype=torch.int64)
-    r, s = levels(u, n)
-    return (int(r), int(s)) if scalar else (r, s)
-
-
-class _Schedule(ABC):
-    """The call that all schedules without parameters share."""
-
-    @overload
-    def __call__(self, signal: float, nodes: int) -> tuple[int, int]: ...
-    @overload
-    def __call__(self, signal: Tensor, nodes: int | Tensor) -> tuple[Tensor, Tensor]: ...
-    def __call__(self, signal: float | Tensor, nodes: int | Tensor) -> tuple[Any, Any]:
-        """Range and resolution, int or int64 ``[g]``, at ``signal [g]`` in [0, 1] for ``nodes [g]``."""
-        return _evaluate(self.levels, signal, nodes)
-
-    @abstractmethod
-    def levels(self, signal: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
-        """Range and resolution, int64 ``[g]``, for a checked ``signal [g]``, float64, and ``nodes [g]``."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class _Graded(_Schedule):
+class _Graded(Schedule):
     """Schedules given by their shape f.
 
     Parameters
@@ -150,10 +77,10 @@ class _Graded(_Schedule):
 
     def levels(self, signal: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """Resolution s(u) rounded, and the range that keeps the budget."""
-        r1, s0 = _ends(nodes, self.range)
+        r1, s0 = ends(nodes, self.range)
         f = self.fraction(1 - signal if self.reverse else signal)
         s = torch.round(s0 + (nodes - s0) * f).long()
-        return _range_at(s, r1, s0, nodes), s
+        return range_at(s, r1, s0, nodes), s
 
 
 def _check_curvature(curvature: float) -> None:
@@ -265,7 +192,7 @@ class ReLU(_Graded):
 
 @configurable
 @dataclass(frozen=True)
-class Fixed(_Schedule):
+class Fixed(Schedule):
     """The same range and resolution at every noise level: what a usual network does.
 
     Parameters
@@ -364,7 +291,7 @@ class Learned(nn.Module):
         def nearest(u: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
             return self._rung(torch.round(self._place(u)).detach(), n)
 
-        return _evaluate(nearest, signal, nodes)
+        return evaluate(nearest, signal, nodes)
 
     def neighbour(self, signal: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         r"""The rung on the other side of the place asked for, and the step towards it.
@@ -389,10 +316,7 @@ class Learned(nn.Module):
         return self.fraction(signal) * (self.rungs - 1)
 
     def _rung(self, rung: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
-        r1, s0 = _ends(nodes, self.range)
+        r1, s0 = ends(nodes, self.range)
         ratio = torch.log(nodes / s0.double())
         s = torch.round(s0 * torch.exp(ratio * rung / (self.rungs - 1))).long()
-        return _range_at(s, r1, s0, nodes), s
-
-
-from noisefold.nn.information import Information  # noqa: E402 - built on what stands above
+        return range_at(s, r1, s0, nodes), s

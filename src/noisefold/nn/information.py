@@ -28,7 +28,7 @@ from noisefold.geometry.correlation import Function
 from noisefold.geometry.fit import fit_correlation
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.variogram import variogram
-from noisefold.nn.adaptive import _ends, _range_at, _Schedule
+from noisefold.nn.budget import Schedule, ends, range_at
 from noisefold.noise.information import point_information
 
 __all__ = ["Information"]
@@ -43,7 +43,7 @@ _LEAST, _MOST = -8.0, 28.0  # of log(N SNR)
 
 @configurable
 @dataclass(frozen=True)
-class Information(_Schedule):
+class Information(Schedule):
     """The range that tells a node most, measured on the data.
 
     Made by `from_data` or `from_correlation`; the table may also be given.
@@ -167,14 +167,14 @@ class Information(_Schedule):
 
     def levels(self, signal: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """Resolution by the table, and the range that keeps the budget."""
-        r1, s0 = _ends(nodes, self.range)
+        r1, s0 = ends(nodes, self.range)
         log_snr = 2 * torch.logit(signal) + nodes.double().log()
         reach = (_interpolate(log_snr, self.log_snr, self.share) * nodes).clamp(min=1)
         reach = torch.minimum(torch.maximum(reach, r1.double()), nodes.double())
         s = torch.round(nodes * (r1 / reach).sqrt()).long()
         # At a reach of all nodes s is the root of r1 N, which s0 rounds up.
         s = torch.minimum(torch.maximum(s, s0), nodes)
-        return _range_at(s, r1, s0, nodes), s
+        return range_at(s, r1, s0, nodes), s
 
 
 def _interpolate(at: Tensor, x: tuple[float, ...], y: tuple[float, ...]) -> Tensor:

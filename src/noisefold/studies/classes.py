@@ -109,7 +109,7 @@ def _class(model: Model, size: _Scale, train: Graphs, test: Graphs, label: int) 
     """Scores of one class, for every weight of guidance and the references."""
     assert train.label is not None
     assert test.label is not None
-    own, other = ((g.label == label).nonzero()[:, 0][: size.most] for g in (test, train))
+    own, other = (torch.eq(of, label).nonzero()[:, 0][: size.most] for of in (test.label, train.label))
     clouds = {
         f"guidance {weight:g}": model.sample(
             len(own),

@@ -25,7 +25,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, NullLocator
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
 from noisefold.configuration import encode
 from noisefold.eval.comparison import score_clouds
@@ -312,6 +312,9 @@ def figure(result: _Result) -> Figure:
     for panel, metric in zip(panels, ("1-NNA-CD", "MMD-CD", _AWAY), strict=True):
         _panel(panel, result, metric)
     panels[-1].set_yscale("log")
+    panels[-1].yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    panels[-1].yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    panels[-1].yaxis.set_minor_formatter(NullFormatter())
     panels[0].legend(frameon=False, fontsize=8)
     picture.supxlabel("sampling steps (lines: Euler; dashed: DPM-Solver)", fontsize=10)
     return picture
