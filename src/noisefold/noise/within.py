@@ -52,7 +52,8 @@ class WithinCloud(Coupling):
     points come in random order, and not for "exchange", where the place decides who meets whom first. Given
     :math:`x_0` the noise of a point is not normal: :math:`x_t \mid x_0` is no longer Gaussian, and
     :math:`(\alpha \hat x_0 - x_t)/\sigma^2` no longer the score. Sample such a model with the solvers of the
-    probability flow (`Euler`, `Heun`, `DDIM`, `DPMSolver`), not with those that add noise.
+    probability flow (`Euler`, `Heun`, `DDIM`, `DPMSolver`), not with those that add noise, and complete with
+    `Replacement`, not with `Repaint`, which adds noise too.
 
     When to use: for fewer sampling steps on clouds of points, with white noise and a network that has no
     other means to tell the points apart. Blending leaves the network an easier task than the exact matching,
