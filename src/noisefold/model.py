@@ -32,9 +32,11 @@ from noisefold.sample.replacement import Repaint
 from noisefold.sample.request import Labels, Nodes, frames_of, labels_in, labels_of
 from noisefold.sample.solver import DDIM, Heun, Solver
 from noisefold.storage import PACKAGED, folder_of, read_model, write_model
+from noisefold.train.batches import Batches
 from noisefold.train.checkpoint import Checkpoints, atomic_text
 from noisefold.train.device import is_main
 from noisefold.train.loop import train
+from noisefold.train.profile import Profile, measure_profile
 from noisefold.train.settings import Training
 
 __all__ = ["PACKAGED", "Model"]
@@ -412,6 +414,30 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
             raise ValueError('evaluate compares clouds, and this model has noised="x".')
         generated = self.sample_for(test, draws, seed=seed, **sampling)
         return score_clouds(generated, test, train, metrics=metrics, seed=seed)
+
+    def profile(self, test: Graphs, *, nodes: int | None = None, levels: int = 20, seed: int = 0) -> Profile:
+        """What the network explains beyond the best linear estimate, by noise level.
+
+        Parameters
+        ----------
+        test
+            Graphs that training has not seen, in the data's own units.
+        nodes
+            Most nodes taken of each graph, at random; None takes all.
+        levels
+            Equal parts of the signal level.
+        seed
+            Of the noise and the nodes.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than two graphs, or the model was not trained.
+        """
+        if self.scaling is None:
+            raise ValueError("the model has not seen data yet; call fit first.")
+        unit = Batches(self.scaling.apply(test), len(test), seed, nodes).part(0, range(len(test))).graphs
+        return measure_profile(self.denoiser, unit, levels, seed=seed)
 
     def sample_for(self, test: Graphs, draws: int | None = None, **sampling: Any) -> Graphs:
         """Samples to compare with a test set: of its number, classes and, unless the model knows one, sizes.

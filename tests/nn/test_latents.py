@@ -61,6 +61,13 @@ def test_a_tier_is_the_network_of_its_first_parts():
         torch.testing.assert_close(out[i], twin[i], **CLOSE)
 
 
+def test_a_batch_on_which_nothing_works_has_no_gradient():
+    net = Latents(**SMALL, effort=Effort((0.5,), depth=(0, 1)))
+    graphs, _, _ = batch()
+    net(graphs, torch.full((len(graphs),), -4.0)).square().sum().backward()
+    assert all(p.grad is None for p in net.parameters())
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

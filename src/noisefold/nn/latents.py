@@ -141,7 +141,9 @@ class Latents(nn.Module):
     def _tier(self, graphs: Graphs, condition: Tensor, tier: int) -> Tensor:
         effort = self.effort
         if effort.idle(tier):
-            return graphs.pos.new_zeros(graphs.num_nodes, self.head.out_features)
+            # A batch on which nothing works has a loss as well, whose gradient is nothing.
+            nothing = graphs.pos.new_zeros(graphs.num_nodes, self.head.out_features)
+            return nothing.requires_grad_(torch.is_grad_enabled())
         inputs = self.fourier(graphs.pos)
         if graphs.x is not None:
             inputs = torch.cat([inputs, graphs.x], dim=-1)

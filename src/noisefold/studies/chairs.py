@@ -1,9 +1,10 @@
 r"""How good the default network gets at chairs in an hour, and how much of its work can follow the noise.
 
-One training of `Latents` on ModelNet10's chairs, then samples in few and many steps. From its weights several
-shorter trainings go on, equally long: one with the whole network at every noise level, which is the control,
-and others with an `Effort` that leaves some of it out where noise is high. Scores are against chairs that no
-training has seen, and beside each stands what sampling costs.
+One training of `Latents` on ModelNet10's chairs, then samples in few and many steps. Its profile says what
+it explains at each noise level beyond the best linear estimate. Leaving it out below some level needs no
+training; an `Effort` that has half of it work at some levels does: from the weights of the first training two shorter
+ones go on, equally long, one with the whole network at every level, which is the control. Scores are against
+chairs that no training has seen, and beside each stands what sampling costs.
 """
 
 from __future__ import annotations
@@ -12,36 +13,37 @@ import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from matplotlib.figure import Figure
 
+from noisefold.configuration import encode
 from noisefold.eval.comparison import score_clouds
 from noisefold.eval.scores import Scores
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
 from noisefold.nn.effort import Effort
+from noisefold.nn.latents import Latents
 from noisefold.report.plots import contact_sheet
+from noisefold.sample.grid import Grid, Placed
 from noisefold.sample.solver import DPMSolver
 from noisefold.studies.cells import one_thread
 from noisefold.studies.data import Sets, chairs, procedural
 from noisefold.studies.study import Study, keep
+from noisefold.train.profile import Profile
 from noisefold.train.settings import Training
 
 __all__ = ["CHAIRS"]
 
 _METRICS = ("1-NNA-CD", "COV-CD", "MMD-CD", "JSD", "paper-W")
 _TEST = 50
-_EFFORTS = {
-    "whole network at every level": Effort(),
-    "nothing below u = .15": Effort((0.15,), depth=(0.0, 1.0)),
-    "nothing below u = .15, half to .4": Effort(
-        (0.15, 0.4), depth=(0.0, 0.5, 1.0), latents=(0.0, 1.0, 1.0), width=(0.0, 0.5, 1.0)
-    ),
-    "nothing below u = .3": Effort((0.3,), depth=(0.0, 1.0)),
-}
+_IDLE = (0.1, 0.2, 0.3, 0.4)
+
+
+_Sampling = tuple[Model, int, Grid | None]
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,8 @@ _SHORT = Training(
 )
 _SMALL = {"width": 16, "latents": 4, "latent_width": 16, "blocks": 1, "heads": 2}
 _SCALES = {
-    "smoke": _Scale(_TINY, 2, 64, 8, (1, 2), _SMALL),
-    "short": _Scale(_SHORT, 1000, 400, 150, (5, 10, 25, 50)),
+    "smoke": _Scale(_TINY, 2, 64, 8, (1, 2, 3), _SMALL),
+    "short": _Scale(_SHORT, 700, 400, 150, (5, 10, 25, 50)),
     "paper": _Scale(
         replace(_SHORT, steps=100_000, batch=256),
         10_000,
@@ -84,32 +86,46 @@ def _run(out: Path, scale: str, seed: int) -> list[Path]:
     size, folder = _SCALES[scale], out / scale
     sets = _sets(scale, size)
     with one_thread():
-        model = Model.for_data(sets.train, seed=seed, **size.net)
+        base = Model.for_data(sets.train, seed=seed, **size.net)
         settings = replace(size.training, seed=seed)
-        model.fit(sets.train, sets.test, out=folder / "base", resume=True, settings=settings)
-        clouds = {f"{steps} steps": _sample(model, size, steps) for steps in size.steps}
-        few = max(1, size.steps[-1] // 2)
-        tuned = {name: _tune(name, model, sets, size, folder, seed) for name in _EFFORTS}
-        clouds |= {name: _sample(other, size, few) for name, other in tuned.items()}
-        costs = _costs({**{f"{s} steps": (model, s) for s in size.steps}, **_at(tuned, few)})
+        base.fit(sets.train, sets.test, out=folder / "base", resume=True, settings=settings)
+        found = base.profile(sets.test, nodes=size.points)
+        few = size.steps[-2]
+        runs: dict[str, _Sampling] = {f"{steps} steps": (base, steps, None) for steps in size.steps}
+        runs |= {
+            f"{steps} steps, placed by the profile": (base, steps, Placed(found.times()))
+            for steps in size.steps[:2]
+        }
+        for level in _IDLE:
+            idle = _with(base, Effort((level,), depth=(0.0, 1.0)))
+            runs[f"{few} steps, nothing below u = {level:g}"] = (idle, few, None)
+        more = {"the whole network": Effort(), "half of it where little is explained": found.effort()}
+        for name, effort in more.items():
+            runs[f"{few} steps, trained on, {name}"] = (
+                _tuned(base, effort, sets, size, folder / f"tuned-{len(runs)}", seed),
+                few,
+                None,
+            )
+        clouds = {name: _sample(run, size) for name, run in runs.items()}
+        costs = _costs(runs, size)
     scores = _score(clouds, sets.test[: size.draws], sets.train)
-    official = _score(
-        {f"{few} steps": clouds[f"{few} steps"]} if f"{few} steps" in clouds else clouds,
-        sets.test[: min(_TEST, size.draws)],
-        sets.train,
-    )
+    test = sets.test[: min(_TEST, size.draws)]
+    official = _score({f"{few} steps": clouds[f"{few} steps"]}, test, sets.train)
     result = {
         "name": "chairs",
         "scale": scale,
         "data": sets.about,
         "seed": seed,
         "training": {"steps": size.training.steps, "batch": size.training.batch, "more": size.more},
-        "tuned_steps": few,
+        "effort": encode(found.effort()),
+        "profile": encode(found),
         "sampling_ms_per_cloud": costs,
         "scores": scores.to_dict(),
         "test_chairs_alone": official.to_dict(),
     }
-    return keep(folder, "chairs", scale, result, _table(scores, official, costs, few), _figure(clouds))
+    rows = ("5 steps", f"{few} steps", f"{few} steps, trained on, {list(more)[1]}")
+    shown = {name: clouds[name] for name in rows if name in clouds}
+    return keep(folder, "chairs", scale, result, _table(scores, official, costs, found), _figure(shown))
 
 
 def _sets(scale: str, size: _Scale) -> Sets:
@@ -124,32 +140,45 @@ def _sets(scale: str, size: _Scale) -> Sets:
     return procedural(24, 2 * size.draws)
 
 
-def _sample(model: Model, size: _Scale, steps: int) -> Graphs:
-    return model.sample(size.draws, nodes=size.points, steps=steps, solver=DPMSolver(), seed=0)
+def _with(base: Model, effort: Effort) -> Model:
+    """The same weights under another effort."""
+    arguments: dict[str, Any] = {**vars(base.net)["arguments"], "effort": effort}
+    net = Latents(**arguments)
+    net.load_state_dict(base.net.state_dict())
+    known: dict[str, Any] = {
+        name: getattr(base, name) for name in ("scaling", "sizes", "classes", "class_weights")
+    }
+    return Model(net, **known)
 
 
-def _tune(name: str, base: Model, sets: Sets, size: _Scale, folder: Path, seed: int) -> Model:
-    """The network of the base, trained further with an effort."""
-    effort = _EFFORTS[name]
-    model = Model.for_data(sets.train, seed=seed, **size.net, effort=effort)
-    model.net.load_state_dict(base.net.state_dict())
+def _tuned(base: Model, effort: Effort, sets: Sets, size: _Scale, folder: Path, seed: int) -> Model:
+    """The base's network, trained further under an effort."""
+    model = _with(base, effort)
     settings = replace(size.training, steps=size.more, lr=size.training.lr / 3, seed=seed + 1, keep=1)
-    place = folder / f"tuned-{list(_EFFORTS).index(name)}"
-    return model.fit(sets.train, out=place, resume=True, settings=settings)
+    return model.fit(sets.train, out=folder, resume=True, settings=settings)
 
 
-def _at(models: Mapping[str, Model], steps: int) -> dict[str, tuple[Model, int]]:
-    return {name: (model, steps) for name, model in models.items()}
+def _sample(run: _Sampling, size: _Scale, count: int = 0, batch: int = 64) -> Graphs:
+    model, steps, grid = run
+    return model.sample(
+        count or size.draws,
+        nodes=size.points,
+        steps=steps,
+        solver=DPMSolver(),
+        grid=grid,
+        seed=0,
+        batch=batch,
+    )
 
 
-def _costs(runs: Mapping[str, tuple[Model, int]], rounds: int = 3) -> dict[str, float]:
-    """Milliseconds of one core for one cloud of 400 points, medians over interleaved rounds, bfloat16."""
+def _costs(runs: Mapping[str, _Sampling], size: _Scale, rounds: int = 3) -> dict[str, float]:
+    """Milliseconds of one core for one cloud, medians over interleaved rounds, bfloat16."""
     found: dict[str, list[float]] = {name: [] for name in runs}
     with torch.autocast("cpu", torch.bfloat16):
         for _ in range(rounds):
-            for name, (model, steps) in runs.items():
+            for name, run in runs.items():
                 start = time.process_time()
-                model.sample(32, nodes=400, steps=steps, solver=DPMSolver(), batch=32)
+                _sample(run, size, 32, 32)
                 found[name].append((time.process_time() - start) / 32 * 1e3)
     return {name: statistics.median(times) for name, times in found.items()}
 
@@ -158,11 +187,13 @@ def _score(clouds: Mapping[str, Graphs], test: Graphs, train: Graphs) -> Scores:
     return score_clouds(clouds, test, train, metrics=_METRICS)
 
 
-def _table(scores: Scores, official: Scores, costs: Mapping[str, float], steps: int) -> str:
+def _table(scores: Scores, official: Scores, costs: Mapping[str, float], found: Profile) -> str:
     lines = "\n".join(f"| {name} | {cost:.1f} |" for name, cost in costs.items())
+    levels = "\n".join(
+        f"| {low:.2f} to {high:.2f} | {100 * e:.2f} ± {100 * s:.2f} |"
+        for (low, high), e, s in zip(pairwise(found.edges), found.explained, found.error, strict=True)
+    )
     return f"""## All held-out chairs
-
-Named rows went on from the first training, each equally long, and are sampled in {steps} steps.
 
 {scores.markdown()}
 
@@ -172,15 +203,20 @@ Named rows went on from the first training, each equally long, and are sampled i
 
 ## Cost of sampling
 
-| | ms of one core for a cloud of 400 points, bfloat16 |
+| | ms of one core for a cloud, bfloat16 |
 |---|---|
 {lines}
+
+## What the network explains beyond the best linear estimate
+
+| signal level | % of its squared error, with standard error |
+|---|---|
+{levels}
 """
 
 
 def _figure(clouds: Mapping[str, Graphs]) -> Figure:
-    rows = list(clouds)[:4]
-    return contact_sheet(Graphs.collate([clouds[row][:6] for row in rows]), columns=6)
+    return contact_sheet(Graphs.collate([made[:6] for made in clouds.values()]), columns=6)
 
 
 CHAIRS = Study(

@@ -8,7 +8,6 @@ import torch
 
 from noisefold.geometry.graphs import Graphs
 from noisefold.nn.denoiser import Denoiser
-from noisefold.noise.coupling import Independent
 from noisefold.noise.source import mix
 from noisefold.train.batches import Batches
 from noisefold.train.objective import errors
@@ -35,7 +34,8 @@ def validate(denoiser: Denoiser, val: Graphs, settings: Training, device: torch.
     for start in range(0, count, settings.batch):
         torch.manual_seed(mix(seed, start))
         batch = batches.part(0, range(start, min(start + settings.batch, count)))
-        loss, t = errors(denoiser, batch.graphs.to(device), batch.streams, batch.quantiles, Independent())
+        graphs = batch.graphs.to(device)
+        loss, t = errors(denoiser, graphs, batch.streams, batch.quantiles, settings.coupling)
         losses.append(loss.cpu())
         levels.append(denoiser.path.signal(t).cpu())
     loss, level = torch.cat(losses), torch.cat(levels)
