@@ -32,7 +32,11 @@ NEEDED = {
     "geometry.Radius": {"r": 0.5, "limit": 4},
     "geometry.Random": {"k": 3, "seed": 7},
     "geometry.Scaling": {"pos_mean": (0.1, -1e300), "pos_scale": 1 / 3, "x_mean": (2.0,), "x_scale": (1e-8,)},
+    "nn.Routed": {"nets": (DMP(width=8, layers=1), None), "splits": (0.4,)},
+    "noise.Times": {"edges": (0.1, 1 / 3, 0.9), "weights": (1.0, 1e-3)},
+    "sample.Resampled": {"solver": Heun(), "jumps": 2},
     "sample.Langevin": {"predictor": DDIM(eta=0.25), "steps": 2},
+    "train.Profile": {"explained": (-0.01, 1 / 3), "error": (1e-3, 0.0)},
     "theory.GaussianMixture": {
         "weights": (0.25, 0.75),
         "means": ((0.0,), (1.0,)),
@@ -62,6 +66,8 @@ def same(one: object, two: object) -> bool:
 
 
 def same_value(one: object, two: object) -> bool:
+    if isinstance(one, tuple | list):
+        return len(one) == len(two) and all(map(same_value, one, two))
     return same(one, two) if hasattr(one, "arguments") else one == two
 
 
