@@ -2,9 +2,9 @@ r"""How good the default network gets at chairs in an hour, and how much of its 
 
 One training of `Latents` on ModelNet10's chairs, then samples in few and many steps. Its profile says what
 it explains at each noise level beyond the best linear estimate. Leaving it out below some level needs no
-training; an `Effort` that has half of it work at some levels does: from the weights of the first training two shorter
-ones go on, equally long, one with the whole network at every level, which is the control. Scores are against
-chairs that no training has seen, and beside each stands what sampling costs.
+training. From the weights of the first training shorter ones go on, equally long: as before, which is the
+control; with the times placed by the profile; and with half of the network where it explains little. Scores
+are against chairs that no training has seen, and beside each stands what sampling costs.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
 from noisefold.nn.effort import Effort
 from noisefold.nn.latents import Latents
+from noisefold.noise.times import Times
 from noisefold.report.plots import contact_sheet
 from noisefold.sample.grid import Grid, Placed
 from noisefold.sample.solver import DPMSolver
@@ -99,13 +100,19 @@ def _run(out: Path, scale: str, seed: int) -> list[Path]:
         for level in _IDLE:
             idle = _with(base, Effort((level,), depth=(0.0, 1.0)))
             runs[f"{few} steps, nothing below u = {level:g}"] = (idle, few, None)
-        more = {"the whole network": Effort(), "half of it where little is explained": found.effort()}
-        for name, effort in more.items():
-            runs[f"{few} steps, trained on, {name}"] = (
-                _tuned(base, effort, sets, size, folder / f"tuned-{len(runs)}", seed),
-                few,
-                None,
+        more: dict[str, tuple[Effort, Times | None]] = {
+            "the whole network": (Effort(), None),
+            "times placed by the profile": (Effort(), found.times()),
+            "half of it where little is explained": (found.effort(), None),
+        }
+        for i, (name, (effort, times)) in enumerate(more.items()):
+            settings = replace(
+                size.training, steps=size.more, lr=size.training.lr / 3, seed=seed + 1, times=times
             )
+            tuned = _with(base, effort).fit(
+                sets.train, out=folder / f"more-{i}", resume=True, settings=settings
+            )
+            runs[f"{few} steps, trained on, {name}"] = (tuned, few, None)
         clouds = {name: _sample(run, size) for name, run in runs.items()}
         costs = _costs(runs, size)
     scores = _score(clouds, sets.test[: size.draws], sets.train)
@@ -123,7 +130,7 @@ def _run(out: Path, scale: str, seed: int) -> list[Path]:
         "scores": scores.to_dict(),
         "test_chairs_alone": official.to_dict(),
     }
-    rows = ("5 steps", f"{few} steps", f"{few} steps, trained on, {list(more)[1]}")
+    rows = ("5 steps", f"{few} steps", f"{few} steps, trained on, {list(more)[-1]}")
     shown = {name: clouds[name] for name in rows if name in clouds}
     return keep(folder, "chairs", scale, result, _table(scores, official, costs, found), _figure(shown))
 
@@ -149,13 +156,6 @@ def _with(base: Model, effort: Effort) -> Model:
         name: getattr(base, name) for name in ("scaling", "sizes", "classes", "class_weights")
     }
     return Model(net, **known)
-
-
-def _tuned(base: Model, effort: Effort, sets: Sets, size: _Scale, folder: Path, seed: int) -> Model:
-    """The base's network, trained further under an effort."""
-    model = _with(base, effort)
-    settings = replace(size.training, steps=size.more, lr=size.training.lr / 3, seed=seed + 1, keep=1)
-    return model.fit(sets.train, out=folder, resume=True, settings=settings)
 
 
 def _sample(run: _Sampling, size: _Scale, count: int = 0, batch: int = 64) -> Graphs:

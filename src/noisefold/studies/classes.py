@@ -53,7 +53,7 @@ class _Scale:
 
 
 _SHORT = Training(
-    steps=4000,
+    steps=3000,
     batch=64,
     nodes=400,
     lr=1.5e-3,
