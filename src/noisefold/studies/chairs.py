@@ -93,8 +93,10 @@ def _run(out: Path, scale: str, seed: int) -> list[Path]:
         found = base.profile(sets.test, nodes=size.points)
         few = size.steps[-2]
         runs: dict[str, _Sampling] = {f"{steps} steps": (base, steps, None) for steps in size.steps}
+        runs[f"{few} steps, placed by the profile"] = (base, few, Placed(found.times()))
+        onwards = Placed(Times((min(found.quiet(), 0.9), 1.0), (1.0,)))
         runs |= {
-            f"{steps} steps, placed by the profile": (base, steps, Placed(found.times()))
+            f"{steps} steps, all above where little is explained": (base, steps, onwards)
             for steps in size.steps[:2]
         }
         for level in _IDLE:

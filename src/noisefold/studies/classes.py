@@ -53,7 +53,7 @@ class _Scale:
 
 
 _SHORT = Training(
-    steps=3000,
+    steps=2000,
     batch=64,
     nodes=400,
     lr=1.5e-3,

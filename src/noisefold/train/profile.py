@@ -48,14 +48,14 @@ class Profile:
         count = len(self.explained)
         return tuple(i / count for i in range(count + 1))
 
-    def quiet(self, share: float = 0.005) -> float:
+    def quiet(self, share: float = 0.01) -> float:
         """Signal level below which less than this share is explained, at every level."""
         for level, explained in zip(self.edges, self.explained, strict=False):
             if explained >= share:
                 return level
         return 1.0
 
-    def effort(self, idle: float = 0.005, half: float = 0.05) -> Effort:
+    def effort(self, idle: float = 0.01, half: float = 0.1) -> Effort:
         """Nothing where less than `idle` is explained, half of depth and width where less than `half` is.
 
         Raises
