@@ -33,7 +33,8 @@ docs: .venv/.test  ## build the documentation; warnings are errors
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 bench: .venv/.test  ## what is timed, as ratios within one run
-	for file in benchmarks/*.py; do $(RUN)python $$file || exit 1; done
+	$(RUN)python benchmarks/neighbors.py
+	$(RUN)python benchmarks/shapes.py
 
 clean:
 	rm -rf .venv demo runs docs/_build .mypy_cache .ruff_cache .pytest_cache

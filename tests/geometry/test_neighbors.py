@@ -12,7 +12,7 @@ from ragged import batch, batches
 from noisefold.configuration import decode, encode
 from noisefold.geometry import KNN, Full, LongShort, Radius, Random, brute, knn_dense, nearest
 from noisefold.geometry.nearest import nearest as search
-from noisefold.geometry.neighbors import _hash
+from noisefold.geometry.neighbors import _hash, knn_edges
 
 RULES = [
     KNN(3),
@@ -60,6 +60,19 @@ def twin(rule, pos, ptr):
 def test_rules_agree_with_plain_loops(rule, case):
     pos, ptr = case
     assert rule(pos, ptr).T.tolist() == [list(e) for e in twin(rule, pos, ptr)]
+
+
+@pytest.mark.parametrize("loop", [False, True])
+@settings(deadline=None, max_examples=15)
+@given(case=batches, seed=st.integers(0, 9))
+def test_every_graph_may_have_a_k_of_its_own(loop, case, seed):
+    pos, ptr = case
+    k = torch.randint(1, 8, (ptr.numel() - 1,), generator=torch.Generator().manual_seed(seed))
+    one_by_one = [
+        KNN(int(own), loop)(pos[a:b], torch.tensor([0, b - a])) + a
+        for own, (a, b) in zip(k, itertools.pairwise(ptr.tolist()), strict=True)
+    ]
+    assert torch.equal(knn_edges(pos, ptr, k, loop), torch.cat(one_by_one, 1))
 
 
 @pytest.mark.parametrize("rule", RULES, ids=repr)
@@ -111,7 +124,7 @@ def test_rules_follow_a_renumbering(rule):
     assert set(map(tuple, renumbered.T.tolist())) == edges
 
 
-@pytest.mark.parametrize("device", ["host", "accelerator"])
+@pytest.mark.parametrize("device", ["host", "host in rows", "accelerator"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("kind", ["normal", "lattice", "one place"])
 @pytest.mark.parametrize(("s", "k"), [(1, 3), (2, 1), (9, 20), (65, 8), (200, 7), (301, 60)])
@@ -120,6 +133,8 @@ def test_dense_search_agrees_with_a_stable_sort(monkeypatch, device, dtype, kind
     if device == "accelerator":
         monkeypatch.setattr(nearest, "brute_force", brute._brute_device)
         monkeypatch.setattr(brute, "_BLOCK_DEVICE", 5000)
+    if device == "host in rows":
+        monkeypatch.setattr(brute, "BLOCK", 500)
     pos = batch([s] * 9, 3, seed=1, kind=kind)[0].to(dtype).view(9, s, 3)
     away = (pos[:, :, None] - pos[:, None]).double().square().sum(3)
     away.diagonal(dim1=1, dim2=2).fill_(-1)
@@ -152,6 +167,18 @@ def test_tree_and_brute_force_agree(monkeypatch, kind, sizes):
     for rule, edges in zip(rules, expected, strict=True):
         assert torch.equal(rule(pos, ptr), edges)
     assert called
+
+
+def test_a_large_part_of_a_large_cloud_needs_no_tree(monkeypatch):
+    pos, ptr = batch([900, 1000], 3, seed=3)
+    monkeypatch.setattr(nearest, "_tree", None)
+    edges = knn_edges(pos.float(), ptr, 100, False)
+    monkeypatch.undo()
+    # Float64 goes by the tree. Nodes whose distances agree to float32's last digits may change places.
+    exact = knn_edges(pos, ptr, 100, False)
+    assert (edges == exact).double().mean() > 0.99
+    away = [(pos[e[0]] - pos[e[1]]).square().sum(1) for e in (edges, exact)]
+    torch.testing.assert_close(away[0], away[1], rtol=1e-5, atol=0)
 
 
 def test_a_large_cloud_far_from_the_origin_loses_no_digits():

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from noisefold.nn.edges import Edges
+from noisefold.nn.members import Members
 from noisefold.nn.message import GAT, GCN, Coarsen, EdgeConv, Message, Uncoarsen, convolution
 
 pyg = pytest.importorskip("torch_geometric.nn")
@@ -33,34 +34,33 @@ def cells():
     torch.manual_seed(0)
     cell = torch.tensor([2, 0, 0, 1, 2, 2, 1])
     pos, h, coarse = (torch.randn(n, d).double() for n, d in ((7, 3), (7, 8), (3, 8)))
-    counts = torch.bincount(cell)[:, None].double()
     centre = torch.stack([pos[cell == i].mean(0) for i in range(3)])
     offset = centre[cell] - pos
-    members = torch.cat([h, offset, offset.norm(dim=1, keepdim=True)], 1)
-    return cell, pos, centre, h, coarse, counts, members
+    offset = torch.cat([offset, offset.norm(dim=1, keepdim=True)], 1)
+    return pos, centre, h, coarse, offset, Members.of(cell, 3)
 
 
 @pytest.mark.parametrize("norm", ["none", "layer"])
 @pytest.mark.parametrize("activation", ["gelu", "relu"])
 @pytest.mark.parametrize("aggregate", ["mean", "sum"])
 def test_coarsen_is_the_paper_s_message_to_the_cells(cells, aggregate, activation, norm):
-    cell, pos, centre, h, coarse, counts, members = cells
+    pos, centre, h, coarse, offset, members = cells
     layer = Coarsen(8, 3, activation, norm, aggregate).double()
-    out = layer(members, coarse, cell, counts)
+    out = layer(h, offset, coarse, members)
     for i in range(3):
         sent = [
             plain_message(layer.message, coarse[i], h[j], centre[i], pos[j])
-            for j in (cell == i).nonzero()[:, 0]
+            for j in (members.cell == i).nonzero()[:, 0]
         ]
         expected = torch.stack(sent).sum(0) / (len(sent) if aggregate == "mean" else 1)
         torch.testing.assert_close(out[i], expected, **EXACT)
 
 
 def test_uncoarsen_is_the_same_message_back(cells):
-    cell, pos, centre, h, coarse, _, members = cells
+    pos, centre, h, coarse, offset, members = cells
     layer = Uncoarsen(8, 3, "gelu", "none").double()
-    out = layer(members, coarse, cell)
-    for j, i in enumerate(cell.tolist()):
+    out = layer(h, offset, coarse, members)
+    for j, i in enumerate(members.cell.tolist()):
         expected = plain_message(layer.message, h[j], coarse[i], pos[j], centre[i])
         torch.testing.assert_close(out[j], expected, **EXACT)
 

@@ -45,7 +45,29 @@ class TestMLP:
         a = torch.relu(mlp.norms[0](mlp.linears[0](h)))
         b = torch.relu(mlp.norms[1](mlp.linears[1](a)))
         torch.testing.assert_close(mlp(h), mlp.linears[2](b))
-        torch.testing.assert_close(mlp.tail(mlp.first(h)), mlp(h), rtol=0, atol=0)
+        first = torch.nn.functional.linear(h, *mlp.map())
+        torch.testing.assert_close(mlp.tail(first), mlp(h), rtol=0, atol=0)
+
+    @pytest.mark.parametrize("shared", [True, False])
+    def test_contains_batch_norm_in_its_maps_when_evaluated(self, shared):
+        torch.manual_seed(0)
+        mlp = MLP((3, 4, 4, 2), norm="batch", shared=shared).double()
+        for p in (*mlp.norms.parameters(), *mlp.norms.buffers()):
+            if p.is_floating_point():
+                torch.nn.init.uniform_(p, 0.5, 2.0)
+        out = h = torch.randn(5, 3).double()
+        for i, linear in enumerate(mlp.linears):
+            out = linear(out)
+            if i < 2:
+                norm = mlp.norms[0 if shared else i]
+                out = (out - norm.running_mean) / (norm.running_var + norm.eps).sqrt()
+                out = torch.nn.functional.gelu(out * norm.weight + norm.bias)
+        # The same map in float64 with its factors in another order.
+        torch.testing.assert_close(mlp.eval()(h), out, rtol=1e-12, atol=1e-12)
+        before = [p.clone() for p in mlp.norms.buffers()]
+        mlp(h)
+        assert all(torch.equal(p, q) for p, q in zip(mlp.norms.buffers(), before, strict=True))
+        assert not torch.allclose(mlp.train()(h), out)
 
     def test_shared_norm_mixes_its_statistics(self):
         torch.manual_seed(0)

@@ -26,7 +26,7 @@ def centres(structure, pos):
 def test_plan_is_cells_and_nearest_cells(graphs, coarsening):
     plan = Structure.plan(graphs.pos, graphs.ptr, (REACH, RESOLUTION), coarsening)
     centre = centres(plan, graphs.pos)
-    assert plan.counts.sum() == graphs.num_nodes
+    assert plan.members.counts.sum() == graphs.num_nodes
     assert torch.equal(plan.graph[plan.cell], graphs.batch)
     assert (plan.target.diff() >= 0).all()
     assert torch.equal(plan.ptr.diff(), torch.bincount(plan.target, minlength=plan.num_cells))
@@ -101,7 +101,7 @@ def test_full_resolution_is_one_cell_for_every_node_even_with_voxels(graphs):
 def test_planning_leaves_no_trace_in_the_gradient(graphs):
     pos = graphs.pos.clone().requires_grad_()
     plan = Structure.plan(pos, graphs.ptr, (REACH, RESOLUTION), Balanced())
-    assert not plan.counts.requires_grad
+    assert not plan.members.counts.requires_grad
 
 
 def test_length_has_a_gradient_of_zero_at_zero():

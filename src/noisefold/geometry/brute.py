@@ -15,15 +15,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-__all__ = ["BLOCK", "NOT_FINITE", "brute_force", "squared_distances"]
+__all__ = ["BLOCK", "MANY", "NOT_FINITE", "brute_force", "squared_distances"]
 
 _Array = npt.NDArray[Any]
 NOT_FINITE = "pos must be finite, and so must its squared distances, but holds nan, inf or too large numbers."
 #: Squared distances held at once: 2.5 MB in float32, which stay near the core.
 BLOCK = 640_000
 _BLOCK_DEVICE = 1 << 27
-# Up to this many columns for each neighbour a selection among all of them is faster than a bound (measured).
-_MANY = 10
+#: Up to this many columns for each neighbour a selection among all is faster than bounds or trees (measured).
+MANY = 10
 
 
 def brute_force(cloud: Tensor, count: Tensor, k: int) -> Tensor:
@@ -69,6 +69,9 @@ def squared_distances(a: Tensor, b: Tensor, out: Tensor | None = None, work: Ten
 def _brute_host(cloud: Tensor, have: _Array, k: int) -> Tensor:
     b, m, _ = cloud.shape
     index = np.empty((b, m, k), np.int64)
+    if m * m > BLOCK and cloud.dtype == torch.float32 and m <= MANY * k:
+        _brute_rows(cloud, have, index)
+        return torch.from_numpy(index)
     step = min(b, max(1, BLOCK // (m * m)))
     out, work = cloud.new_empty(2, step, m, m)
     flags = np.empty((step, m, m), np.bool_)
@@ -81,14 +84,35 @@ def _brute_host(cloud: Tensor, have: _Array, k: int) -> Tensor:
     return torch.from_numpy(index)
 
 
+def _brute_rows(cloud: Tensor, have: _Array, index: _Array) -> None:
+    """Neighbours to ``index [b, m, k]`` in clouds of which one is too large to hold all its distances."""
+    b, m, _ = index.shape
+    rows = max(1, BLOCK // m)
+    for i in range(b):
+        for first in range(0, m, rows):
+            part = cloud[i : i + 1, first : first + rows]
+            distances = squared_distances(part, cloud[i : i + 1])
+            own = torch.arange(part.shape[1])
+            distances[0, own, first + own] = torch.inf
+            here = index[i : i + 1, first : first + rows]
+            real = np.arange(first, first + part.shape[1]) < have[i]
+            _complete(_by_keys(distances.numpy(), here), have[i : i + 1], real[None], here)
+
+
 def _lowest(dense: _Array, have: _Array, index: _Array, flags: _Array) -> None:
     """Columns of the k lowest entries of each row of symmetric ``dense [b, m, m]`` to ``index [b, m, k]``."""
     m, k = index.shape[1:]
-    if dense.dtype == np.float32 and m <= _MANY * k:
+    if dense.dtype == np.float32 and m <= MANY * k:
         found = _by_keys(dense, index)
     else:
         found = _by_bound(dense, index, flags)
-    wanted = np.minimum(have - 1, k)[:, None] * (np.arange(m) < have[:, None])
+    _complete(found, have, np.arange(m) < have[:, None], index)
+
+
+def _complete(found: _Array, have: _Array, real: _Array, index: _Array) -> None:
+    """Refuse rows that found fewer than there are, and put -1 after the last; ``real [b, m]`` rows count."""
+    k = index.shape[2]
+    wanted = np.minimum(have - 1, k)[:, None] * real
     if (found < wanted).any():
         raise ValueError(NOT_FINITE)
     if (have <= k).any():
@@ -97,7 +121,7 @@ def _lowest(dense: _Array, have: _Array, index: _Array, flags: _Array) -> None:
 
 def _by_keys(dense: _Array, index: _Array) -> _Array:
     """Select and sort integers made of entry and column; how many of the k found are finite, ``[b, m]``."""
-    m, k = index.shape[1:]
+    m, k = dense.shape[2], index.shape[2]
     bits = (m - 1).bit_length()
     keys = dense.view(np.int32).astype(np.int64) << bits
     keys |= np.arange(m)
@@ -133,9 +157,9 @@ def _bound(dense: _Array, k: int) -> _Array:
     """An upper bound ``[b, m, 1]``, nearly tight and finite, of the k-th lowest entry of each row."""
     m = dense.shape[1]
     minima = dense
-    while (half := m // 2) >= 3 * k:
-        minima = np.minimum(minima[:, :half], minima[:, half : 2 * half])
-        m = half
+    if (each := m // (3 * k)) > 1:
+        m //= each
+        minima = np.minimum.reduce(dense[:, : each * m].reshape(-1, each, m, dense.shape[2]), axis=1)
     columns = np.ascontiguousarray(minima.transpose(0, 2, 1))
     if k < m:
         columns.partition(k - 1, axis=2)

@@ -4,8 +4,9 @@ The others of a node i are ordered by :math:`(|p_i - p_j|^2, j)`: by distance, a
 are equal. Distances come from differences of coordinates, never from :math:`|p|^2 - 2 p q + |q|^2`, so that
 clouds far from the origin lose no digits.
 
-Small clouds are searched by brute force, large ones with a k-d tree (`scipy.spatial.cKDTree`), whose cost is
-linear in the number of nodes up to a logarithm. Which of the two depends on the size of the cloud alone.
+Small clouds are searched by brute force, and so are those where k is a large part of the cloud (unless in
+float64); others with a k-d tree (`scipy.spatial.cKDTree`), whose cost is linear in the number of nodes up to
+a logarithm. Which of the two depends on the size of the cloud, k and the floating type alone.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from noisefold.geometry.brute import BLOCK, NOT_FINITE, brute_force, squared_distances
+from noisefold.geometry.brute import BLOCK, MANY, NOT_FINITE, brute_force, squared_distances
 from noisefold.geometry.segment import argsort_runs
 from noisefold.geometry.serial import serial, threads
 
@@ -60,7 +61,9 @@ def knn_dense(pos: Tensor, k: int, loop: bool = True) -> Tensor:
         raise ValueError(f"k must be at least 1, got {k}.")
     b, s, _ = pos.shape
     count = torch.full((b,), s, device=pos.device)
-    index = _search(floating(pos), count, min(k - loop, s - 1) if s else 0)
+    others = min(k - loop, s - 1) if s else 0
+    pos = floating(pos)
+    index = _search(pos, count, others, bool(_by_tree(pos, count, torch.full_like(count, others)).any()))
     if not loop or s == 0:
         return index
     own = torch.arange(s, device=pos.device).view(1, s, 1)
@@ -68,7 +71,7 @@ def knn_dense(pos: Tensor, k: int, loop: bool = True) -> Tensor:
 
 
 @serial
-def nearest(pos: Tensor, ptr: Tensor, k: int) -> Tensor:
+def nearest(pos: Tensor, ptr: Tensor, k: int | Tensor) -> Tensor:
     """The k nearest other nodes of each node, in its own graph.
 
     Parameters
@@ -78,13 +81,13 @@ def nearest(pos: Tensor, ptr: Tensor, k: int) -> Tensor:
     ptr
         Offsets of the graphs, ``[g + 1]``.
     k
-        Neighbours asked for, 0 or more.
+        Neighbours asked for, 0 or more, one number for all graphs or one for each, ``[g]``.
 
     Returns
     -------
     Tensor
-        Rows of `pos`, ``[n, w]``, int64, nearest first, ties by index, with w the smaller of k and what the
-        largest graph has; -1 at the end of a row whose graph has fewer.
+        Rows of `pos`, ``[n, w]``, int64, nearest first, ties by index, with w the most that a graph asks for
+        and has; -1 at the end of a row whose graph has fewer.
 
     Raises
     ------
@@ -92,12 +95,20 @@ def nearest(pos: Tensor, ptr: Tensor, k: int) -> Tensor:
         If a position or a distance is not finite.
     """
     sizes = ptr.diff()
-    m = int(sizes.max()) if sizes.numel() else 0
-    width = max(min(k, m - 1), 0)
+    wanted = torch.minimum(torch.as_tensor(k, device=ptr.device).expand_as(sizes), sizes - 1)
+    width = max(int(wanted.max()), 0) if sizes.numel() else 0
     table = ptr.new_full((pos.shape[0], width), -1)
-    for graphs, cloud in clouds(floating(pos), ptr) if width else ():
-        local = _search(cloud, sizes[graphs], min(k, cloud.shape[1] - 1))
-        found = torch.where(local < 0, local, local + ptr[graphs].view(-1, 1, 1))
+    pos = floating(pos)
+    tree = _by_tree(pos, sizes, wanted)
+    for graphs, cloud in clouds(pos, ptr, tree) if width else ():
+        here = wanted[graphs]
+        most, least = int(here.max()), int(here.min())
+        local = _search(cloud, sizes[graphs], most, bool(tree[graphs[0]]))
+        if least < most:
+            local[torch.arange(most, device=ptr.device).expand_as(local) >= here[:, None, None]] = -1
+        found = local + ptr[graphs].view(-1, 1, 1)
+        if bool((local < 0).any()):
+            found = torch.where(local < 0, local, found)
         if graphs.numel() == sizes.numel() and found.numel() == table.numel():
             return found.view_as(table)
         real, row = places(ptr, graphs, cloud.shape[1])
@@ -154,14 +165,14 @@ def floating(pos: Tensor) -> Tensor:
     return pos if pos.dtype in (torch.float32, torch.float64) else pos.float()
 
 
-def clouds(pos: Tensor, ptr: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def clouds(pos: Tensor, ptr: Tensor, tree: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
     """Sets of graphs of about one size: which ``[b]``, and nodes ``[b, m, d]``, infinite after a graph's end.
 
     Sizes differ by a fifth at most, but a graph that is to be searched by brute force never comes together
-    with one that is not. Graphs of one node or none are left out.
+    with one that is not, ``tree [g]`` (None: by its size). Graphs of one node or none are left out.
     """
     sizes = ptr.diff()
-    kind = (sizes.double().log() * 5).long() * 2 + (sizes > _largest_brute(pos))
+    kind = (sizes.double().log() * 5).long() * 2 + (sizes > _largest_brute(pos) if tree is None else tree)
     for value in kind[sizes > 1].unique().tolist():
         graphs = (kind == value).nonzero().view(-1)
         m = int(sizes[graphs].max())
@@ -205,14 +216,20 @@ def _largest_brute(pos: Tensor) -> int:
     return _BRUTE if pos.device.type == "cpu" else _BRUTE_DEVICE
 
 
-def _search(cloud: Tensor, count: Tensor, k: int) -> Tensor:
+def _by_tree(pos: Tensor, sizes: Tensor, k: Tensor) -> Tensor:
+    """Whether clouds of these sizes are searched by a tree for the k nearest, ``[g]``."""
+    few = sizes > MANY * k if pos.dtype == torch.float32 else torch.ones_like(sizes, dtype=torch.bool)
+    return (sizes > _largest_brute(pos)) & few
+
+
+def _search(cloud: Tensor, count: Tensor, k: int, tree: bool) -> Tensor:
     """Local indices ``[b, m, k]`` of the k nearest others, -1 where missing, in clouds of `count` nodes."""
     b, m, d = cloud.shape
     if k <= 0 or b == 0:
         return torch.empty(b, m, max(k, 0), dtype=torch.int64, device=cloud.device)
     if d == 0:
         raise ValueError("pos must have at least one coordinate, got [n, 0].")
-    if m > _largest_brute(cloud):
+    if tree:
         points = cloud.double().cpu().numpy()
         out = np.full((b, m, k), -1)
         for i, n in enumerate(count.tolist()):

@@ -29,7 +29,7 @@ from noisefold.geometry.nearest import nearest, within
 from noisefold.geometry.segment import argsort_runs
 from noisefold.geometry.serial import serial
 
-__all__ = ["KNN", "Full", "LongShort", "Radius", "Random"]
+__all__ = ["KNN", "Full", "LongShort", "Radius", "Random", "knn_edges"]
 
 
 @configurable
@@ -52,7 +52,7 @@ class KNN:
     @serial
     def __call__(self, pos: Tensor, ptr: Tensor) -> Tensor:
         """Edges ``[2, e]`` of positions ``[n, d]`` in graphs ``ptr [g + 1]``."""
-        return _edges(nearest(pos, ptr, self.k - self.loop), self.loop)
+        return knn_edges(pos, ptr, self.k, self.loop)
 
 
 @configurable
@@ -174,6 +174,12 @@ class Random:
         return LongShort(self.k, near=0, seed=self.seed, loop=self.loop)(pos, ptr)
 
 
+@serial
+def knn_edges(pos: Tensor, ptr: Tensor, k: int | Tensor, loop: bool) -> Tensor:
+    """The edges of `KNN`, for one k of all graphs or one for each, ``[g]``."""
+    return _edges(nearest(pos, ptr, k - int(loop)), loop)
+
+
 def _check_k(k: int) -> None:
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}.")
@@ -181,10 +187,13 @@ def _check_k(k: int) -> None:
 
 def _edges(table: Tensor, loop: bool) -> Tensor:
     """Edges from a table of sources ``[n, k]``, -1 where there is none."""
-    own = torch.arange(table.shape[0], device=table.device).unsqueeze(1)
+    n, k = table.shape
+    own = torch.arange(n, device=table.device).unsqueeze(1)
+    edges = table.new_empty(2, n, k + loop)
+    edges[0, :, loop:], edges[1] = table, own
     if loop:
-        table = torch.cat([own, table], 1)
-    edges = torch.stack([table.reshape(-1), own.expand_as(table).reshape(-1)])
+        edges[0, :, :1] = own
+    edges = edges.view(2, -1)
     missing = edges[0] < 0
     return edges[:, ~missing] if bool(missing.any()) else edges
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from noisefold.nn.blocks import Modulation, perceptron
+from noisefold.nn.linear import Linear
 
 __all__ = ["Attention", "Transformer"]
 
@@ -49,9 +50,9 @@ class Attention(nn.Module):
         if inner % heads:
             raise ValueError(f"heads must divide the attention's width {inner}, got {heads}.")
         self.heads = heads
-        self.to_q = nn.Linear(width, inner, bias=False)
-        self.to_kv = nn.Linear(context, 2 * inner, bias=False)
-        self.out = nn.Linear(inner, width)
+        self.to_q = Linear(width, inner, bias=False)
+        self.to_kv = Linear(context, 2 * inner, bias=False)
+        self.out = Linear(inner, width)
 
     def forward(self, queries: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
         """Attend; ``mask [g, b]`` is True where the context is real, None where all of it is."""

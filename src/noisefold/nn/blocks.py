@@ -13,6 +13,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from noisefold.nn.linear import Linear
+
 __all__ = ["Condition", "Fourier", "Modulation", "perceptron", "thinned"]
 
 
@@ -22,7 +24,7 @@ def perceptron(*widths: int, activation: type[nn.Module] = nn.GELU) -> nn.Sequen
     for i, (a, b) in enumerate(pairwise(widths)):
         if i:
             layers.append(activation())
-        layers.append(nn.Linear(a, b))
+        layers.append(Linear(a, b))
     return nn.Sequential(*layers)
 
 

@@ -28,7 +28,6 @@ from noisefold.configuration import configurable, register_module
 from noisefold.geometry.coarsen import Balanced, Voxel
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.neighbors import Radius
-from noisefold.geometry.segment import segment_mean
 from noisefold.nn.adaptive import Adaptive, Exponential, Fixed, Learned
 from noisefold.nn.layers import Gate, Layer, Lift, Scene, embedding_of
 from noisefold.nn.message import Coarsen, Convolution, Uncoarsen, convolution
@@ -307,13 +306,13 @@ class DMP(nn.Module):
         if graphs.x is not None:
             values = torch.cat([graphs.x, pos], dim=-1)
         structure = Structure.plan(pos, graphs.ptr, levels, self.coarsening, self.neighbors)
-        means = segment_mean(values, structure.cell, structure.num_cells)
+        means = structure.members.mean(values)
         centre = means[:, self.features :]
         scene = Scene(
             rows=Rows(graphs.batch, graphs.uniform),
             context=self.condition(log_snr.to(pos.dtype), label),
             structure=structure,
-            offset=with_length(centre.index_select(0, structure.cell) - pos),
+            offset=with_length(structure.members.spread(centre) - pos),
             edges=structure.edges(centre, self.sees_offsets),
         )
         h = self.lift_nodes(values, scene.context, scene.rows)

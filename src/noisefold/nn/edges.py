@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["Edges"]
+__all__ = ["Edges", "stable_order"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Edges:
     @cached_property
     def reversal(self) -> tuple[Tensor, Edges]:
         """The edges turned round, and the row here, ``[e]``, of each of them."""
-        order = _stable_order(self.source)
+        order = stable_order(self.source)
         counts = torch.bincount(self.source, minlength=self.ptr.numel() - 1)
         ptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
         return order, Edges(self.target[order], self.source[order], ptr)
@@ -68,7 +68,7 @@ def _bag(values: Tensor, weight: Tensor | None, edges: Edges) -> Tensor:
     )
 
 
-def _stable_order(index: Tensor) -> Tensor:
+def stable_order(index: Tensor) -> Tensor:
     """Order that sorts an index ``[e]``, equal entries in their order."""
     e = index.numel()
     keys = index * e + torch.arange(e, device=index.device)

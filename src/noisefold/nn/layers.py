@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from noisefold.nn.blocks import Condition
 from noisefold.nn.edges import Edges
+from noisefold.nn.linear import Linear, linear
 from noisefold.nn.message import Coarsen, Uncoarsen
 from noisefold.nn.norms import MLP, Norm, Rows
 from noisefold.nn.structure import Structure
@@ -74,10 +75,11 @@ class Lift(nn.Module):
 
     def forward(self, values: Tensor, context: Tensor, rows: Rows) -> Tensor:
         """Lifted nodes ``[n, width]``."""
-        on_values, on_context = self.mlp.first.weight.split(self.widths, dim=1)
+        weight, bias = self.mlp.map()
+        on_values, on_context = weight.split(self.widths, dim=1)
         # The context is the same for all nodes of a graph, and so is its share of the first linear map.
-        share = rows.spread(nn.functional.linear(context, on_context, self.mlp.first.bias))
-        h = rows.fold(nn.functional.linear(values, on_values)) + share
+        share = rows.spread(nn.functional.linear(context, on_context, bias))
+        h = rows.fold(linear(values, on_values)) + share
         return self.mlp.tail(h.reshape(values.shape[0], -1))
 
 
@@ -86,11 +88,14 @@ class Gate(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(2 * width, width)
+        self.linear = Linear(2 * width, width)
 
     def forward(self, h: Tensor, spread: Tensor) -> Tensor:
         """Mix ``h [n, width]`` with ``spread [n, width]``."""
-        return torch.lerp(spread, h, torch.sigmoid(self.linear(torch.cat([h, spread], dim=-1))))
+        on_h, on_spread = self.linear.weight.chunk(2, dim=1)
+        # Side by side in one matrix they would be copied here, and in the derivative be strided.
+        logit = linear(h, on_h, self.linear.bias).add_(linear(spread, on_spread))
+        return torch.lerp(spread, h, torch.sigmoid(logit))
 
 
 class Layer(nn.Module):
@@ -106,9 +111,8 @@ class Layer(nn.Module):
 
     def forward(self, h: Tensor, cells: Tensor, scene: Scene, gate: nn.Module) -> tuple[Tensor, Tensor]:
         """New nodes ``[n, width]`` and cells ``[m, width]``."""
-        structure = scene.structure
-        members = torch.cat([h, scene.offset], dim=-1)
-        cells = self.conv(self.coarsen(members, cells, structure.cell, structure.counts), scene.edges)
-        h = gate(h, self.uncoarsen(members, cells, structure.cell))
+        members = scene.structure.members
+        cells = self.conv(self.coarsen(h, scene.offset, cells, members), scene.edges)
+        h = gate(h, self.uncoarsen(h, scene.offset, cells, members))
         out = self.mlp(self.activation(self.norm(h, scene.context, scene.rows)))
         return (h + out if self.residual else out), cells

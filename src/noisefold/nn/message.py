@@ -23,6 +23,8 @@ from torch.nn import functional
 
 from noisefold.geometry.segment import segment_softmax, segment_sum
 from noisefold.nn.edges import Edges
+from noisefold.nn.linear import Linear, linear
+from noisefold.nn.members import Members
 from noisefold.nn.norms import MLP
 
 __all__ = ["GAT", "GCN", "Coarsen", "Convolution", "EdgeConv", "Message", "Uncoarsen", "convolution"]
@@ -52,11 +54,11 @@ class Message(nn.Module):
 
     def maps(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Maps of receiver and sender ``[w, w]``, of offset and distance ``[w, d + 1]``, and bias ``[w]``."""
-        first = self.mlp.first
-        on_pair, on_offset, on_length = first.weight.chunk(3, dim=1)
+        weight, bias = self.mlp.map()
+        on_pair, on_offset, on_length = weight.chunk(3, dim=1)
         receiver, sender = (on_pair @ self.pair.weight).chunk(2, dim=1)
         space = torch.cat([on_offset @ self.offset.weight, on_length @ self.length.weight], dim=1)
-        bias = first.bias + on_pair @ self.pair.bias
+        bias = bias + on_pair @ self.pair.bias
         bias = bias + on_offset @ self.offset.bias + on_length @ self.length.bias
         return receiver, sender, space, bias
 
@@ -88,22 +90,25 @@ class Coarsen(nn.Module):
         self.message = Message(width, dim, activation, norm)
         self.aggregate = aggregate
 
-    def forward(self, members: Tensor, cells: Tensor, cell: Tensor, counts: Tensor) -> Tensor:
+    def forward(self, h: Tensor, offset: Tensor, cells: Tensor, members: Members) -> Tensor:
         """New cells ``[m, w]``.
 
         Parameters
         ----------
+        h
+            Nodes, ``[n, w]``.
+        offset
+            Offset from every node to its cell, and their distance, ``[n, d + 1]``.
+        cells
+            Cells, ``[m, w]``.
         members
-            Every node beside the offset to it from its cell and their distance, ``[n, w + d + 1]``.
-        cells, cell, counts
-            Cells ``[m, w]``, the cell of every node ``[n]``, and the members of every cell ``[m, 1]``.
+            The nodes of every cell.
         """
         receiver, sender, space, bias = self.message.maps()
-        summed = functional.linear(members, torch.cat([sender, space], dim=1))
-        summed = summed + functional.linear(cells, receiver, bias).index_select(0, cell)
-        total = segment_sum(self.message.hidden(summed), cell, cells.shape[0])
-        out: Tensor = self.message.last(total / counts)
-        return out if self.aggregate == "mean" else out * counts
+        summed = members.spread(linear(cells, receiver, bias))
+        summed = linear(h, sender).add_(linear(offset, space)).add_(summed)
+        out: Tensor = self.message.last(members.mean(self.message.hidden(summed)))
+        return out if self.aggregate == "mean" else out * members.counts
 
 
 class Uncoarsen(nn.Module):
@@ -116,12 +121,12 @@ class Uncoarsen(nn.Module):
         self.message = Message(width, dim, activation, norm)
         self.register_buffer("sign", torch.tensor([-1.0] * dim + [1.0]), persistent=False)
 
-    def forward(self, members: Tensor, cells: Tensor, cell: Tensor) -> Tensor:
+    def forward(self, h: Tensor, offset: Tensor, cells: Tensor, members: Members) -> Tensor:
         """What reaches every node, ``[n, w]``; arguments as in `Coarsen.forward`."""
         receiver, sender, space, bias = self.message.maps()
+        summed = members.spread(linear(cells, sender, bias))
         # Here the node receives, so the offset points the other way.
-        summed = functional.linear(members, torch.cat([receiver, space * self.sign], dim=1))
-        summed = summed + functional.linear(cells, sender, bias).index_select(0, cell)
+        summed = linear(h, receiver).add_(linear(offset, space * self.sign)).add_(summed)
         out: Tensor = self.message.last(self.message.hidden(summed))
         return out
 
@@ -135,7 +140,7 @@ class GCN(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(width, width)
+        self.linear = Linear(width, width)
 
     def forward(self, h: Tensor, edges: Edges) -> Tensor:
         """Map ``h [m, w]`` to ``[m, w]``."""
@@ -168,7 +173,7 @@ class GAT(nn.Module):
         if heads < 1 or width % heads:
             raise ValueError(f"heads must divide the width {width}, got {heads}.")
         self.heads = heads
-        self.lin = nn.Linear(width, width, bias=False)
+        self.lin = Linear(width, width, bias=False)
         self.att_src = nn.Parameter(torch.empty(1, heads, width // heads))
         self.att_dst = nn.Parameter(torch.empty(1, heads, width // heads))
         self.bias = nn.Parameter(torch.zeros(width))
@@ -188,7 +193,8 @@ class GAT(nn.Module):
     def _head(value: Tensor, sent: Tensor, received: Tensor, edges: Edges) -> Tensor:
         score = sent.index_select(0, edges.source) + received.index_select(0, edges.target)
         alpha = segment_softmax(functional.leaky_relu(score, 0.2), edges.target, value.shape[0])
-        return edges.gather(value, alpha.to(value.dtype))
+        # Under autocast alpha is in float32, in which sums along edges are faster too.
+        return edges.gather(value.to(alpha.dtype), alpha)
 
 
 class EdgeConv(nn.Module):
@@ -205,9 +211,9 @@ class EdgeConv(nn.Module):
         """Map ``h [m, w]`` to ``[m, w]``."""
         assert edges.offset is not None, "EdgeConv needs edges with offsets"
         receiver, sender, space, bias = self.message.maps()
-        summed = functional.linear(edges.offset, space)
-        summed = summed + functional.linear(h, receiver, bias).index_select(0, edges.target)
-        summed = summed + functional.linear(h, sender).index_select(0, edges.source)
+        summed = linear(edges.offset, space)
+        summed = summed + linear(h, receiver, bias).index_select(0, edges.target)
+        summed = summed + linear(h, sender).index_select(0, edges.source)
         total = segment_sum(self.message.hidden(summed), edges.target, h.shape[0])
         out: Tensor = self.message.last(total / edges.degree.clamp(min=1)[:, None])
         return out

@@ -13,6 +13,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from noisefold.nn.linear import Linear, linear
+
 __all__ = ["ACTIVATIONS", "MLP", "NORMS", "Norm", "Rows"]
 
 NORMS = ("layer", "batch", "none")
@@ -118,29 +120,45 @@ class MLP(nn.Module):
         super().__init__()
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}.")
-        self.linears = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+        self.linears = nn.ModuleList(Linear(a, b) for a, b in pairwise(widths))
         inner = widths[1:2] if shared else widths[1:-1]
         self.norms = nn.ModuleList(_plain(norm, width, affine=True) for width in inner)
         self.activation = ACTIVATIONS[activation]()
 
-    @property
-    def first(self) -> nn.Linear:
-        """The first linear map, which a caller may apply in its own way before `tail`."""
-        layer = self.linears[0]
-        assert isinstance(layer, nn.Linear)
-        return layer
+    def map(self, layer: int = 0) -> tuple[Tensor, Tensor]:
+        """Weight and bias of a linear map, which a caller may apply in its own way before `tail`.
+
+        A batch norm that is evaluated is a linear map itself, and is contained in the one before it.
+        """
+        linear = self.linears[layer]
+        assert isinstance(linear, nn.Linear)
+        weight, bias = linear.weight, linear.bias
+        if layer + 1 == len(self.linears) or (norm := _evaluated(self._norm(layer))) is None:
+            return weight, bias
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        return weight * scale[:, None], (bias - norm.running_mean) * scale + norm.bias
 
     def forward(self, h: Tensor) -> Tensor:
         """Map ``h [n, widths[0]]`` to ``[n, widths[-1]]``."""
-        return self.tail(self.first(h))
+        return self.tail(linear(h, *self.map()))
 
     def tail(self, h: Tensor) -> Tensor:
         """All that follows the first linear map."""
-        for i, linear in enumerate(self.linears[1:]):
-            h = linear(self.activate(h, i))
+        for i in range(1, len(self.linears)):
+            h = linear(self.activate(h, i - 1), *self.map(i))
         return h
 
     def activate(self, h: Tensor, layer: int = 0) -> Tensor:
         """Norm and activation behind one of the inner linear maps."""
-        out: Tensor = self.activation(self.norms[min(layer, len(self.norms) - 1)](h))
+        norm = self._norm(layer)
+        out: Tensor = self.activation(h if _evaluated(norm) else norm(h))
         return out
+
+    def _norm(self, layer: int) -> nn.Module:
+        return self.norms[min(layer, len(self.norms) - 1)]
+
+
+def _evaluated(norm: nn.Module) -> nn.BatchNorm1d | None:
+    return norm if isinstance(norm, nn.BatchNorm1d) and not norm.training else None

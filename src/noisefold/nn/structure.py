@@ -14,19 +14,19 @@ import torch
 from torch import Tensor
 
 from noisefold.geometry.coarsen import Cells
-from noisefold.geometry.neighbors import KNN, Full, LongShort, Random
-from noisefold.geometry.segment import segment_mean
+from noisefold.geometry.neighbors import Full, LongShort, Random, knn_edges
 from noisefold.nn.edges import Edges
+from noisefold.nn.members import Members
 
 __all__ = ["RULES", "Coarsening", "Neighbors", "Structure"]
 
 Neighbors = Callable[[Tensor, Tensor], Tensor]
-#: Rules whose number of neighbours, the node itself among them, is the schedule's range.
-RULES: dict[str, Callable[[int], Neighbors]] = {
-    "knn": lambda k: KNN(k, loop=True),
-    "long-short": lambda k: LongShort(k, loop=True),
-    "random": lambda k: Random(k, loop=True),
-    "full": lambda k: Full(loop=True),
+#: Edges ``[2, e]`` of ``pos [n, d]`` and ``ptr [g + 1]`` by the range ``[g]``, which counts the node itself.
+RULES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "knn": lambda pos, ptr, reach: knn_edges(pos, ptr, reach, loop=True),
+    "long-short": lambda pos, ptr, reach: _by_reach(lambda k: LongShort(k, loop=True), pos, ptr, reach),
+    "random": lambda pos, ptr, reach: _by_reach(lambda k: Random(k, loop=True), pos, ptr, reach),
+    "full": lambda pos, ptr, reach: Full(loop=True)(pos, ptr),
 }
 # Stands for a range that reaches all nodes, however many there are.
 _ALL = torch.iinfo(torch.int64).max
@@ -45,10 +45,8 @@ class Structure:
 
     Parameters
     ----------
-    cell
-        Cell of every node, ``[n]``.
-    counts
-        Members of every cell, ``[m, 1]``.
+    members
+        The nodes of every cell.
     graph
         Graph of every cell, ``[m]``; graphs of one range stand together, so they are not in order.
     source, target, ptr
@@ -56,8 +54,7 @@ class Structure:
         ``[m + 1]``. Every cell is a neighbour of its own.
     """
 
-    cell: Tensor
-    counts: Tensor
+    members: Members
     graph: Tensor
     source: Tensor
     target: Tensor
@@ -94,14 +91,13 @@ class Structure:
         m = rows.numel()
         place = torch.empty_like(rows)
         place[rows] = torch.arange(m, device=rows.device)
-        cell = place[cells.cell]
-        centre = segment_mean(pos, cell, m)
+        members = Members.of(place[cells.cell], m)
+        centre = members.mean(pos)
         starts = _offsets(sizes[order])
         pairs = _pairs(centre, starts, reach[order], neighbors)
         source, target = _own_and_sorted(pairs, m)
         return cls(
-            cell=cell,
-            counts=torch.bincount(cell, minlength=m)[:, None].to(pos.dtype),
+            members=members,
             graph=torch.repeat_interleave(order, sizes[order], output_size=m),
             source=source,
             target=target,
@@ -109,9 +105,14 @@ class Structure:
         )
 
     @property
+    def cell(self) -> Tensor:
+        """Cell of every node, ``[n]``."""
+        return self.members.cell
+
+    @property
     def num_cells(self) -> int:
         """Cells of all graphs together, m."""
-        return self.counts.shape[0]
+        return self.graph.shape[0]
 
     def edges(self, centre: Tensor, offsets: bool = False) -> Edges:
         """The edges, with offset and distance of ``centre [m, d]`` if they are wanted."""
@@ -154,17 +155,24 @@ def _cells(pos: Tensor, ptr: Tensor, resolution: Tensor, coarsening: Coarsening)
 
 
 def _pairs(pos: Tensor, ptr: Tensor, reach: Tensor, neighbors: str | Neighbors) -> Tensor:
-    """Edges ``[2, e]`` of graphs that stand in the order of their reach, one call for each reach."""
+    """Edges ``[2, e]`` of graphs that stand in the order of their reach: those where all see all are last."""
     if not isinstance(neighbors, str):
         return neighbors(pos, ptr)
+    some = int((reach < _ALL).sum())
+    middle = int(ptr[some])
+    near = RULES[neighbors](pos[:middle], ptr[: some + 1], reach[:some])
+    return torch.cat([near, Full(loop=True)(pos[middle:], ptr[some:] - middle) + middle], dim=1)
+
+
+def _by_reach(rule: Callable[[int], Neighbors], pos: Tensor, ptr: Tensor, reach: Tensor) -> Tensor:
+    """Edges of graphs that stand in the order of their reach, one call of the rule for each reach."""
     values, counts = torch.unique_consecutive(reach, return_counts=True)
     bounds = _offsets(counts).tolist()
     parts = []
     starts = ptr.tolist()
     for k, first, last in zip(values.tolist(), bounds, bounds[1:], strict=False):
-        rule = RULES["full" if k == _ALL else neighbors](k)
         start, stop = starts[first], starts[last]
-        parts.append(rule(pos[start:stop], ptr[first : last + 1] - start) + start)
+        parts.append(rule(k)(pos[start:stop], ptr[first : last + 1] - start) + start)
     return torch.cat(parts, dim=1) if parts else ptr.new_empty(2, 0)
 
 
