@@ -129,7 +129,7 @@ def test_a_fresh_network_answers_zero() -> None:
     denoise = denoiser()
     fresh, _ = errors(denoise, graphs, Streams(0, range(10)), quantiles, Independent())
     zero, _ = errors(
-        Denoiser(_Zero(), Gaussian(), Target()), graphs, Streams(0, range(10)), quantiles, Independent()
+        Denoiser(_Zero(), Gaussian(), PLAIN), graphs, Streams(0, range(10)), quantiles, Independent()
     )
     assert torch.equal(fresh, zero)
 

@@ -203,7 +203,7 @@ def test_tables_show_every_row():
 
 def test_steps_follow_the_time_or_the_epochs():
     short, paper = shapes.SCALES["short"], shapes.SCALES["paper"]
-    assert short.steps(0.1, 789) == 450
+    assert short.steps(0.1, 789) == 350
     assert short.steps(1e9, 789) == 1
     assert paper.steps(0.1, 9843) == paper.steps(99.0, 9843) == round(300 * 9843 / 128)
 
