@@ -180,3 +180,19 @@ def test_the_shipped_model_makes_shapes(name: str) -> None:
     )
     # Nobody mistakes its samples for noise: most of the way from noise to real shapes is gone.
     assert ours < floor + 0.25 * (theirs - floor)
+
+
+def test_profile_does_not_see_the_units_of_the_data(model: Model, data: Graphs) -> None:
+    found = model.profile(data, levels=4)
+    assert len(found.explained) == 4
+    moved = data.replace(pos=100 + 1000 * data.pos)
+    model.scaling = Scaling.fit(moved)
+    again = model.profile(moved, levels=4)
+    # float32 positions around 100 with a spread of some 1000: seven digits, of errors of order 1.
+    assert again.explained == pytest.approx(found.explained, abs=1e-4)
+    assert model.profile(data, nodes=5, levels=2) == model.profile(data, nodes=5, levels=2)
+
+
+def test_profile_needs_a_trained_model(data: Graphs) -> None:
+    with pytest.raises(ValueError, match="has not seen data yet"):
+        Model(Latents(width=16, latents=4, latent_width=16, heads=2)).profile(data)

@@ -37,7 +37,7 @@ from noisefold.studies.study import Study, keep
 from noisefold.train.profile import Profile
 from noisefold.train.settings import Training
 
-__all__ = ["CHAIRS"]
+__all__ = ["CHAIRS", "LARGE", "SHORT", "SMALL"]
 
 _METRICS = ("1-NNA-CD", "COV-CD", "MMD-CD", "JSD", "paper-W")
 _TEST = 50
@@ -58,7 +58,7 @@ class _Scale:
 
 
 _TINY = Training(steps=4, batch=4, nodes=64, warmup=1, ema=0.5, keep=1)
-_SHORT = Training(
+SHORT = Training(
     steps=7000,
     batch=64,
     nodes=400,
@@ -68,17 +68,18 @@ _SHORT = Training(
     validate_every=500,
     checkpoint_every=250,
 )
-_SMALL = {"width": 16, "latents": 4, "latent_width": 16, "blocks": 1, "heads": 2}
+SMALL = {"width": 16, "latents": 4, "latent_width": 16, "blocks": 1, "heads": 2}
+LARGE = {"width": 128, "latents": 128, "latent_width": 256, "rounds": 3}
 _SCALES = {
-    "smoke": _Scale(_TINY, 2, 64, 8, (1, 2, 3), _SMALL),
-    "short": _Scale(_SHORT, 700, 400, 150, (5, 10, 25, 50)),
+    "smoke": _Scale(_TINY, 2, 64, 8, (1, 2, 3), SMALL),
+    "short": _Scale(SHORT, 700, 400, 150, (5, 10, 25, 50)),
     "paper": _Scale(
-        replace(_SHORT, steps=100_000, batch=256),
+        replace(SHORT, steps=100_000, batch=256),
         10_000,
         400,
         150,
         (5, 10, 25, 50),
-        {"width": 128, "latents": 128, "latent_width": 256, "rounds": 3},
+        LARGE,
     ),
 }
 

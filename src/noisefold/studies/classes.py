@@ -20,6 +20,7 @@ from noisefold.model import Model
 from noisefold.report.plots import contact_sheet
 from noisefold.sample.solver import DPMSolver
 from noisefold.studies.cells import one_thread
+from noisefold.studies.chairs import LARGE, SHORT, SMALL
 from noisefold.studies.data import modelnet
 from noisefold.studies.study import Study, keep
 from noisefold.studies.tables import mean_and_error
@@ -52,29 +53,18 @@ class _Scale:
     net: Mapping[str, Any] = field(default_factory=dict)
 
 
-_SHORT = Training(
-    steps=2000,
-    batch=64,
-    nodes=400,
-    lr=1.5e-3,
-    warmup=100,
-    precision="bfloat16",
-    validate_every=500,
-    checkpoint_every=250,
-)
-_SMALL = {"width": 16, "latents": 4, "latent_width": 16, "blocks": 1, "heads": 2}
 _SCALES = {
     "smoke": _Scale(
-        Training(steps=4, batch=4, nodes=64, warmup=1, ema=0.5, keep=1), 64, (1.0, 2.0), 2, 6, _SMALL
+        Training(steps=4, batch=4, nodes=64, warmup=1, ema=0.5, keep=1), 64, (1.0, 2.0), 2, 6, SMALL
     ),
-    "short": _Scale(_SHORT, 400, (1.0, 1.5, 2.5), 25, 100),
+    "short": _Scale(replace(SHORT, steps=2000), 400, (1.0, 1.5, 2.5), 25, 100),
     "paper": _Scale(
-        replace(_SHORT, steps=200_000, batch=256),
+        replace(SHORT, steps=200_000, batch=256),
         400,
         (1.0, 1.5, 2.5),
         25,
         100,
-        {"width": 128, "latents": 128, "latent_width": 256, "rounds": 3},
+        LARGE,
     ),
 }
 

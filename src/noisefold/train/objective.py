@@ -14,7 +14,7 @@ from noisefold.noise.coupling import Coupling
 from noisefold.noise.source import Streams
 from noisefold.noise.times import Times
 
-__all__ = ["errors", "hide_labels"]
+__all__ = ["errors", "graph_means", "hide_labels"]
 
 
 def errors(
@@ -52,10 +52,11 @@ def errors(
     at = t[graphs.batch, None]
     x_t = path.mix(x0, eps, at)
     difference = denoiser.predict(graphs, x_t, t, graphs.label).to(x0) - target.value(x0, x_t, at, path)
-    return target.loss_weight(t, path) * _graph_means(graphs, difference.square().mean(1)), t
+    return target.loss_weight(t, path) * graph_means(graphs, difference.square().mean(1)), t
 
 
-def _graph_means(graphs: Graphs, values: Tensor) -> Tensor:
+def graph_means(graphs: Graphs, values: Tensor) -> Tensor:
+    """Mean over the nodes of every graph, ``[g]``, of ``values [n]``."""
     if (size := graphs.uniform) is not None:
         return values.reshape(len(graphs), size).mean(1)
     total = values.new_zeros(len(graphs)).index_add(0, graphs.batch, values)

@@ -22,6 +22,7 @@ from noisefold.nn.effort import Effort
 from noisefold.noise.source import Streams, mix
 from noisefold.noise.times import Times
 from noisefold.progress import progress
+from noisefold.train.objective import graph_means
 
 __all__ = ["Profile", "measure_profile"]
 
@@ -152,10 +153,5 @@ def _squares(
     x_t = path.mix(x0, path.source.draw(graphs, x0.shape[1], streams).to(x0), t)
     estimate = denoiser(graphs, x_t, t.expand(len(graphs)), graphs.label)
     straight = path.schedule.alpha(t) * x_t / path.scale(t) ** 2
-    counts = graphs.sizes.to(x0)
-
-    def mean(difference: torch.Tensor) -> torch.Tensor:
-        rows = difference.square().mean(1)
-        return rows.new_zeros(len(graphs)).index_add(0, graphs.batch, rows) / counts
-
-    return mean(estimate - x0), mean(straight - x0)
+    own, linear = (graph_means(graphs, (e - x0).square().mean(1)) for e in (estimate, straight))
+    return own, linear
