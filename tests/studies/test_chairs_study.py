@@ -1,4 +1,4 @@
-"""The studies of chairs and classes at their smallest: what they write, and that they go on where they were."""
+"""The studies of chairs and classes at their smallest: what they write, and that they go on as they were."""
 
 import json
 from pathlib import Path
