@@ -88,3 +88,15 @@ def test_configuration_round_trip():
     again.load_state_dict(net.state_dict())
     graphs, log_snr, label = batch(classes=3)
     torch.testing.assert_close(again(graphs, log_snr, label), net(graphs, log_snr, label), rtol=0, atol=0)
+
+
+def test_mixed_tiers_and_cells_keep_double_precision():
+    """Twice as precise as float32 could be: each graph in the batch as alone."""
+    effort = Effort((0.4,), depth=(0.5, 1), width=(0.5, 1))
+    net = awake(Latents(**SMALL, effort=effort, coarsening=Balanced())).double()
+    graphs, log_snr, _ = batch()
+    graphs, log_snr = graphs.to(dtype=torch.float64), log_snr.double()
+    together = graphs.unpack(net(graphs, log_snr))
+    for i, out in enumerate(together):
+        assert out.dtype is torch.float64
+        torch.testing.assert_close(out, net(graphs[i], log_snr[i : i + 1]), rtol=1e-12, atol=1e-12)

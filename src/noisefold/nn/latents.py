@@ -128,14 +128,12 @@ class Latents(nn.Module):
         condition = self.condition(log_snr, label)
         parts, rows = [], []
         for tier in tiers.unique().tolist():
-            chosen = (tiers == tier).nonzero()[:, 0]
-            everything = len(chosen) == len(graphs)
-            part = graphs if everything else graphs[chosen]
-            parts.append(self._tier(part, condition if everything else condition[chosen], tier))
-            if everything:
-                return parts[0]
-            rows.append((tiers == tier)[graphs.batch].nonzero()[:, 0])
-        together = torch.cat([part.float() for part in parts])
+            chosen = tiers == tier
+            if bool(chosen.all()):
+                return self._tier(graphs, condition, tier)
+            parts.append(self._tier(graphs[chosen], condition[chosen], tier).to(graphs.pos.dtype))
+            rows.append(chosen[graphs.batch].nonzero()[:, 0])
+        together = torch.cat(parts)
         return together.new_zeros(together.shape).index_copy(0, torch.cat(rows), together)
 
     def _tier(self, graphs: Graphs, condition: Tensor, tier: int) -> Tensor:
@@ -162,7 +160,7 @@ class Latents(nn.Module):
         if self.coarsening is None or self.from_cells is None:
             return z
         cells = self.coarsening(graphs.pos, graphs.ptr, graphs.sizes.clamp(max=count))
-        means = self.from_cells(cells.mean(lifted.float()))
+        means = self.from_cells(cells.mean(lifted.to(graphs.pos.dtype)))
         # Graphs with fewer points than latents leave the last latents as they are.
         place = torch.arange(cells.size, device=means.device)
         graph = torch.repeat_interleave(cells.ptr.diff(), output_size=cells.size)
