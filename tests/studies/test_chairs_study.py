@@ -36,5 +36,5 @@ def test_classes(tmp_path: Path, shared: Path) -> None:
 
 def test_classes_says_that_the_data_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOISEFOLD_DATA", str(tmp_path / "nowhere"))
-    with pytest.raises(ValueError, match="needs ModelNet10"):
+    with pytest.raises(ValueError, match="needs ModelNet"):
         CLASSES.run(tmp_path, "smoke", 0)

@@ -32,7 +32,7 @@ from noisefold.report.plots import contact_sheet
 from noisefold.sample.grid import Grid, Placed
 from noisefold.sample.solver import DPMSolver
 from noisefold.studies.cells import one_thread
-from noisefold.studies.data import Sets, chairs, procedural
+from noisefold.studies.data import Sets, chairs, needed, procedural
 from noisefold.studies.study import Study, keep
 from noisefold.train.profile import Profile
 from noisefold.train.settings import Training
@@ -140,14 +140,7 @@ def _run(out: Path, scale: str, seed: int) -> list[Path]:
 
 def _sets(scale: str, size: _Scale) -> Sets:
     found = chairs()
-    if found is not None:
-        return found
-    if scale != "smoke":
-        raise ValueError(
-            f"scale {scale!r} needs ModelNet10 (modelnet40/ in $NOISEFOLD_DATA, or in ../shared/data beside "
-            f"the checkout), which is not there."
-        )
-    return procedural(24, 2 * size.draws)
+    return found or procedural(24, 2 * size.draws) if scale == "smoke" else needed(found)
 
 
 def _with(base: Model, effort: Effort) -> Model:

@@ -21,7 +21,7 @@ from noisefold.report.plots import contact_sheet
 from noisefold.sample.solver import DPMSolver
 from noisefold.studies.cells import one_thread
 from noisefold.studies.chairs import LARGE, SHORT, SMALL
-from noisefold.studies.data import modelnet
+from noisefold.studies.data import modelnet, needed
 from noisefold.studies.study import Study, keep
 from noisefold.studies.tables import mean_and_error
 from noisefold.train.settings import Training
@@ -71,12 +71,7 @@ _SCALES = {
 
 def _run(out: Path, scale: str, seed: int) -> list[Path]:
     size, folder = _SCALES[scale], out / scale
-    train, test = modelnet("train", _TEN), modelnet("test", _TEN)
-    if train is None or test is None:
-        raise ValueError(
-            "the study needs ModelNet10 (modelnet40/ in $NOISEFOLD_DATA, or in ../shared/data beside the "
-            "checkout), which is not there."
-        )
+    train, test = (needed(modelnet(split, _TEN)) for split in ("train", "test"))
     with one_thread():
         model = Model.for_data(train, seed=seed, **size.net)
         model.fit(train, test, out=folder / "run", resume=True, settings=replace(size.training, seed=seed))

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -13,7 +14,7 @@ from noisefold.data.modelnet import modelnet40
 from noisefold.data.shapes import shapes
 from noisefold.geometry.graphs import Graphs
 
-__all__ = ["Sets", "all_classes", "chairs", "data_folder", "modelnet", "procedural"]
+__all__ = ["Sets", "all_classes", "chairs", "data_folder", "modelnet", "needed", "procedural"]
 
 _FOLDER = "modelnet40"
 _KEPT_BACK = 100
@@ -55,6 +56,25 @@ def modelnet(split: str, classes: Sequence[str] | None = None, points: int = 102
         return modelnet40(data_folder() / _FOLDER, points=points, split=split, classes=classes)
     except FileNotFoundError:
         return None
+
+
+_Found = TypeVar("_Found")
+
+
+def needed(found: _Found | None) -> _Found:
+    """What was found of ModelNet.
+
+    Raises
+    ------
+    ValueError
+        If it is None.
+    """
+    if found is None:
+        raise ValueError(
+            f"this study needs ModelNet ({_FOLDER}/ in $NOISEFOLD_DATA, or in ../shared/data beside the "
+            f"checkout), which is not there; noisefold.data.modelnet40(root, download=True) fetches it."
+        )
+    return found
 
 
 def chairs() -> Sets | None:

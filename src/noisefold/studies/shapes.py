@@ -39,7 +39,7 @@ from noisefold.noise.source import mix
 from noisefold.noise.target import Target
 from noisefold.sample.solver import Ancestral, DPMSolver, Solver
 from noisefold.studies.cells import METRICS, Bench, Cell, claimed, measure_costs, one_thread, read
-from noisefold.studies.data import Sets, all_classes, chairs, procedural
+from noisefold.studies.data import Sets, all_classes, chairs, needed, procedural
 from noisefold.studies.study import Study, keep
 from noisefold.studies.tables import figure, table
 from noisefold.train.checkpoint import atomic_text
@@ -277,13 +277,7 @@ def _bench(scale: str, size: Scale) -> Bench:
 def _sets(scale: str, size: Scale) -> Sets:
     if scale == "smoke":
         return chairs() or procedural(24, 2 * size.draws)
-    found = all_classes() if size.paper else chairs()
-    if found is None:
-        raise ValueError(
-            f"scale {scale!r} needs ModelNet (modelnet40/ in $NOISEFOLD_DATA, or in ../shared/data beside "
-            f"the checkout), which is not there; noisefold.data.modelnet40(root, download=True) fetches it."
-        )
-    return found
+    return needed(all_classes() if size.paper else chairs())
 
 
 def _costs(out: Path, builds: Mapping[str, Callable[[], nn.Module]], bench: Bench) -> dict[str, float]:
