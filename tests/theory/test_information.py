@@ -145,6 +145,46 @@ def test_a_part_that_is_nobody_else_s_only_lowers_the_information():
     ).all()
 
 
+# -- correlated noise --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("correlation", "dim"), VALID, ids=repr)
+def test_under_noise_correlated_as_the_data_no_radius_beats_the_node_itself(correlation, dim):
+    """I = 1/2 log(1 + SNR) at radius 0, and it only falls from there."""
+    # Smooth fields lose a share of r^4 alone: below .02 no more than rounding.
+    radius = torch.tensor([1e-6, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6], dtype=torch.float64)
+    told = mutual_information(correlation, radius, 3.0, dim, noise=correlation)
+    # At 1e-6 a correlation with a kink has lost some 1e-6 of its value.
+    assert float(told[0]) == pytest.approx(0.5 * math.log(4), rel=1e-5)
+    assert (told.diff() < 0).all()
+    assert best_radius(correlation, 3.0, dim, bounds=(1e-3, 3), noise=correlation) == pytest.approx(1e-3)
+
+
+def test_noise_of_short_range_is_white_with_its_integral_as_variance():
+    """N / V tends to the integral of kappa, l sqrt(2 pi); what is missing at the ends is of order l / r."""
+    radius = torch.tensor([0.3, 0.6, 1.2], dtype=torch.float64)
+    length = 1e-3
+    found = mutual_information(Matern(0.5), radius, 0.01, noise=SquaredExponential(length))
+    white = mutual_information(Matern(0.5), radius, 0.01 / (length * math.sqrt(2 * math.pi)))
+    assert torch.allclose(found, white, rtol=length / 0.3)
+
+
+def test_best_radius_falls_to_nothing_as_the_noise_comes_near_the_data():
+    def best(length):
+        return best_radius(Matern(0.5), 0.1, 2, bounds=(1e-3, 10), noise=Matern(length))
+
+    radii = [best(length) for length in (0.25, 0.35, 0.45, 0.49)]
+    assert all(far > near for far, near in pairwise(radii))
+    assert best(0.5) == best(2.0) == pytest.approx(1e-3)
+
+
+def test_noise_must_be_a_correlation_too():
+    with pytest.raises(ValueError, match="not positive definite"):
+        mutual_information(Matern(0.5), 0.5, 1.0, noise=paper)
+    with pytest.raises(ValueError, match="not positive definite"):
+        best_radius(Matern(0.5), 1.0, bounds=(1e-3, 1.0), noise=paper)
+
+
 # -- the erratum -------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,16 @@ correlations :math:`\rho_{jl}` and independent noise, their mutual information i
 
 sums over those k nodes. This is lemma 3.1 of arXiv 2507.09391 without its continuum: the points may lie on
 a surface, be dense here and rare there, and end somewhere. With points of density :math:`\delta` it tends to
-the lemma at :math:`\delta` times the SNR.
+the lemma at :math:`\delta` times the SNR. Where the noise is itself correlated, by :math:`\kappa_{jl}`, its
+sum :math:`\sum_{j, l} \kappa_{jl}` stands in the place of k, which is that of white noise.
+
+A sum is one way to look at k noisy values :math:`y`. With the best weights they tell
+
+.. math:: I_i(k) = -\frac12 \log \big( 1 - c^T M^{-1} c \big), \qquad
+    M_{jl} = \rho_{jl} + \kappa_{jl} / \mathrm{SNR}, \quad c_j = \rho_{ij},
+
+which never falls with k. Then :math:`e^{-2 I_i(k)}` is the least mean squared error of an estimate of the
+clean value from those k values, in units of its variance.
 """
 
 from __future__ import annotations
@@ -18,7 +27,7 @@ from torch import Tensor
 
 from noisefold.geometry.correlation import Function
 
-__all__ = ["point_information"]
+__all__ = ["point_information", "weighted_information"]
 
 _BLOCK = 1 << 22
 
@@ -32,6 +41,7 @@ def point_information(
     radii: Tensor | None = None,
     nodes: Tensor | None = None,
     most: int | None = None,
+    noise: Function | None = None,
 ) -> Tensor:
     """Information in nats on each node's clean feature, from the sum over its surroundings.
 
@@ -52,6 +62,8 @@ def point_information(
     most
         Where more nodes than this are summed, A is estimated from as many of them, spread evenly over their
         order of distance: cost then does not grow with the square of k. None for exact sums.
+    noise
+        Correlation of the noise; None for white noise.
 
     Returns
     -------
@@ -63,24 +75,20 @@ def point_information(
     ValueError
         If not exactly one of `counts` and `radii` is given, or a number is out of its range.
     """
-    pos, ratio = pos.detach().double(), torch.as_tensor(snr, dtype=torch.float64).reshape(-1, 1)
+    pos, ratio = pos.detach().double(), _ratios(snr).reshape(-1, 1)
     n = len(pos)
     if (counts is None) == (radii is None):
         raise ValueError("exactly one of counts and radii must be given.")
-    if counts is not None and not bool(((counts >= 1) & (counts <= n)).all()):
-        raise ValueError(f"counts must lie in 1 .. {n}, the number of nodes, got {counts.tolist()}.")
+    if counts is not None:
+        _check_counts(counts, n)
     if radii is not None and not bool((radii >= 0).all()):
         raise ValueError(f"radii must be at least 0, got {radii.tolist()}.")
-    if not bool((ratio > 0).all()):
-        raise ValueError(f"snr must be positive, got {ratio.flatten().tolist()}.")
     if most is not None and most < 2:
         raise ValueError(f"most must be at least 2, or None, got {most}.")
     chosen = torch.arange(n) if nodes is None else nodes
     parts = []
     for some in chosen.split(max(1, _BLOCK // n)):
-        gap = torch.cdist(pos[some], pos, compute_mode="donot_use_mm_for_euclid_dist")
-        gap[torch.arange(len(some)), some] = -1  # first, whoever shares its place
-        near, order = gap.sort(dim=1, stable=True)
+        near, order = _nearest(pos, some)
         if radii is None:
             assert counts is not None
             k = counts.expand(len(some), -1)
@@ -89,9 +97,83 @@ def point_information(
         alike = correlation(near[:, 1:])
         b = 1 + torch.cat([alike.new_zeros(len(some), 1), alike.cumsum(1)], 1).gather(1, k - 1)
         a = _pair_sums(correlation, pos, order, k, most or n)
-        whole = k[:, None] / ratio + a[:, None]
+        own = k if noise is None else _pair_sums(noise, pos, order, k, most or n)
+        whole = own[:, None] / ratio + a[:, None]
         parts.append(0.5 * torch.log(whole / (whole - b[:, None] ** 2)))
     return torch.cat(parts)
+
+
+def weighted_information(
+    correlation: Function,
+    pos: Tensor,
+    snr: float | Tensor,
+    *,
+    counts: Tensor,
+    nodes: Tensor | None = None,
+    noise: Function | None = None,
+) -> Tensor:
+    """Information in nats on each node's clean feature, from its nearest nodes with the best weights.
+
+    Cost grows with the cube of the number of nodes.
+
+    Parameters
+    ----------
+    correlation, pos, snr, counts, nodes, noise
+        As for `point_information`.
+
+    Returns
+    -------
+    Tensor
+        ``[c, m, q]``, float64.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range, or the covariance of the noisy values has no Cholesky factor.
+    """
+    pos, ratio = pos.detach().double(), _ratios(snr)
+    n = len(pos)
+    _check_counts(counts, n)
+    gap = torch.cdist(pos, pos, compute_mode="donot_use_mm_for_euclid_dist")
+    eye = torch.eye(n, dtype=torch.float64)
+    clean, other = (eye if f is None else torch.where(eye > 0, eye, f(gap)) for f in (correlation, noise))
+    noisy = clean + other / ratio[:, None, None]
+    chosen = torch.arange(n) if nodes is None else nodes
+    order = _nearest(pos, chosen)[1]
+    out = torch.empty(len(chosen), len(ratio), len(counts), dtype=torch.float64)
+    for i, node in enumerate(chosen.tolist()):
+        rows = order[i]
+        factor, failed = torch.linalg.cholesky_ex(noisy[:, rows[:, None], rows])
+        if bool(failed.any()):
+            raise ValueError(
+                "the noisy values have a singular covariance: both correlations are too smooth for nodes "
+                "as near as these; use Nested(correlation, share=.999) for one of them."
+            )
+        # The leading rows of a factor are the factor of the leading rows: one serves every count.
+        cross = clean[node, rows].expand(len(ratio), -1)[..., None]
+        explained = torch.linalg.solve_triangular(factor, cross, upper=False)[..., 0].square().cumsum(1)
+        out[i] = -0.5 * torch.log1p(-explained[:, counts - 1])
+    return out
+
+
+def _ratios(snr: float | Tensor) -> Tensor:
+    ratio = torch.as_tensor(snr, dtype=torch.float64).reshape(-1)
+    if not bool((ratio > 0).all()):
+        raise ValueError(f"snr must be positive, got {ratio.tolist()}.")
+    return ratio
+
+
+def _check_counts(counts: Tensor, n: int) -> None:
+    if not bool(((counts >= 1) & (counts <= n)).all()):
+        raise ValueError(f"counts must lie in 1 .. {n}, the number of nodes, got {counts.tolist()}.")
+
+
+def _nearest(pos: Tensor, some: Tensor) -> tuple[Tensor, Tensor]:
+    """Distances from some nodes to all, rising, and the order, ``[c, n]`` each; each node itself is first."""
+    gap = torch.cdist(pos[some], pos, compute_mode="donot_use_mm_for_euclid_dist")
+    gap[torch.arange(len(some)), some] = -1  # first, whoever shares its place
+    near, order = gap.sort(dim=1, stable=True)
+    return near, order
 
 
 def _pair_sums(correlation: Function, pos: Tensor, order: Tensor, counts: Tensor, most: int) -> Tensor:

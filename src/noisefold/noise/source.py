@@ -2,6 +2,15 @@
 
 A source draws eps with unit scale for every graph of a batch. Sample i of a run is a function of (seed, i)
 alone: each graph has a stream of its own, so that neither the batch size nor the device changes a sample.
+
+============= ============================================= ==========================================
+source        noise                                         what is random
+============= ============================================= ==========================================
+`White`       independent standard normal                   every number
+`Process`     normal, correlated over given positions       every number
+`QuasiRandom` evenly spread over the nodes of a graph       one seed for each graph and draw
+`Digits`      decimals of the data                          nothing in training; every number later
+============= ============================================= ==========================================
 """
 
 from __future__ import annotations
@@ -10,7 +19,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -79,13 +88,42 @@ class Streams:
         """Uniform on [0, 1), ``[n, columns]``."""
         return self._draw(torch.rand, sizes, columns, like)
 
+    def seeds(self) -> list[int]:
+        """A fresh 62-bit seed from every stream, for a generator of another kind."""
+        return [int(torch.randint(1 << 62, (), generator=g)) for g in self._generators]
+
 
 class Source(Protocol):
-    """What every source offers."""
+    """What every source offers.
+
+    `on_positions` says whether its noise is a function of the positions, which then cannot be noised.
+    """
+
+    on_positions: ClassVar[bool] = False
 
     @abstractmethod
-    def draw(self, graphs: Graphs, columns: int, streams: Streams) -> Tensor:
-        """Noise ``[n, columns]`` of unit scale for the nodes of a batch."""
+    def draw(
+        self,
+        graphs: Graphs,
+        columns: int,
+        streams: Streams,
+        data: Tensor | None = None,
+        t: Tensor | None = None,
+    ) -> Tensor:
+        """Noise ``[n, columns]`` of unit scale for the nodes of a batch.
+
+        Parameters
+        ----------
+        graphs
+            Give the sizes, and the positions where those are not noised.
+        columns
+            How many columns are noised.
+        streams
+            One random stream for each graph.
+        data, t
+            In training the data ``[n, columns]`` that the noise is for and its times ``[g]`` or scalar, for
+            sources that are a function of them; None in sampling.
+        """
 
 
 @configurable
@@ -93,6 +131,13 @@ class Source(Protocol):
 class White(Source):
     """Independent standard normal noise on every node and column."""
 
-    def draw(self, graphs: Graphs, columns: int, streams: Streams) -> Tensor:
+    def draw(
+        self,
+        graphs: Graphs,
+        columns: int,
+        streams: Streams,
+        data: Tensor | None = None,
+        t: Tensor | None = None,
+    ) -> Tensor:
         """Standard normal ``[n, columns]``."""
         return streams.normal(graphs.sizes, columns, graphs.pos)

@@ -14,15 +14,17 @@ velocity :math:`\alpha' x_0 + \sigma' \varepsilon`    :math:`\alpha' - \sigma'\a
 previous :math:`E[x_s \mid x_t, x_0]`                 of the posterior, s = t - 1/steps
 ======== ============================================ ======================================
 
-The score is that of the path given x_0, whose average over the posterior is the score of the marginal.
+The score is that of the path given x_0, whose average over the posterior is the score of the marginal. Under
+correlated noise (`Process`, covariance K) it is K times that; all else here is linear node by node and holds
+for any source.
 
 A network answers at unit scale. With `residual` its answer r is what the best linear estimate leaves,
 
 .. math:: \hat x_0 = \frac{\alpha\, x_t}{\alpha^2 + \sigma^2} + \frac{\sigma\, r}{\sqrt{\alpha^2 + \sigma^2}},
 
-so that zero is the exact answer for normal data of unit variance, and near enough where noise hides all
-else; targets then differ by the weight of their errors alone. Source: Karras et al., Elucidating the Design
-Space of Diffusion-Based Generative Models (2022), section 5.
+so that zero is the exact answer for normal data of unit variance (correlated as the noise is), and near
+enough where noise hides all else; targets then differ by the weight of their errors alone. Source: Karras et
+al., Elucidating the Design Space of Diffusion-Based Generative Models (2022), section 5.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ from noisefold.geometry.correlation import (
 )
 from noisefold.geometry.fit import Fit, fit_correlation
 from noisefold.geometry.variogram import Variogram, variogram
-from noisefold.noise.information import point_information
+from noisefold.noise.information import point_information, weighted_information
+from noisefold.theory.field import Field, GaussianProcess
 from noisefold.theory.information import (
     ball_integrals,
     best_radius,
@@ -19,31 +20,45 @@ from noisefold.theory.information import (
     lemma,
     mutual_information,
 )
+from noisefold.theory.localization import Martingale, believe, martingale, observe
 from noisefold.theory.oracle import GaussianMixture
 from noisefold.theory.resolution import Resolution, resolution
 from noisefold.theory.validity import require_valid, spectral_density
+from noisefold.theory.views import Point, alpha_bars, betas, rate, reverse_drift
 
 __all__ = [
     "Correlation",
     "Exponential",
+    "Field",
     "Fit",
     "GaussianMixture",
+    "GaussianProcess",
+    "Martingale",
     "Matern",
     "Nested",
+    "Point",
     "Resolution",
     "Spherical",
     "SquaredExponential",
     "Triangular",
     "Variogram",
+    "alpha_bars",
     "ball_integrals",
+    "believe",
     "best_radius",
+    "betas",
     "expected_square_distance",
     "fit_correlation",
     "lemma",
+    "martingale",
     "mutual_information",
+    "observe",
     "point_information",
+    "rate",
     "require_valid",
     "resolution",
+    "reverse_drift",
     "spectral_density",
     "variogram",
+    "weighted_information",
 ]

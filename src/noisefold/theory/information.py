@@ -11,6 +11,10 @@ On the line V = 2r, the paper's case. Both integrals are radial:
 :math:`A = V \int_{|v| \le 2r} \rho(|v|)\, \omega_r(|v|)\, dv`, with :math:`\omega_r` the share that two balls
 of radius r have in common.
 
+Noise that is correlated, by :math:`\kappa`, does not cancel as fast: with SNR the ratio of the variances at
+a point, V gives way to :math:`N = \iint_{D_r^2} \kappa(|j - k|)\, dj\, dk`. Where :math:`\kappa = \rho`, N
+is A, and no radius tells more than the node's own value does.
+
 The paper's illustration, :math:`\rho(h) = 1 - h^2`, is no correlation, and its sign is wrong: on the line
 
 .. math:: A = 4 r^2 - \tfrac83 r^4, \quad B = 2 r - \tfrac23 r^3, \quad A - B^2 = -\tfrac49 r^6,
@@ -48,7 +52,7 @@ def lemma(volume: Tensor, a: Tensor, b: Tensor, snr: float | Tensor) -> Tensor:
     Parameters
     ----------
     volume, a, b
-        V, A and B, of one shape.
+        V, or under correlated noise N; A and B; of one shape.
     snr
         Ratio of the clean variance to that of the noise.
     """
@@ -85,7 +89,12 @@ def ball_integrals(
 
 
 def mutual_information(
-    correlation: Function, radius: float | Tensor, snr: float | Tensor, dim: int = 1
+    correlation: Function,
+    radius: float | Tensor,
+    snr: float | Tensor,
+    dim: int = 1,
+    *,
+    noise: Function | None = None,
 ) -> Tensor:
     """Information in nats that the noisy sum over a ball holds on the clean value at its centre.
 
@@ -98,14 +107,16 @@ def mutual_information(
     snr
         Ratio of the clean variance to that of the noise, broadcast against the radius. White noise has a
         variance for each unit of volume; for nodes of a given density, it is the density times the ratio for
-        one node.
+        one node. Correlated noise has a variance at each point, and this is the ratio to that.
     dim
         Dimension of space.
+    noise
+        Correlation of the noise; None for white noise.
 
     Raises
     ------
     ValueError
-        If the function is no correlation in that ball, with the reason; if a number is not positive.
+        If a function is no correlation in that ball, with the reason; if a number is not positive.
 
     Examples
     --------
@@ -115,8 +126,10 @@ def mutual_information(
     """
     ratio = _positive(snr)
     largest = float(torch.as_tensor(radius, dtype=torch.float64).max())
-    require_valid(correlation, dim, max(largest, 1e-300))
-    return lemma(*ball_integrals(correlation, radius, dim), ratio)
+    for function in (correlation, noise):
+        if function is not None:
+            require_valid(function, dim, max(largest, 1e-300))
+    return lemma(*_integrals(correlation, noise, radius, dim), ratio)
 
 
 def best_radius(
@@ -126,6 +139,7 @@ def best_radius(
     *,
     bounds: tuple[float, float] | None = None,
     check: bool = True,
+    noise: Function | None = None,
 ) -> float:
     """Radius of the greatest mutual information.
 
@@ -145,20 +159,23 @@ def best_radius(
     check
         Refuse what is no correlation. Without it the bare formula is followed, radii for which it has no
         value left out, as for the paper's own example.
+    noise
+        Correlation of the noise; None for white noise.
 
     Raises
     ------
     ValueError
-        If the function is no correlation in the largest ball, bounds are missing or out of order, or the
+        If a function is no correlation in the largest ball, bounds are missing or out of order, or the
         formula has no value anywhere.
     """
     low, high = _bounds(correlation, bounds)
-    if check:
-        require_valid(correlation, dim, high)
+    for function in (correlation, noise) if check else ():
+        if function is not None:
+            require_valid(function, dim, high)
     ratio = _positive(snr)
 
     def value(radius: Tensor) -> Tensor:
-        return lemma(*ball_integrals(correlation, radius, dim), ratio).nan_to_num(nan=_NO_VALUE)
+        return lemma(*_integrals(correlation, noise, radius, dim), ratio).nan_to_num(nan=_NO_VALUE)
 
     grid = torch.logspace(math.log10(low), math.log10(high), _GRID, dtype=torch.float64)
     values = value(grid)
@@ -208,6 +225,14 @@ def expected_square_distance(
         raise ValueError(f"correlation must lie in [-1, 1], got {correlation}.")
     gamma = torch.as_tensor(distance, dtype=torch.float64)
     return alpha**2 * gamma**2 + 2 * dim * sigma**2 * (1 - rho)
+
+
+def _integrals(
+    correlation: Function, noise: Function | None, radius: float | Tensor, dim: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What the noise sums to, V or N, and A and B."""
+    own, a, b = ball_integrals(correlation, radius, dim)
+    return own if noise is None else ball_integrals(noise, radius, dim)[1], a, b
 
 
 def _positive(snr: float | Tensor) -> Tensor:

@@ -1,18 +1,18 @@
 r"""Oracles: laws whose denoiser, score and density are known exactly at every noise level.
 
-With :math:`x_0 \sim \sum_k \pi_k N(m_k, C_k)` and :math:`x_t = \alpha x_0 + \sigma \varepsilon`, white noise,
-the marginal is again a mixture,
+With :math:`x_0 \sim \sum_k \pi_k N(m_k, C_k)` and :math:`x_t = \alpha x_0 + \sigma \varepsilon`,
+:math:`\varepsilon \sim N(0, K)` (white noise: K = I), the marginal is again a mixture,
 
-.. math:: x_t \sim \sum_k \pi_k N(\alpha m_k,\ V_k), \qquad V_k = \alpha^2 C_k + \sigma^2 I,
+.. math:: x_t \sim \sum_k \pi_k N(\alpha m_k,\ V_k), \qquad V_k = \alpha^2 C_k + \sigma^2 K,
 
 and so is the posterior: a component is responsible with
 :math:`r_k(x) \propto \pi_k N(x;\ \alpha m_k, V_k)`, and within it
 
 .. math:: E[x_0 \mid x, k] = m_k + \alpha C_k V_k^{-1} (x - \alpha m_k), \qquad
-          \mathrm{Cov}[x_0 \mid x, k] = \sigma^2 C_k V_k^{-1}.
+          \mathrm{Cov}[x_0 \mid x, k] = \sigma^2 C_k V_k^{-1} K.
 
-Everything is computed in the eigenbasis of each :math:`C_k`, where :math:`V_k` is diagonal, so that every
-time costs the same. A learned network, a solver or a metric can stand beside the truth.
+Everything is computed in a basis where :math:`C_k` and K are both diagonal, so that every time costs the
+same. A learned network, a solver or a metric can stand beside the truth.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from math import log, pi
 from typing import Any
 
 import torch
@@ -29,6 +28,7 @@ from torch import Tensor
 from noisefold.configuration import configurable
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.source import White
+from noisefold.theory.spectral import Law, Seen
 
 __all__ = ["GaussianMixture"]
 
@@ -54,21 +54,27 @@ class GaussianMixture:
     covariances
         ``[k, d, d]``, symmetric; may be singular (a zero covariance is a point), but then t = 0 is excluded
         where sigma is 0 there.
+    noise
+        K, covariance of the noise over the d coordinates ``[d, d]``, whatever the source of a path; None for
+        white noise, which the path must then have.
 
     Raises
     ------
     ValueError
-        If shapes do not fit together, weights do not sum to 1 or a covariance has a negative eigenvalue.
+        If shapes do not fit together, weights do not sum to 1, a covariance has a negative eigenvalue or that
+        of the noise one that is not positive.
     """
 
     weights: _Vector
     means: _Matrix
     covariances: _Stack
+    noise: _Matrix | None = None
 
     def __post_init__(self) -> None:
-        for name in ("weights", "means", "covariances"):
-            numbers = torch.as_tensor(getattr(self, name), dtype=torch.float64)
-            object.__setattr__(self, name, _tuples(numbers.tolist()))
+        for name in ("weights", "means", "covariances", "noise"):
+            if getattr(self, name) is not None:
+                numbers = torch.as_tensor(getattr(self, name), dtype=torch.float64)
+                object.__setattr__(self, name, _tuples(numbers.tolist()))
         weights, means, covariances = self._numbers
         if weights.ndim != 1 or means.ndim != 2 or len(means) != len(weights):
             raise ValueError(
@@ -84,6 +90,9 @@ class GaussianMixture:
         lowest = float(torch.linalg.eigvalsh(covariances).min())
         if lowest < -1e-12 * float(covariances.abs().max()):
             raise ValueError(f"covariances must have no negative eigenvalue, got {lowest:g}.")
+        if self._noise is not None and tuple(self._noise.shape) != (d, d):
+            raise ValueError(f"noise must be [{d}, {d}], got {list(self._noise.shape)}.")
+        _ = self._law  # refuses noise that is not positive definite
 
     @classmethod
     def gaussian(cls, mean: _Vector, covariance: _Matrix) -> GaussianMixture:
@@ -96,50 +105,46 @@ class GaussianMixture:
         """Dimension of space, d."""
         return self._numbers[1].shape[1]
 
+    @property
+    def mean(self) -> Tensor:
+        """Mean of the data, ``[d]``, float64."""
+        weights, means, _ = self._numbers
+        return weights @ means
+
     # -- the law at a time ------------------------------------------------------------------------------
 
     def marginal(self, t: Tensor, path: Gaussian) -> GaussianMixture:
         r"""The law of x_t at a scalar time: means :math:`\alpha m_k`, covariances :math:`V_k`."""
-        alpha, sigma = _factors(t, path)
+        alpha, sigma = self._factors(t, path)
         weights, means, covariances = self._numbers
-        noise = sigma**2 * torch.eye(self.dim, dtype=torch.float64)
-        return GaussianMixture(weights, alpha * means, alpha**2 * covariances + noise)
+        unit = torch.eye(self.dim, dtype=torch.float64) if self._noise is None else self._noise
+        return GaussianMixture(weights, alpha * means, alpha**2 * covariances + sigma**2 * unit, self.noise)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Independent draws of the data ``[n, d]``, float64."""
-        weights, means, _ = self._numbers
-        spread, basis = self._spectrum
-        which = torch.multinomial(weights, n, replacement=True, generator=generator)
-        noise = torch.randn(n, self.dim, generator=generator, dtype=torch.float64)
-        return means[which] + torch.einsum("nde,ne->nd", basis[which], spread[which].sqrt() * noise)
+        return self._law.sample(n, generator)
 
     def log_prob(self, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
         """Log-density of the marginal in nats, ``[n]``; states ``x [n, d]``, times t a scalar or ``[n]``."""
-        return torch.logsumexp(self._resolve(x, t, path).joint, dim=0).to(x.dtype)
+        return self._see(x, t, path).log_prob.to(x.dtype)
 
     def score(self, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
         """Gradient of the log-density of the marginal in x, ``[n, d]``."""
-        parts = self._resolve(x, t, path)
-        return parts.average(parts.basis @ (-parts.offset / parts.variance)).T.to(x.dtype)
+        return self._see(x, t, path).score.to(x.dtype)
 
     # -- the posterior of the data ----------------------------------------------------------------------
 
     def responsibilities(self, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
         """Probability that each component made a state, ``[n, k]``."""
-        return self._resolve(x, t, path).share.T.to(x.dtype)
+        return self._see(x, t, path).share.T.to(x.dtype)
 
     def denoise(self, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
         """The best estimate of the data, E[x_0 | x_t], ``[n, d]``."""
-        parts = self._resolve(x, t, path)
-        return parts.average(parts.posterior_means).T.to(x.dtype)
+        return self._see(x, t, path).mean.to(x.dtype)
 
     def posterior_covariance(self, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
         """Covariance of the data given the state, ``[n, d, d]``: within the components and between them."""
-        parts = self._resolve(x, t, path)
-        apart = parts.posterior_means - parts.average(parts.posterior_means)
-        narrow = (parts.spread * parts.sigma**2 / parts.variance).expand_as(apart)
-        within = torch.einsum("kn,kde,ken,kfe->ndf", parts.share, parts.basis, narrow, parts.basis)
-        return (within + torch.einsum("kn,kdn,ken->nde", parts.share, apart, apart)).to(x.dtype)
+        return self._see(x, t, path).covariance.to(x.dtype)
 
     def bound(self, path: Gaussian) -> Callable[[Tensor, Tensor], Tensor]:
         """The denoiser on a path, ``denoise(x, t)``, as solvers want it."""
@@ -155,61 +160,29 @@ class GaussianMixture:
         return weights, means, covariances
 
     @cached_property
-    def _spectrum(self) -> tuple[Tensor, Tensor]:
-        values, vectors = torch.linalg.eigh(self._numbers[2])
-        return values.clamp(min=0), vectors
+    def _noise(self) -> Tensor | None:
+        return None if self.noise is None else torch.tensor(self.noise, dtype=torch.float64)
 
-    def _resolve(self, x: Tensor, t: Tensor, path: Gaussian) -> _Parts:
+    @cached_property
+    def _law(self) -> Law:
+        return Law.of(*self._numbers, self._noise)
+
+    def _factors(self, t: Tensor, path: Gaussian) -> tuple[Tensor, Tensor]:
+        if self.noise is None and not isinstance(path.source, White):
+            raise ValueError(
+                f"the oracle takes the noise to be white, got the source {path.source!r}; use White(), give "
+                "the covariance of the noise as noise=, or GaussianProcess for fields on graphs."
+            )
+        t = torch.as_tensor(t, dtype=torch.float64)
+        return path.schedule.alpha(t), path.schedule.sigma(t)
+
+    def _see(self, x: Tensor, t: Tensor, path: Gaussian) -> Seen:
         if x.ndim != 2 or x.shape[1] != self.dim:
             raise ValueError(f"x must be [n, {self.dim}], got {list(x.shape)}.")
-        alpha, sigma = (v.to(x.device).flatten() for v in _factors(t, path))
+        alpha, sigma = (v.to(x.device).flatten() for v in self._factors(t, path))
         if len(alpha) not in (1, len(x)):
             raise ValueError(f"t must be a scalar or [{len(x)}], got {list(t.shape)}.")
-        weights, means, spread, basis = (v.to(x.device) for v in (*self._numbers[:2], *self._spectrum))
-        means, spread = means[..., None], spread[..., None]
-        offset = basis.mT @ x.double().T - alpha * (basis.mT @ means)
-        variance = alpha**2 * spread + sigma**2
-        density = -0.5 * (offset.square() / variance + variance.log() + log(2 * pi)).sum(1)
-        return _Parts(alpha, sigma, means, spread, basis, offset, variance, weights.log()[:, None] + density)
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """A batch of states seen from every component, in its eigenbasis; the states come last, for speed.
-
-    `alpha`, `sigma` are ``[n or 1]``; `means`, `spread` (eigenvalues) ``[k, d, 1]``; `basis` ``[k, d, d]``;
-    `offset` and `variance` of the state in that basis ``[k, d, n]``; `joint` log-density ``[k, n]``.
-    """
-
-    alpha: Tensor
-    sigma: Tensor
-    means: Tensor
-    spread: Tensor
-    basis: Tensor
-    offset: Tensor
-    variance: Tensor
-    joint: Tensor
-
-    @cached_property
-    def share(self) -> Tensor:
-        """Responsibilities, ``[k, n]``."""
-        return torch.softmax(self.joint, dim=0)
-
-    @cached_property
-    def posterior_means(self) -> Tensor:
-        """Posterior mean of each component, ``[k, d, n]``."""
-        return self.means + self.basis @ (self.alpha * self.spread / self.variance * self.offset)
-
-    def average(self, values: Tensor) -> Tensor:
-        """Mean over the components, ``[d, n]``."""
-        return (self.share[:, None] * values).sum(0)
-
-
-def _factors(t: Tensor, path: Gaussian) -> tuple[Tensor, Tensor]:
-    if not isinstance(path.source, White):
-        raise ValueError(f"the oracle knows white noise alone, got the source {path.source!r}; use White().")
-    t = torch.as_tensor(t, dtype=torch.float64)
-    return path.schedule.alpha(t), path.schedule.sigma(t)
+        return self._law.to(x.device).see(x, alpha, sigma)
 
 
 def _tuples(value: Any) -> Any:

@@ -1,0 +1,240 @@
+r"""The oracle of fields: Gaussian processes on the nodes of graphs, at every noise level.
+
+A field :math:`x_0 \sim N(m, C)`, :math:`C = k(\mathrm{pos}, \mathrm{pos})`, independent and alike in every
+column, under white or correlated noise of covariance K has
+
+.. math:: x_t \sim N(\alpha m, V), \qquad V = \alpha^2 C + \sigma^2 K, \qquad
+    \nabla \log p_t = -V^{-1} (x - \alpha m),
+
+.. math:: E[x_0 \mid x_t] = m + \alpha C V^{-1} (x_t - \alpha m), \qquad
+    \mathrm{Cov}[x_0 \mid x_t] = \sigma^2 C V^{-1} K .
+
+Given the values y at some nodes o, the field is Gaussian again,
+:math:`m' = m + C_{\cdot o} C_{oo}^{-1} (y - m_o)` and :math:`C' = C - C_{\cdot o} C_{oo}^{-1} C_{o \cdot}`,
+so that the conditional law has all the same answers at every noise level.
+
+Source: Mathieu et al., Geometric Neural Diffusion Processes (arXiv 2307.05431), appendix B; Rasmussen and
+Williams, Gaussian Processes for Machine Learning (2006), chapter 2.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from noisefold.configuration import configurable
+from noisefold.geometry.graphs import Graphs
+from noisefold.noise.gaussian import Gaussian
+from noisefold.noise.kernels import Kernel, cholesky
+from noisefold.noise.process import Process
+from noisefold.noise.source import Streams, White
+from noisefold.theory.spectral import Law, Seen
+
+__all__ = ["Field", "GaussianProcess"]
+
+
+@configurable
+@dataclass(frozen=True)
+class GaussianProcess:
+    """A law of fields: a Gaussian process with a constant mean.
+
+    Parameters
+    ----------
+    kernel
+        Covariance of the data. Lengths are in the unit of the graphs' positions.
+    mean
+        m, the same everywhere.
+    jitter
+        Smallest share of white noise added to the covariance; see `noisefold.noise.cholesky`.
+
+    Examples
+    --------
+    >>> import torch, noisefold as nf
+    >>> law = nf.theory.GaussianProcess(nf.noise.Stationary(nf.theory.Matern(0.5)))
+    >>> line = nf.geometry.Graphs(torch.linspace(0, 1, 5)[:, None])
+    >>> field = law.on(line, nf.noise.Gaussian())
+    >>> field.denoise(torch.ones(5, 2), torch.tensor(0.5)).shape
+    torch.Size([5, 2])
+    """
+
+    kernel: Kernel
+    mean: float = 0.0
+    jitter: float = 1e-10
+
+    def on(self, graphs: Graphs, path: Gaussian) -> Field:
+        """The law on the nodes of graphs with the same positions, under the noise of a path.
+
+        Raises
+        ------
+        ValueError
+            If the positions of two graphs differ, the covariance cannot be factorised, or the path's source
+            is neither `White` nor `Process`.
+        """
+        places = _places(graphs)
+        covariance, _ = cholesky(self.kernel, places, self.jitter)
+        noise = _noise(path, places)
+        mean = torch.full((len(graphs), len(places), 1), self.mean, dtype=torch.float64, device=places.device)
+        return Field(graphs, path, mean, covariance, noise)
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """A Gaussian law of fields on the nodes of g graphs, n nodes each, and all that a path makes of it.
+
+    States are ``[g n, f]`` as in the graphs, times a scalar or ``[g]``. Computed in float64 whatever the type
+    of the states, in which results are returned. Made by `GaussianProcess.on`; `denoise` is called as solvers
+    want it. Making it costs some n^3, a call n^2 for each graph and column.
+
+    Attributes
+    ----------
+    graphs, path
+        Where the fields are, and how they are noised.
+    mean
+        m, ``[g, n, 1]`` or ``[g, n, f]``.
+    covariance
+        C, ``[n, n]``.
+    noise
+        K, ``[n, n]``; None for the identity.
+    """
+
+    graphs: Graphs
+    path: Gaussian
+    mean: Tensor
+    covariance: Tensor
+    noise: Tensor | None = None
+
+    def sample(self, columns: int, streams: Streams, t: Tensor | None = None) -> Tensor:
+        """Draws ``[g n, f]``, float64: of the data, or of x_t at times t; one stream for each graph."""
+        white = streams.normal(self.graphs.sizes, columns, torch.empty(0, dtype=torch.float64))
+        half = (self._law.basis[0] * self._law.spread[0].sqrt()).to(white)
+        parts = [half @ z for z in self.graphs.unpack(white)]
+        x0 = self._flat(torch.stack(parts).to(self.mean) + self.mean)
+        if t is None:
+            return x0
+        graphs = self.graphs.to(dtype=torch.float64)
+        eps = self.path.source.draw(graphs, columns, streams)
+        return self.path.mix(x0, eps, self._times(t).repeat_interleave(self.mean.shape[1])[:, None])
+
+    def log_prob(self, x: Tensor, t: Tensor) -> Tensor:
+        """Log-density of the marginal in nats, ``[g]``: all nodes and columns of a graph together."""
+        return self._see(x, t)[0].log_prob.reshape(len(self.graphs), -1).sum(1).to(x.dtype)
+
+    def score(self, x: Tensor, t: Tensor) -> Tensor:
+        r"""Gradient of the log-density of the marginal, ``[g n, f]``.
+
+        Under correlated noise what a network of target "score" learns is K times this.
+        """
+        return self._rows(self._see(x, t)[0].score, x)
+
+    def denoise(self, x: Tensor, t: Tensor) -> Tensor:
+        """The best estimate of the data, E[x_0 | x_t], ``[g n, f]``."""
+        seen, mean = self._see(x, t)
+        return self._rows(seen.mean + mean, x)
+
+    def posterior_covariance(self, t: Tensor) -> Tensor:
+        """Covariance of a column of the data given x_t, ``[n, n]``, at a scalar time, whatever the state."""
+        law = self._law
+        alpha, sigma = (f(t.to(law.means)) for f in (self.path.schedule.alpha, self.path.schedule.sigma))
+        narrow = sigma**2 * law.spread[0] / (alpha**2 * law.spread[0] + sigma**2)
+        return (law.basis[0] * narrow) @ law.basis[0].mT
+
+    def given(self, value: Tensor, known: Tensor) -> Field:
+        """The conditional law, given the clean values of some nodes.
+
+        Parameters
+        ----------
+        value
+            ``[g n, f]``; what stands at other nodes is not used.
+        known
+            Which nodes are known, bool ``[n]``, the same in every graph and column.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit, or what is known leaves no Cholesky factor (a node known before).
+        """
+        g, n, _ = self.mean.shape
+        if known.dtype != torch.bool or tuple(known.shape) != (n,):
+            raise ValueError(
+                f"known must be bool [{n}], one for each node of a graph, "
+                f"got {known.dtype} {list(known.shape)}."
+            )
+        self._check(value)
+        known = known.to(self.mean.device)
+        y = value.to(self.mean).reshape(g, n, -1)
+        cross = self.covariance[:, known]
+        factor, failed = torch.linalg.cholesky_ex(cross[known])
+        if bool(failed):
+            raise ValueError("the known nodes have a singular covariance; leave out those known before.")
+        gain = torch.cholesky_solve(cross.mT, factor).mT
+        mean = self.mean + gain @ (y[:, known] - self.mean[:, known])
+        rest = self.covariance - gain @ cross.mT
+        rest = (rest + rest.mT) / 2
+        # Known values are certain: rounding would leave them 1e-16 of variance, of either sign.
+        mean[:, known] = y[:, known]
+        rest[known], rest[:, known] = 0.0, 0.0
+        return dataclasses.replace(self, mean=mean, covariance=rest)
+
+    # -- workings ---------------------------------------------------------------------------------------
+
+    @cached_property
+    def _law(self) -> Law:
+        one = self.covariance.new_ones(1)
+        centre = self.covariance.new_zeros(1, len(self.covariance))
+        return Law.of(one, centre, self.covariance[None], self.noise)
+
+    def _see(self, x: Tensor, t: Tensor) -> tuple[Seen, Tensor]:
+        """States less their mean as rows of one column and graph each, ``[g f, n]``, and the means."""
+        self._check(x)
+        g, n, _ = self.mean.shape
+        states = x.to(self.mean).reshape(g, n, -1).mT
+        columns = states.shape[1]
+        times = self._times(t).repeat_interleave(columns)
+        alpha, sigma = self.path.schedule.alpha(times), self.path.schedule.sigma(times)
+        mean = self.mean.mT.expand(g, columns, n).reshape(-1, n)
+        rows = states.reshape(-1, n) - alpha[:, None] * mean
+        return self._law.see(rows, alpha, sigma), mean
+
+    def _times(self, t: Tensor) -> Tensor:
+        if t.numel() not in (1, len(self.graphs)):
+            raise ValueError(f"t must be a scalar or [{len(self.graphs)}], got {list(t.shape)}.")
+        return t.to(self.mean).reshape(-1).expand(len(self.graphs))
+
+    def _rows(self, values: Tensor, x: Tensor) -> Tensor:
+        """Rows ``[g f, n]`` in the layout and type of states ``[g n, f]``."""
+        g, n, _ = self.mean.shape
+        return self._flat(values.reshape(g, -1, n).mT).to(x)
+
+    @staticmethod
+    def _flat(values: Tensor) -> Tensor:
+        return values.reshape(-1, values.shape[-1])
+
+    def _check(self, x: Tensor) -> None:
+        nodes, columns = self.graphs.num_nodes, self.mean.shape[2]
+        if x.ndim != 2 or len(x) != nodes or columns not in (1, x.shape[1]):
+            asked = "f" if columns == 1 else str(columns)
+            raise ValueError(f"states must be [{nodes}, {asked}], got {list(x.shape)}.")
+
+
+def _places(graphs: Graphs) -> Tensor:
+    """Positions ``[n, d]`` that all graphs share, float64."""
+    size = graphs.uniform
+    if not len(graphs) or size is None:
+        raise ValueError(f"graphs must be one or more of one size, got sizes {graphs.sizes.tolist()[:8]}.")
+    every = graphs.pos.double().reshape(len(graphs), size, -1)
+    if not bool((every == every[0]).all()):
+        raise ValueError("graphs must all have the same positions; call on() for each kind of them.")
+    return every[0]
+
+
+def _noise(path: Gaussian, pos: Tensor) -> Tensor | None:
+    source = path.source
+    if isinstance(source, White):
+        return None
+    if isinstance(source, Process):
+        return source.covariance(pos)
+    raise ValueError(f"the oracle knows the noise of White() and Process(kernel), got {source!r}.")
