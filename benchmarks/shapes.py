@@ -25,6 +25,7 @@ from torch_geometric.loader import DataLoader
 from noisefold.geometry import KNN, Graphs
 from noisefold.nn import DMP, Denoiser, Latents
 from noisefold.nn.adaptive import Exponential
+from noisefold.nn.denoiser import noised_value
 from noisefold.nn.linear import linear
 from noisefold.noise import Gaussian, Linear, Target
 from noisefold.train.average import Average
@@ -42,8 +43,9 @@ NETWORKS = {"DMP": DMP, "DMP range 10": lambda: DMP(adaptive=Exponential(range=1
 class Ours:
     """A network of ours, trained as `noisefold.train` does: AdamW, clipped gradients, averaged weights."""
 
-    def __init__(self, net, data, batch=BATCH, low=False):
-        self.denoiser, self.low, self.settings = Denoiser(net, Gaussian(Linear()), Target()), low, Training()
+    def __init__(self, net, data, batch=BATCH, low=False, noised="pos"):
+        self.denoiser = Denoiser(net, Gaussian(Linear()), Target(), noised)
+        self.low, self.settings = low, Training()
         self.net, self.batches = net, Batches(data, batch, seed=0)
         self.optimizer, self.average, self.steps = torch.optim.AdamW(net.parameters()), Average(net, 0.999), 0
 
@@ -72,9 +74,10 @@ class Ours:
     def sample(self, graphs, t):
         """One step of Euler with every graph at its own time ``t [g]``."""
         self.net.eval()
+        value = noised_value(graphs, self.denoiser.noised)
         with self.autocast():
-            velocity = self.denoiser.predict(graphs, graphs.pos, t)
-        return graphs.pos - velocity / STEPS
+            velocity = self.denoiser.predict(graphs, value, t)
+        return value - velocity / STEPS
 
 
 def networks(data):
@@ -95,18 +98,23 @@ def check_same(ours, theirs, data):
     """Stop unless both networks give the same for the same clouds and weights, batch norm in training too."""
     graphs, t = data[:16], torch.linspace(0.001, 0.999, 16)
     built = [stock.build(p, 1 - float(s)) for p, s in zip(graphs.unpack(), t, strict=True)]
-    built = next(iter(DataLoader(built, batch_size=16)))
+    compare(ours, theirs, graphs, t, built)
+
+
+def compare(ours, theirs, graphs, t, built):
+    """Stop unless both networks give the same for graphs at times ``t [g]``, built for the stock one too."""
+    together = next(iter(DataLoader(built, batch_size=len(built))))
     log_snr = Gaussian(Linear()).log_snr(t)
     for training in (True, False):
         ours.train(training), theirs.train(training)
         with torch.no_grad():
-            torch.testing.assert_close(ours(graphs, log_snr), theirs(built), rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(ours(graphs, log_snr), theirs(together), rtol=1e-4, atol=1e-4)
 
 
 def train(data, repeats):
     """A step: noise, graphs, forward, backward, optimiser."""
     theirs, ours = networks(data)
-    trainer = stock.Trainer(theirs, data.pos.view(-1, NODES, 3), BATCH)
+    trainer = stock.Trainer(theirs, stock.Noisy(data.pos.view(-1, NODES, 3)), BATCH)
     return against_stock({"stock f32": trainer.step} | {n: o.train for n, o in ours.items()}, repeats)
 
 

@@ -1,6 +1,6 @@
 """The paper's network as a user of PyTorch Geometric would write it from appendix B.1.1.
 
-What ours is timed against.
+What ours is timed against, with clouds of moving points and with features on points that stand still.
 
 A data set's `__getitem__` noises one cloud, cuts it into voxels and finds the nearest voxels with scipy's k-d
 tree; a `DataLoader` collates the graphs; every message concatenates what it gathered along its edge. Nothing
@@ -18,7 +18,7 @@ from scipy.spatial import cKDTree
 from torch import nn
 from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
-from torch_geometric.nn import GATConv, MessagePassing
+from torch_geometric.nn import GATConv, GCNConv, MessagePassing
 from torch_geometric.utils import scatter
 
 
@@ -83,6 +83,38 @@ class Noisy(torch.utils.data.Dataset):
         return data
 
 
+class NoisyFields(torch.utils.data.Dataset):
+    """Features ``[g, n, f]`` on points ``[n, d]``, noised anew; all points see all, listed once."""
+
+    def __init__(self, pos, fields):
+        n = len(pos)
+        self.pos, self.fields, self.cell = pos, fields, torch.arange(n)
+        self.edges = torch.stack([self.cell.repeat(n), self.cell.repeat_interleave(n)])
+
+    def __len__(self):
+        return len(self.fields)
+
+    def __getitem__(self, index):
+        clean, t = self.fields[index], float(torch.rand(()).clamp(1e-3, 1 - 1e-3))
+        noise = torch.randn_like(clean)
+        data = self.build((1 - t) * clean + t * noise, 1 - t)
+        data.velocity = noise - clean
+        return data
+
+    def build(self, x, u):
+        """Graph of one noisy field ``x [n, f]`` at signal level u, with a cell for every node."""
+        n = len(x)
+        return Cloud(
+            pos=self.pos,
+            x=x,
+            u=torch.full((n, 1), u),
+            cell=self.cell,
+            centre=self.pos,
+            edge_index=self.edges,
+            cells=n,
+        )
+
+
 def mlp(*widths):
     layers = []
     for a, b in itertools.pairwise(widths[:-1]):
@@ -109,10 +141,11 @@ class Message(MessagePassing):
 
 
 class Layer(nn.Module):
-    def __init__(self, width, dim):
+    def __init__(self, width, dim, conv):
         super().__init__()
         self.coarsen, self.uncoarsen = Message(width, dim), Message(width, dim)
-        self.conv = GATConv(width, width)
+        # Every node is in the list as a neighbour of its own.
+        self.conv = GATConv(width, width) if conv == "gat" else GCNConv(width, width, add_self_loops=False)
         self.gate = nn.Linear(2 * width, width)
         self.norm, self.mlp = nn.BatchNorm1d(width), mlp(width, width, width)
 
@@ -126,16 +159,18 @@ class Layer(nn.Module):
 
 
 class Network(nn.Module):
-    """Dynamic message passing with GAT, batch norm and voxels."""
+    """Dynamic message passing with GAT or GCN, batch norm and voxels; it predicts features if it has any."""
 
-    def __init__(self, dim=3, width=64, layers=3):
+    def __init__(self, dim=3, width=64, layers=3, conv="gat", features=0):
         super().__init__()
-        self.lift_nodes, self.lift_cells = (mlp(dim + 1, width, width, width) for _ in range(2))
-        self.layers = nn.ModuleList(Layer(width, dim) for _ in range(layers))
-        self.project = mlp(width, width, width, dim)
+        inputs = features + dim + 1
+        self.lift_nodes, self.lift_cells = (mlp(inputs, width, width, width) for _ in range(2))
+        self.layers = nn.ModuleList(Layer(width, dim, conv) for _ in range(layers))
+        self.project = mlp(width, width, width, features or dim)
 
     def forward(self, data):
-        nodes = torch.cat([data.pos, data.u], dim=-1)
+        values = (data.pos, data.u) if data.x is None else (data.x, data.pos, data.u)
+        nodes = torch.cat(values, dim=-1)
         h = self.lift_nodes(nodes)
         coarse = self.lift_cells(scatter(nodes, data.cell, reduce="mean"))
         each = torch.arange(len(data.cell))
@@ -148,9 +183,9 @@ class Network(nn.Module):
 class Trainer:
     """Steps of plain Adam on batches of a loader that never ends."""
 
-    def __init__(self, net, clouds, batch, lr=1e-4):
+    def __init__(self, net, data, batch, lr=1e-4):
         self.net, self.optimizer = net.train(), torch.optim.Adam(net.parameters(), lr=lr)
-        self.loader = DataLoader(Noisy(clouds), batch_size=batch, shuffle=True, drop_last=True)
+        self.loader = DataLoader(data, batch_size=batch, shuffle=True, drop_last=True)
         self.batches = iter(self.loader)
 
     def step(self):
@@ -167,12 +202,12 @@ class Trainer:
 
 
 @torch.no_grad()
-def sample_step(net, clouds, times, dt):
-    """One step of Euler, from ``times [g]`` to dt less, for ``clouds [g, n, d]``, graphs built anew."""
-    built = [build(cloud, 1 - float(t)) for cloud, t in zip(clouds, times, strict=True)]
-    loader = DataLoader(built, batch_size=len(clouds))
+def sample_step(net, values, times, dt, build=build):
+    """One step of Euler, from ``times [g]`` to dt less, for ``values [g, n, d]``, graphs built anew."""
+    built = [build(value, 1 - float(t)) for value, t in zip(values, times, strict=True)]
+    loader = DataLoader(built, batch_size=len(values))
     velocity = net.eval()(next(iter(loader)))
-    return clouds - dt * velocity.view_as(clouds)
+    return values - dt * velocity.view_as(values)
 
 
 def copy_weights(dmp, net):
@@ -183,6 +218,12 @@ def copy_weights(dmp, net):
         for norm, linear in zip(ours.norms, list(ours.linears)[1:], strict=True):
             parts += [norm, linear]
         return parts
+
+    def load(ours, theirs):
+        weights = ours.state_dict()
+        if isinstance(theirs, GCNConv):
+            weights = {"lin.weight": weights["linear.weight"], "bias": weights["linear.bias"]}
+        theirs.load_state_dict(weights)
 
     def message(ours):
         return [ours.pair, ours.offset, ours.length, *sequence(ours.mlp)]
@@ -201,4 +242,4 @@ def copy_weights(dmp, net):
         ]
     for ours, theirs in pairs:
         for a, b in zip(ours, theirs, strict=True):
-            b.load_state_dict(a.state_dict())
+            load(a, b)

@@ -3,7 +3,13 @@ import torch
 
 from noisefold.nn.members import Members
 
-CELLS = {"some": ([2, 0, 0, 4, 2, 2, 4], 5), "one": ([0, 0, 0], 1), "each": ([1, 2, 0], 3), "none": ([], 2)}
+CELLS = {
+    "some": ([2, 0, 0, 4, 2, 2, 4], 5),
+    "one": ([0, 0, 0], 1),
+    "each": ([1, 2, 0], 3),
+    "alone": ([0, 1, 2], 3),
+    "none": ([], 2),
+}
 
 
 def members_of(name):

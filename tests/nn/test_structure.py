@@ -3,7 +3,7 @@ import torch
 
 from noisefold.geometry.coarsen import Balanced, Voxel
 from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.neighbors import KNN, Radius
+from noisefold.geometry.neighbors import KNN, Full, Radius
 from noisefold.nn.structure import Structure, with_length
 
 SIZES = (1, 2, 3, 30, 64, 30, 100)
@@ -72,6 +72,17 @@ def test_a_rule_of_its_own_takes_no_notice_of_the_range(graphs):
     found[plan.target, plan.source] = True
     assert torch.equal(found, near)
     assert plan.source.numel() == int(near.sum())
+
+
+@pytest.mark.parametrize("neighbors", ["full", Full(), "knn"])
+def test_no_edge_is_listed_where_all_see_all(graphs, neighbors):
+    reach = REACH if neighbors != "knn" else graphs.sizes
+    plan = Structure.plan(graphs.pos, graphs.ptr, (reach, RESOLUTION), Balanced(), neighbors)
+    assert plan.links.edges.source.numel() == 0
+    cells = torch.minimum(RESOLUTION, graphs.sizes)
+    assert torch.equal(plan.links.complete.sizes, cells.sort().values)
+    assert torch.equal(plan.ptr.diff(), cells[plan.graph])
+    assert torch.equal(plan.graph[plan.source], plan.graph[plan.target])
 
 
 def test_a_graph_s_structure_does_not_depend_on_its_batch(graphs):

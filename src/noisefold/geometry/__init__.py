@@ -6,11 +6,13 @@ from noisefold.geometry.nearest import knn_dense
 from noisefold.geometry.neighbors import KNN, Full, LongShort, Radius, Random
 from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.segment import segment_max, segment_mean, segment_softmax, segment_sum
+from noisefold.geometry.transform import Chain, Transform
 
 __all__ = [
     "KNN",
     "Balanced",
     "Cells",
+    "Chain",
     "FarthestPoint",
     "Full",
     "Graphs",
@@ -19,6 +21,7 @@ __all__ = [
     "Radius",
     "Random",
     "Scaling",
+    "Transform",
     "Voxel",
     "knn_dense",
     "segment_max",

@@ -8,12 +8,15 @@ Where k is a large part of a cloud, entries are selected directly. Both are exac
 
 from __future__ import annotations
 
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from noisefold.geometry.serial import side_by_side, threads
 
 __all__ = ["BLOCK", "MANY", "NOT_FINITE", "brute_force", "squared_distances"]
 
@@ -73,14 +76,25 @@ def _brute_host(cloud: Tensor, have: _Array, k: int) -> Tensor:
         _brute_rows(cloud, have, index)
         return torch.from_numpy(index)
     step = min(b, max(1, BLOCK // (m * m)))
-    out, work = cloud.new_empty(2, step, m, m)
-    flags = np.empty((step, m, m), np.bool_)
-    for i in range(0, b, step):
+    first = range(0, b, step)
+    workers = min(threads(), len(first))
+    memory: SimpleQueue[tuple[Tensor, Tensor, _Array]] = SimpleQueue()
+    for _ in range(workers):
+        out, work = cloud.new_empty(2, step, m, m)
+        memory.put((out, work, np.empty((step, m, m), np.bool_)))
+
+    def block(i: int) -> None:
+        own = out, work, flags = memory.get()
         part = cloud[i : i + step]
         c = part.shape[0]
-        distances = squared_distances(part, part, out[:c], work[:c])
-        distances.diagonal(dim1=1, dim2=2).fill_(torch.inf)
-        _lowest(distances.numpy(), have[i : i + c], index[i : i + c], flags[:c])
+        try:
+            distances = squared_distances(part, part, out[:c], work[:c])
+            distances.diagonal(dim1=1, dim2=2).fill_(torch.inf)
+            _lowest(distances.numpy(), have[i : i + c], index[i : i + c], flags[:c])
+        finally:
+            memory.put(own)  # the others wait for it, also where this block holds what is not finite
+
+    side_by_side(block, first, workers)
     return torch.from_numpy(index)
 
 

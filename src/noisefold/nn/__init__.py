@@ -6,6 +6,20 @@ from noisefold.nn.denoiser import Denoise, Denoiser
 from noisefold.nn.dmp import DMP, Details
 from noisefold.nn.effort import Effort
 from noisefold.nn.latents import Latents
+from noisefold.nn.patched import Patched
 from noisefold.nn.routed import Routed
+from noisefold.nn.set_transformer import SetTransformer
 
-__all__ = ["DMP", "Adaptive", "Denoise", "Denoiser", "Details", "Effort", "Latents", "Routed", "adaptive"]
+__all__ = [
+    "DMP",
+    "Adaptive",
+    "Denoise",
+    "Denoiser",
+    "Details",
+    "Effort",
+    "Latents",
+    "Patched",
+    "Routed",
+    "SetTransformer",
+    "adaptive",
+]

@@ -7,6 +7,7 @@ an edge.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +17,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["Edges", "stable_order"]
+from noisefold.geometry.segment import segment_softmax
+
+__all__ = ["SLOPE", "Edges", "stable_order"]
+
+#: Slope of LeakyReLU at the negative scores of graph attention.
+SLOPE = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +56,30 @@ class Edges:
         counts = torch.bincount(self.source, minlength=self.ptr.numel() - 1)
         ptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
         return order, Edges(self.target[order], self.source[order], ptr)
+
+    @property
+    def listed(self) -> Edges:
+        """Themselves; see `noisefold.nn.links.Links`."""
+        return self
+
+    def mean(self, values: Tensor, then: Callable[[Tensor], Tensor]) -> Tensor:
+        """An affine map `then` of the mean of ``values [m, w]`` over each target's sources, ``[m, w]``."""
+        return then(self.gather(values) / self.degree.clamp(min=1)[:, None])
+
+    def attend(self, values: Tensor, sent: Tensor, received: Tensor) -> Tensor:
+        r"""Sum over each target's sources, weighted by the softmax of LeakyReLU(received + sent).
+
+        Parameters
+        ----------
+        values
+            ``[m, w]``.
+        sent, received
+            Parts of the score from the source and the target, ``[m]``.
+        """
+        score = sent.index_select(0, self.source) + received.index_select(0, self.target)
+        alpha = segment_softmax(functional.leaky_relu(score, SLOPE), self.target, values.shape[0])
+        # Under autocast alpha is in float32, in which sums along edges are faster too.
+        return self.gather(values.to(alpha.dtype), alpha)
 
     def gather(self, values: Tensor, weight: Tensor | None = None) -> Tensor:
         """Sum ``[m, w]`` over a target's edges of the source's ``values [m, w]``, times ``weight [e]``."""

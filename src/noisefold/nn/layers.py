@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from noisefold.nn.blocks import Condition
 from noisefold.nn.edges import Edges
 from noisefold.nn.linear import Linear, linear
+from noisefold.nn.links import Links
 from noisefold.nn.message import Coarsen, Uncoarsen
 from noisefold.nn.norms import MLP, Norm, Rows
 from noisefold.nn.structure import Structure
@@ -56,14 +57,14 @@ class Scene:
     offset
         Centre of its cell less the node's position, and the distance, ``[n, d + 1]``.
     edges
-        Edges among the cells.
+        Neighbours among the cells.
     """
 
     rows: Rows
     context: Tensor
     structure: Structure
     offset: Tensor
-    edges: Edges
+    edges: Edges | Links
 
 
 class Lift(nn.Module):

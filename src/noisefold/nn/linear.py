@@ -15,9 +15,9 @@ from torch.nn import functional
 
 __all__ = ["Linear", "linear"]
 
-# oneDNN takes .4 ms for every new shape, and graphs of many sizes have a new one in every step: below this
-# many multiplications MKL is done before that.
-_WORTH = 1 << 25
+# oneDNN takes .4 ms or more for every new shape, and graphs of many sizes have a new one in every step, which
+# a network uses ten times or so: below this many multiplications MKL is done before that is made up for.
+_WORTH = 1 << 24
 _AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 

@@ -50,17 +50,27 @@ class Members:
         """Members of every cell, ``[m, 1]``, int64."""
         return self.ptr.diff()[:, None]
 
+    @cached_property
+    def alone(self) -> bool:
+        """Whether node i is the one member of cell i, for all i."""
+        n = self.cell.numel()
+        return n == self.ptr.numel() - 1 and torch.equal(self.cell, torch.arange(n, device=self.cell.device))
+
     def sum(self, values: Tensor) -> Tensor:
         """Sums ``[m, w]`` of ``values [n, w]``; 0 where a cell is empty."""
+        if self.alone:
+            return values
         out: Tensor = _Sum.apply(values, self)  # type: ignore[no-untyped-call]
         return out
 
     def mean(self, values: Tensor) -> Tensor:
         """Means ``[m, w]`` of ``values [n, w]``; 0 where a cell is empty."""
-        return self.sum(values) / self.counts.clamp(min=1)
+        return values if self.alone else self.sum(values) / self.counts.clamp(min=1)
 
     def spread(self, values: Tensor) -> Tensor:
         """To every node the row of its cell, ``[n, w]``, of ``values [m, w]``."""
+        if self.alone:
+            return values
         out: Tensor = _Spread.apply(values, self)  # type: ignore[no-untyped-call]
         return out
 

@@ -19,11 +19,11 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from noisefold.geometry.segment import segment_softmax, segment_sum
+from noisefold.geometry.segment import segment_sum
 from noisefold.nn.edges import Edges
 from noisefold.nn.linear import Linear, linear
+from noisefold.nn.links import Links
 from noisefold.nn.members import Members
 from noisefold.nn.norms import MLP
 
@@ -142,10 +142,9 @@ class GCN(nn.Module):
         super().__init__()
         self.linear = Linear(width, width)
 
-    def forward(self, h: Tensor, edges: Edges) -> Tensor:
+    def forward(self, h: Tensor, edges: Edges | Links) -> Tensor:
         """Map ``h [m, w]`` to ``[m, w]``."""
-        out: Tensor = self.linear(edges.gather(h) / edges.degree.clamp(min=1)[:, None])
-        return out
+        return edges.mean(h, self.linear)
 
 
 class GAT(nn.Module):
@@ -180,21 +179,14 @@ class GAT(nn.Module):
         for weight in (self.lin.weight, self.att_src, self.att_dst):
             nn.init.xavier_uniform_(weight)
 
-    def forward(self, h: Tensor, edges: Edges) -> Tensor:
+    def forward(self, h: Tensor, edges: Edges | Links) -> Tensor:
         """Map ``h [m, w]`` to ``[m, w]``."""
         value = self.lin(h).unflatten(-1, (self.heads, -1))
         sent, received = (value * self.att_src).sum(-1), (value * self.att_dst).sum(-1)
         heads = [
-            self._head(value[:, i].contiguous(), sent[:, i], received[:, i], edges) for i in range(self.heads)
+            edges.attend(value[:, i].contiguous(), sent[:, i], received[:, i]) for i in range(self.heads)
         ]
         return torch.cat(heads, dim=-1) + self.bias
-
-    @staticmethod
-    def _head(value: Tensor, sent: Tensor, received: Tensor, edges: Edges) -> Tensor:
-        score = sent.index_select(0, edges.source) + received.index_select(0, edges.target)
-        alpha = segment_softmax(functional.leaky_relu(score, 0.2), edges.target, value.shape[0])
-        # Under autocast alpha is in float32, in which sums along edges are faster too.
-        return edges.gather(value.to(alpha.dtype), alpha)
 
 
 class EdgeConv(nn.Module):
@@ -226,9 +218,10 @@ class Foreign(nn.Module):
         super().__init__()
         self.conv = conv
 
-    def forward(self, h: Tensor, edges: Edges) -> Tensor:
+    def forward(self, h: Tensor, edges: Edges | Links) -> Tensor:
         """Map ``h [m, w]`` to ``[m, w]``."""
-        out: Tensor = self.conv(h, torch.stack([edges.source, edges.target]))
+        pairs = edges.listed
+        out: Tensor = self.conv(h, torch.stack([pairs.source, pairs.target]))
         if out.shape != h.shape:
             raise ValueError(
                 f"conv must map [m, {h.shape[1]}] to the same shape, got {list(out.shape)} from "

@@ -7,7 +7,7 @@ depends smoothly on the positions (centres, offsets, distances) is computed wher
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -15,7 +15,9 @@ from torch import Tensor
 
 from noisefold.geometry.coarsen import Cells
 from noisefold.geometry.neighbors import Full, LongShort, Random, knn_edges
+from noisefold.nn.complete import Complete
 from noisefold.nn.edges import Edges
+from noisefold.nn.links import Links
 from noisefold.nn.members import Members
 
 __all__ = ["RULES", "Coarsening", "Neighbors", "Structure"]
@@ -49,16 +51,13 @@ class Structure:
         The nodes of every cell.
     graph
         Graph of every cell, ``[m]``; graphs of one range stand together, so they are not in order.
-    source, target, ptr
-        Edges among cells, ``[e]`` each, in the order of their targets, and where each target's begin,
-        ``[m + 1]``. Every cell is a neighbour of its own.
+    links
+        Neighbours among cells. Every cell is a neighbour of its own.
     """
 
     members: Members
     graph: Tensor
-    source: Tensor
-    target: Tensor
-    ptr: Tensor
+    links: Links
 
     @classmethod
     @torch.no_grad()
@@ -85,8 +84,9 @@ class Structure:
         reach, resolution = levels
         cells = _cells(pos, ptr, resolution, coarsening)
         sizes = cells.ptr.diff()
-        reach = reach.masked_fill(reach >= sizes, _ALL)
-        order = torch.argsort(reach, stable=True)
+        complete = _complete(reach, sizes, neighbors)
+        reach = reach.masked_fill(complete, _ALL)
+        order = _order(reach, sizes)
         rows = _rows(cells.ptr, order)
         m = rows.numel()
         place = torch.empty_like(rows)
@@ -94,14 +94,15 @@ class Structure:
         members = Members.of(place[cells.cell], m)
         centre = members.mean(pos)
         starts = _offsets(sizes[order])
-        pairs = _pairs(centre, starts, reach[order], neighbors)
-        source, target = _own_and_sorted(pairs, m)
+        some = int((~complete).sum())
+        middle = int(starts[some])
         return cls(
             members=members,
             graph=torch.repeat_interleave(order, sizes[order], output_size=m),
-            source=source,
-            target=target,
-            ptr=_offsets(torch.bincount(target, minlength=m)),
+            links=Links(
+                _edges(centre[:middle], starts[: some + 1], reach[order[:some]], neighbors),
+                Complete(sizes[order[some:]]),
+            ),
         )
 
     @property
@@ -114,12 +115,26 @@ class Structure:
         """Cells of all graphs together, m."""
         return self.graph.shape[0]
 
-    def edges(self, centre: Tensor, offsets: bool = False) -> Edges:
-        """The edges, with offset and distance of ``centre [m, d]`` if they are wanted."""
-        geometry = None
-        if offsets:
-            geometry = with_length(centre[self.target] - centre[self.source])
-        return Edges(self.source, self.target, self.ptr, geometry)
+    @property
+    def source(self) -> Tensor:
+        """Sources of the edges among cells, ``[e]``, in the order of their targets."""
+        return self.links.listed.source
+
+    @property
+    def target(self) -> Tensor:
+        """Targets of the edges among cells, ``[e]``, not falling."""
+        return self.links.listed.target
+
+    @property
+    def ptr(self) -> Tensor:
+        """Where the edges of each target begin, ``[m + 1]``."""
+        return self.links.listed.ptr
+
+    def edges(self, centre: Tensor, offsets: bool = False) -> Edges | Links:
+        """The neighbours; listed, with offset and distance of ``centre [m, d]``, if those are wanted."""
+        if not offsets:
+            return self.links
+        return replace(self.links.listed, offset=with_length(centre[self.target] - centre[self.source]))
 
 
 def with_length(offset: Tensor) -> Tensor:
@@ -154,14 +169,25 @@ def _cells(pos: Tensor, ptr: Tensor, resolution: Tensor, coarsening: Coarsening)
     return Cells(starts[batch] + local, starts)
 
 
-def _pairs(pos: Tensor, ptr: Tensor, reach: Tensor, neighbors: str | Neighbors) -> Tensor:
-    """Edges ``[2, e]`` of graphs that stand in the order of their reach: those where all see all are last."""
-    if not isinstance(neighbors, str):
-        return neighbors(pos, ptr)
-    some = int((reach < _ALL).sum())
-    middle = int(ptr[some])
-    near = RULES[neighbors](pos[:middle], ptr[: some + 1], reach[:some])
-    return torch.cat([near, Full(loop=True)(pos[middle:], ptr[some:] - middle) + middle], dim=1)
+def _complete(reach: Tensor, sizes: Tensor, neighbors: str | Neighbors) -> Tensor:
+    """Whether all cells of a graph see all, ``[g]``."""
+    if neighbors == "full" or isinstance(neighbors, Full):
+        return torch.ones_like(sizes, dtype=torch.bool)
+    return reach >= sizes if isinstance(neighbors, str) else torch.zeros_like(sizes, dtype=torch.bool)
+
+
+def _order(reach: Tensor, sizes: Tensor) -> Tensor:
+    """Graphs by their range, and those in which all see all, which come last, by their number of cells."""
+    by_size = torch.argsort(torch.where(reach == _ALL, sizes, 0), stable=True)
+    return by_size[torch.argsort(reach[by_size], stable=True)]
+
+
+def _edges(pos: Tensor, ptr: Tensor, reach: Tensor, neighbors: str | Neighbors) -> Edges:
+    """Edges of graphs that stand in the order of their reach."""
+    pairs = RULES[neighbors](pos, ptr, reach) if isinstance(neighbors, str) else neighbors(pos, ptr)
+    m = pos.shape[0]
+    source, target = _own_and_sorted(pairs, m)
+    return Edges(source, target, _offsets(torch.bincount(target, minlength=m)))
 
 
 def _by_reach(rule: Callable[[int], Neighbors], pos: Tensor, ptr: Tensor, reach: Tensor) -> Tensor:
