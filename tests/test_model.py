@@ -11,7 +11,7 @@ from noisefold.data import shapes
 from noisefold.geometry import Graphs
 from noisefold.geometry.scaling import Scaling
 from noisefold.model import PACKAGED, Model
-from noisefold.nn import Latents
+from noisefold.nn import Latents, SetTransformer
 from noisefold.noise import VP, Gaussian, Target
 from noisefold.sample import DDIM, Ancestral, DPMSolver, StochasticHeun
 from noisefold.train import Training
@@ -98,13 +98,19 @@ def test_samples_come_in_the_units_of_the_data(data: Graphs) -> None:
 def test_features_are_generated_on_given_positions() -> None:
     torch.manual_seed(0)
     field = Graphs.dense(torch.rand(6, 9, 2), torch.randn(6, 9, 3) * 7 + 2)
-    model = awake(Model.for_data(field, **TINY))
+    model = awake(Model.for_data(field, width=16, blocks=1))
     assert model.noised == "x"
+    assert isinstance(model.net, SetTransformer)
     made = model.sample(4, like=field[:2], steps=3)
     assert torch.allclose(made.pos, field[[0, 1, 0, 1]].pos, atol=1e-5)
     assert made.x.shape == (36, 3)
     with pytest.raises(ValueError, match="like=graphs"):
         model.sample(2)
+
+
+def test_nodes_too_many_to_attend_to_each_other_have_latents() -> None:
+    field = Graphs.dense(torch.rand(1, 2001, 2), torch.randn(1, 2001, 1))
+    assert isinstance(Model.for_data(field, **TINY).net, Latents)
 
 
 def test_other_paths_targets_and_networks(data: Graphs) -> None:
@@ -117,6 +123,18 @@ def test_other_paths_targets_and_networks(data: Graphs) -> None:
 def test_evaluate_has_the_reference_rows(model: Model, data: Graphs) -> None:
     scores = model.evaluate(data, train=data, steps=2)
     assert set(scores.rows) >= {"model", "real", "train", "noise", "collapsed"}
+
+
+def test_evaluate_of_features_is_on_the_positions_of_the_test_set() -> None:
+    torch.manual_seed(1)
+    places = torch.cartesian_prod(torch.linspace(0, 1, 3), torch.linspace(0, 1, 4)).expand(16, -1, -1)
+    field = Graphs.dense(places, torch.randn(16, 12, 2) * 7 + 2)
+    model = awake(Model.for_data(field, width=16, blocks=1))
+    scores = model.evaluate(field, train=field, steps=2, metrics=["energy", "SW2"])
+    assert scores.rows == ("model", "real", "train", "noise", "collapsed", "mean")
+    assert "8 fields in every row" in scores.note
+    with pytest.raises(ValueError, match="did you mean 'energy'"):
+        model.evaluate(field, steps=2, metrics=["enrgy"])
 
 
 @pytest.mark.parametrize(

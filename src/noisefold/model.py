@@ -15,22 +15,25 @@ from torch import Tensor, nn
 
 from noisefold.configuration import __version__, decode, encode
 from noisefold.eval.comparison import CLOUD_METRICS, score_clouds
+from noisefold.eval.likeness import score_fields
 from noisefold.eval.scores import Scores
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scaling import Scaling
+from noisefold.geometry.transform import Chain, Transform
 from noisefold.nn.denoiser import Denoiser
 from noisefold.nn.latents import Latents
+from noisefold.nn.set_transformer import SetTransformer
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.source import Streams, seeded
 from noisefold.noise.target import Target
 from noisefold.progress import progress
+from noisefold.sample.choice import default_solver, method_for
 from noisefold.sample.completion import Completion, complete
 from noisefold.sample.condition import Conditioning
 from noisefold.sample.generate import Watch, default_grid, generate
 from noisefold.sample.grid import Grid
-from noisefold.sample.replacement import Repaint
 from noisefold.sample.request import Labels, Nodes, frames_of, labels_in, labels_of
-from noisefold.sample.solver import DDIM, Heun, Solver
+from noisefold.sample.solver import Heun, Solver
 from noisefold.storage import PACKAGED, folder_of, read_model, write_model
 from noisefold.train.batches import Batches
 from noisefold.train.checkpoint import Checkpoints, atomic_text
@@ -42,6 +45,7 @@ from noisefold.train.settings import Training
 __all__ = ["PACKAGED", "Model"]
 
 _FORMAT = 2
+_ATTENDED = 2000  # nodes of a graph that may all attend to each other
 
 
 class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diffusion", "flow-matching"]):
@@ -63,6 +67,17 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         Numbers of nodes that samples may have, drawn from when none is asked for.
     classes, class_weights
         Names and shares of the classes of the training data.
+    informed
+        Whether the network is told what is known, learns from random masks (`noisefold.train.Masks`), and
+        completes by `noisefold.sample.Amortized`. It then sees as many features more as there are columns of
+        the noised variable.
+    coupling
+        Name of the coupling that it was trained under; set by `fit`, and "" if that is not known.
+    transform
+        Applied to features before the standardisation and undone after it, such as
+        `noisefold.data.Expression` of counts; None leaves them as they are.
+    feature_names
+        Names of the features, such as genes, by which data are matched to the model.
     """
 
     def __init__(
@@ -75,13 +90,20 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         sizes: Sequence[int] = (),
         classes: Sequence[str] = (),
         class_weights: Sequence[float] = (),
+        informed: bool = False,
+        coupling: str = "",
+        transform: Transform | None = None,
+        feature_names: Sequence[str] = (),
     ) -> None:
         target = Target(target) if isinstance(target, str) else target
-        self.denoiser = Denoiser(net, path or Gaussian(), target, noised)
+        self.denoiser = Denoiser(net, path or Gaussian(), target, noised, informed)
+        self.coupling = coupling
         self.scaling = scaling
         self.sizes = tuple(sizes)
         self.classes = tuple(classes)
         self.class_weights = tuple(class_weights)
+        self.transform = transform
+        self.feature_names = tuple(feature_names)
 
     # -- what it is --------------------------------------------------------------------------------------
 
@@ -106,6 +128,11 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         return self.denoiser.noised
 
     @property
+    def informed(self) -> bool:
+        """Whether the network is told what is known."""
+        return self.denoiser.informed
+
+    @property
     def conditional(self) -> bool:
         """Whether the network takes classes."""
         return bool(getattr(self.net, "arguments", {}).get("classes", 0))
@@ -120,6 +147,19 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         """Number of trained numbers."""
         return sum(p.numel() for p in self.net.parameters())
 
+    @property
+    def units(self) -> Chain:
+        """From the units of the data to those of the network: the transformation, then the standardisation.
+
+        Raises
+        ------
+        ValueError
+            If the model was not trained.
+        """
+        if self.scaling is None:
+            raise ValueError("the model has not seen data yet; call fit first.")
+        return Chain((self.scaling,) if self.transform is None else (self.transform, self.scaling))
+
     def to(self, device: torch.device | str) -> Model:
         """Move the network to a device."""
         self.net.to(device)
@@ -132,26 +172,48 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         )
 
     @classmethod
-    def for_data(cls, data: Graphs, seed: int = 0, **net: Any) -> Model:
-        """A model with sensible defaults for a data set; keywords go to the network `Latents`.
+    def for_data(
+        cls,
+        data: Graphs,
+        seed: int = 0,
+        informed: bool = False,
+        transform: Transform | None = None,
+        feature_names: Sequence[str] = (),
+        **net: Any,
+    ) -> Model:
+        """A model with sensible defaults for a data set; keywords go to its network.
 
-        Positions are generated, or features if there are any. The first weights follow from the seed.
+        Positions are generated, with `Latents`; or features if there are any, with `SetTransformer` (with
+        `Latents` where a graph has more than 2,000 nodes). The first weights follow from the seed. With
+        `informed` the model learns to be told what is known.
         """
         noised = "x" if data.x is not None else "pos"
+        own, data = data, data if transform is None else transform.apply(data)
         arguments: dict[str, Any] = {
             "pos_dim": data.dim,
             "features": data.features,
             "out_dim": data.features if noised == "x" else data.dim,
             "classes": len(data.classes) if data.label is not None else 0,
         }
+        if informed:
+            arguments["features"] += arguments["out_dim"]
         with seeded(seed):
-            model = cls(Latents(**{**arguments, **net}), noised=noised)
-        model._adopt(data)
+            known: dict[str, Any] = {
+                "transform": transform,
+                "feature_names": feature_names,
+                "informed": informed,
+            }
+            each = SetTransformer if noised == "x" and int(data.sizes.max()) <= _ATTENDED else Latents
+            model = cls(each(**{**arguments, **net}), noised=noised, **known)
+        model._adopt(own)
         return model
 
     def _adopt(self, data: Graphs) -> None:
         """Remember of a data set what sampling needs."""
-        self.scaling = self.scaling or Scaling.fit(data)
+        names, features = self.feature_names, data.features
+        if names and len(names) != features:
+            raise ValueError(f"feature_names has {len(names)} names, but the data have {features} features.")
+        self.scaling = self.scaling or Scaling.fit(self.transform.apply(data) if self.transform else data)
         self.sizes = self.sizes or tuple(sorted(data.sizes.tolist())[:: max(1, len(data) // 256)])
         if data.label is not None and not self.classes:
             count = len(data.classes) or int(data.label.max()) + 1
@@ -204,7 +266,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         self._adopt(train_data)
         if settings.nodes is not None:
             self.sizes = (settings.nodes,)
-        assert self.scaling is not None
+        self.coupling = type(settings.coupling).__name__
         folder = None if out is None else Path(out)
         if folder is not None and is_main():
             folder.mkdir(parents=True, exist_ok=True)
@@ -212,9 +274,9 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
                 self._write_plan(folder, settings)
         train(
             self.denoiser,
-            self.scaling.apply(train_data),
+            self.units.apply(train_data),
             settings,
-            val=None if val is None else self.scaling.apply(val),
+            val=None if val is None else self.units.apply(val),
             out=folder,
             resume=resume,
             on_step=on_step,
@@ -225,7 +287,8 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         return self
 
     def _write_plan(self, folder: Path, settings: Training) -> None:
-        parts = {k: self.config()["model"][k] for k in ("net", "path", "target", "noised")}
+        named = ("net", "path", "target", "noised", "informed")
+        parts = {k: self.config()["model"][k] for k in named}
         plan = {"noisefold": __version__, **parts, "training": encode(settings)}
         atomic_text(folder / "config.yaml", yaml.safe_dump(plan, sort_keys=False))
 
@@ -282,18 +345,18 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         """
         if count < 1:
             raise ValueError(f"count must be at least 1, got {count}.")
-        if self.scaling is None:
-            raise ValueError("the model has not seen data yet; call fit first.")
+        units = self.units
         if self.noised == "x" and like is None:
             raise ValueError("this model generates features on given positions; give them as like=graphs.")
         chosen = self._labels(labels, count, seed)
         solver = solver or Heun()
         times = (grid or default_grid(self.path, solver))(self.path, steps)
+        assert self.scaling is not None
         scaling = self.scaling
 
         def seen(step: int, signal: float, graphs: Graphs) -> None:
             if watch is not None:
-                watch(step, signal, scaling.undo(graphs))
+                watch(step, signal, units.undo(graphs))
 
         self.net.eval()
         parts = []
@@ -303,7 +366,11 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
                 shape = frames_of(indices, nodes, like, self.sizes, len(scaling.pos_mean), seed)
                 if chosen is not None:
                     shape = shape.replace(label=chosen[list(indices)], classes=self.classes)
-                graphs = scaling.apply(shape).to(self.device)
+                if self.noised == "x":  # drawn whatever stands there, which may be nothing at all
+                    blank = shape.pos.new_zeros(shape.num_nodes, len(scaling.x_mean))
+                    graphs = scaling.apply(shape.replace(x=blank)).to(self.device)
+                else:
+                    graphs = units.apply(shape).to(self.device)
                 streams = Streams(seed, [2 * i for i in indices])
                 made = generate(
                     self.denoiser,
@@ -314,7 +381,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
                     guidance=guidance,
                     watch=seen if start == 0 else None,
                 )
-                parts.append(scaling.undo(made))
+                parts.append(units.undo(made))
                 advance(len(indices), "")
         return Graphs.collate(parts)
 
@@ -353,32 +420,34 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         labels
             Class of each graph, or of all, by number or name; default the graphs' own, or none.
         steps, method
-            Steps of the solver, and how it is told what is known; default `Repaint`.
+            Steps of the solver, and how it is told what is known; default `noisefold.sample.Repaint`, or
+            `noisefold.sample.Amortized` for an informed model.
         solver, grid
-            Default DDIM; the grid as for `sample`.
+            Default Heun, or DDIM for `noisefold.sample.Replacement` and `noisefold.sample.Repaint`; the grid
+            as for `sample`.
         **sampling
             `guidance`, `seed` and `batch`, as for `sample`.
 
         Raises
         ------
         ValueError
-            If an argument is out of its range, or the model was not trained.
+            If an argument is out of its range, the model was not trained, or it cannot be conditioned so.
         """
-        if self.scaling is None:
-            raise ValueError("the model has not seen data yet; call fit first.")
+        units = self.units
+        method = method_for(method, self.informed, self.coupling)
         if labels is None and self.conditional:
             labels = labels_in(graphs)
         chosen = self._labels(labels, len(graphs), 0)
-        solver = solver or DDIM()
+        solver = solver or default_solver(method)
         self.net.eval()
         return complete(
             self.denoiser,
-            self.scaling,
+            units,
             graphs.replace(label=chosen, classes=() if chosen is None else self.classes),
             known,
             (grid or default_grid(self.path, solver))(self.path, steps),
             solver,
-            method or Repaint(),
+            method,
             draws=draws,
             **sampling,
         )
@@ -391,27 +460,38 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         *,
         train: Graphs | None = None,
         draws: int | None = None,
-        metrics: Sequence[str] = CLOUD_METRICS,
+        metrics: Sequence[str] | None = None,
         seed: int = 0,
         **sampling: Any,
     ) -> Scores:
         """Scores of generated graphs against a test set, beside those of the trivial baselines.
+
+        Clouds are compared by `score_clouds`; features, generated on the positions of the test graphs, by
+        `score_fields`, which takes half of the test set for its reference.
 
         Parameters
         ----------
         test, train
             Held-out and, for the reference row, training graphs.
         draws
-            How many to generate; default as many as the test set has.
+            How many to generate; default as many as the test set has, or for features half of them.
         metrics
-            Which scores; those under EMD take nine tenths of the time.
+            Which scores; default all that apply. Those under EMD take nine tenths of the time.
         seed
             Of the samples and of all resampling.
         **sampling
             Passed to `sample`.
+
+        Raises
+        ------
+        ValueError
+            If a metric is unknown or does not apply, a set is too small, or the model was not trained.
         """
-        if self.noised != "pos":
-            raise ValueError('evaluate compares clouds, and this model has noised="x".')
+        if self.noised == "x":
+            half = test[::2]
+            generated = self.sample_for(half, draws, seed=seed, **{"like": half, **sampling})
+            return score_fields(generated, test, train, metrics=metrics, seed=seed)
+        metrics = CLOUD_METRICS if metrics is None else metrics
         generated = self.sample_for(test, draws, seed=seed, **sampling)
         return score_clouds(generated, test, train, metrics=metrics, seed=seed)
 
@@ -434,9 +514,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         ValueError
             If there are fewer than two graphs, or the model was not trained.
         """
-        if self.scaling is None:
-            raise ValueError("the model has not seen data yet; call fit first.")
-        unit = Batches(self.scaling.apply(test), len(test), seed, nodes).part(0, range(len(test))).graphs
+        unit = Batches(self.units.apply(test), len(test), seed, nodes).part(0, range(len(test))).graphs
         return measure_profile(self.denoiser, unit, levels, seed=seed)
 
     def sample_for(self, test: Graphs, draws: int | None = None, **sampling: Any) -> Graphs:
@@ -472,6 +550,10 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
                 "sizes": list(self.sizes),
                 "classes": list(self.classes),
                 "class_weights": list(self.class_weights),
+                "informed": self.informed,
+                "coupling": self.coupling,
+                "transform": encode(self.transform),
+                "feature_names": list(self.feature_names),
             },
         }
 

@@ -461,7 +461,7 @@ def test_undo_with_and_without_totals():
 
 def test_applied_expression_is_standard_and_as_the_formula_says():
     graphs = counted()
-    expression = Expression.fit(graphs)
+    expression = Expression.fit(graphs, size="feature")
     x = graphs.x
     totals = x.sum(1, keepdim=True).clamp(min=1)
     logs = torch.cat([torch.log1p(x / totals * totals.median()), (totals / totals.median()).log()], 1)
@@ -479,6 +479,40 @@ def test_what_is_no_counts_is_only_standardised(kind):
     out = expression.apply(Graphs(torch.zeros(50, 2), x))
     torch.testing.assert_close(out.x, (x - x.mean(0)) / x.std(0, correction=0), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(expression.undo(out).x, x, rtol=1e-12, atol=1e-12)
+
+
+def test_a_sparse_tissue_is_measured_part_by_part(monkeypatch):
+    """As its dense graphs are, whatever the parts; of a gene that never changes the scale is 1."""
+    data = tissue(n=400)
+    constant = sparse.csr_matrix(np.full((400, 1), 3, dtype=np.float32))
+    wide = anndata.AnnData(sparse.hstack([data.X, constant]).tocsr(), obs=data.obs)
+    wide.obsm["spatial"] = data.obsm["spatial"]
+    read = Tissue.read(wide)
+    for size in ("none", "feature", "median"):
+        dense_ = Expression.fit(read.graphs(), size=size)
+        monkeypatch.setattr("noisefold.data.expression._AT_ONCE", 37)
+        parts = Expression.fit(read, size=size)
+        np.testing.assert_allclose(parts.mean, dense_.mean, rtol=1e-12)
+        np.testing.assert_allclose(parts.scale, dense_.scale, rtol=1e-12)
+        assert parts.target == dense_.target
+        if size == "none":
+            assert parts.scale[5] == 1
+
+
+def test_known_counts_stay_known_without_totals_alone():
+    known = torch.tensor([[True, True], [False, False], [True, False]])
+    assert torch.equal(Expression(size="none").entries(known), known)
+    assert torch.equal(Expression("log", size="feature").entries(known), known)
+    with pytest.raises(ValueError, match="size 'none'"):
+        Expression(size="median").entries(known)
+    whole = Expression(size="feature").entries(known[:2])
+    assert whole.tolist() == [[True] * 3, [False] * 3]
+
+
+def test_counts_are_never_below_zero():
+    expression = Expression.fit(counted())
+    low = counted().replace(x=torch.full((200, 6), -9.0))
+    assert expression.undo(low).x.min() == 0
 
 
 def test_expression_is_written_and_read():
@@ -500,7 +534,10 @@ def test_expression_is_written_and_read():
             lambda: Expression.fit(counted()).apply(counted(genes=4)),
             "x must have 6 features, as was fitted, got 4",
         ),
-        (lambda: Expression.fit(counted()).undo(counted()), "x must have 7 features, as was fitted, got 6"),
+        (
+            lambda: Expression.fit(counted(), size="feature").undo(counted()),
+            "x must have 7 features, as was fitted, got 6",
+        ),
         (
             lambda: Expression.fit(counted(), size="none").undo(counted(), torch.ones(200)),
             "belong to size 'median', got .* for size 'none'",

@@ -108,7 +108,7 @@ def test_class_names_never_leave_the_folder(tmp_path):
     assert {p.parent.parent for p in tmp_path.rglob("*.ply")} == {path}
 
 
-@pytest.mark.parametrize("ending", WRITABLE)
+@pytest.mark.parametrize("ending", [e for e in WRITABLE if e != ".h5ad"])  # which needs features
 def test_float64_and_bfloat16_are_written(tmp_path, ending):
     for dtype in (torch.float64, torch.bfloat16):
         graphs = sample(g=1, f=0, label=False).to(dtype=dtype)

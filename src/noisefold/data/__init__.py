@@ -9,16 +9,20 @@ from noisefold.data.limb import limb_bud
 from noisefold.data.modelnet import modelnet40
 from noisefold.data.outputs import save
 from noisefold.data.patches import Patches
+from noisefold.data.ranges import RangeByTime
+from noisefold.data.region import region
 from noisefold.data.shapes import FAMILIES, shapes
 
 __all__ = [
     "FAMILIES",
     "Expression",
     "Patches",
+    "RangeByTime",
     "Tissue",
     "limb_bud",
     "load",
     "modelnet40",
+    "region",
     "save",
     "shapes",
     "simulate",

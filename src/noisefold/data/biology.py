@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from noisefold.data.expression import KINDS, recognise
 from noisefold.data.h5ad import Parts, columns_of, is_sparse, nearest, opened
-from noisefold.data.patches import Patches, cut
+from noisefold.data.patches import Patches, blocks, cut
 from noisefold.geometry.graphs import Graphs
 
 __all__ = ["Tissue"]
@@ -59,6 +59,7 @@ class Tissue:
         genes: Sequence[str] | None = None,
         group: str | None = None,
         time: str | None = None,
+        missing: bool = False,
     ) -> Tissue:
         """Read an .h5ad file, or take an AnnData.
 
@@ -76,8 +77,10 @@ class Tissue:
         group
             ``"obs/COLUMN"``: one graph, and one class, for each of its values. None: one graph.
         time
-            ``"obs/COLUMN"`` of numbers, which become the last coordinate, in their own unit. All coordinates
-            are standardised by one scale: bring the column to the scale of the others first.
+            ``"obs/COLUMN"`` of numbers, which become the last coordinate, in their own unit. A model
+            standardises all coordinates by one scale, unless its `Scaling` was fitted with ``apart=(-1,)``.
+        missing
+            Whether expression may be NaN, meaning that it is missing.
 
         Raises
         ------
@@ -94,7 +97,7 @@ class Tissue:
             raise FileNotFoundError(f"{path}: there is no such file; check the path.")
         try:
             with opened(source if path is None else path) as parts:
-                return _read(parts, pos, x, genes, group, time)
+                return _read(parts, pos, x, genes, group, time, missing)
         except ValueError as error:
             raise ValueError(f"{path}: {error}" if path is not None else str(error)) from error
 
@@ -130,7 +133,49 @@ class Tissue:
 
     def graphs(self) -> Graphs:
         """All cells, one graph for each group: ``pos [n, d]``, ``x [n, genes]`` in float32."""
-        return self.take(np.split(self.order, np.cumsum(np.bincount(self.group))[:-1]))
+        return self.take(self.parts())
+
+    def parts(self) -> list[NDArray[np.int64]]:
+        """Rows of the cells of each group that has any."""
+        return np.split(self.order, np.cumsum(np.unique(self.group, return_counts=True)[1])[:-1])
+
+    def part(self, rows: NDArray[np.int64]) -> Tissue:
+        """Some of the cells, ``[k]``; groups keep their numbers."""
+        cells = tuple(self.cells[i] for i in rows)
+        return replace(
+            self, pos=self.pos[rows], values=self.values[rows], cells=cells, group=self.group[rows]
+        )
+
+    def split(self, fraction: float, cells: int, seed: int = 0) -> tuple[Tissue, Tissue | None]:
+        """Two parts: compact blocks drawn at random, so that cells of the two are neighbours at rims alone.
+
+        The second part is None where there are fewer than two blocks.
+
+        Parameters
+        ----------
+        fraction
+            Share of the blocks in the first part, in (0, 1); at least one block is in each.
+        cells
+            Most cells of a block.
+        seed
+            Of the draw.
+
+        Raises
+        ------
+        ValueError
+            If a number is out of range.
+        """
+        if not 0 < fraction < 1:
+            raise ValueError(f"fraction must lie strictly between 0 and 1, got {fraction}.")
+        there = [rows for group in blocks(self.pos, self._present, cells) for rows in group]
+        if len(there) < 2:
+            return self, None
+        order = np.random.Generator(np.random.Philox(key=seed)).permutation(len(there))
+        count = min(max(round(fraction * len(there)), 1), len(there) - 1)
+        first, second = (
+            np.sort(np.concatenate([there[i] for i in some])) for some in (order[:count], order[count:])
+        )
+        return self.part(first), self.part(second)
 
     def take(self, parts: Sequence[NDArray[np.int64]]) -> Graphs:
         """One graph of each set of rows, which must be of one group; its class is the group."""
@@ -160,8 +205,12 @@ class Tissue:
         ValueError
             If a number is out of range.
         """
-        rows, weights = cut(self.pos, self.group, cells, overlap)
-        return Patches(self, rows, weights)
+        return Patches(self, *cut(self.pos, self._present, cells, overlap))
+
+    @property
+    def _present(self) -> NDArray[np.int64]:
+        """Groups of the cells, numbered without gaps."""
+        return np.asarray(np.unique(self.group, return_inverse=True)[1], dtype=np.int64)
 
 
 def _read(
@@ -171,6 +220,7 @@ def _read(
     genes: Sequence[str] | None,
     group: str | None,
     time: str | None,
+    missing: bool,
 ) -> Tissue:
     cells = parts.rows("obs")
     values = parts.matrix(x, "x")
@@ -187,7 +237,7 @@ def _read(
     if not cells or not len(columns):
         what = "genes" if cells else "cells"
         raise ValueError(f"no {what} are left; keep at least {'one' if cells else 'two'}.")
-    _finite(values, "expression", cells)
+    _finite(values, "expression", cells, missing)
     number, names = _groups(parts, group, cells)
     kept = tuple(known[i] for i in columns)
     return Tissue(where, values, kept, tuple(cells), number, names, recognise(values))
@@ -218,17 +268,23 @@ def _numbers(parts: Parts, name: str, argument: str, cells: Sequence[str]) -> ND
     return np.asarray(values)
 
 
-def _finite(values: Any, name: str, cells: Sequence[str]) -> None:
+def _finite(values: Any, name: str, cells: Sequence[str], missing: bool = False) -> None:
+    refused = np.isinf if missing else _not_finite
     if is_sparse(values):
-        bad = np.flatnonzero(~np.isfinite(values.data))
+        bad = np.flatnonzero(refused(values.data))
         bad = np.unique(np.searchsorted(values.indptr, bad, side="right") - 1)
     else:
-        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+        bad = np.flatnonzero(refused(values).any(axis=1))
     if len(bad):
+        what = "infinite" if missing else "NaN or infinite"
         raise ValueError(
-            f"the {name} of {len(bad)} of {len(cells)} cells are NaN or infinite, the first of them "
+            f"the {name} of {len(bad)} of {len(cells)} cells are {what}, the first of them "
             f"{cells[bad[0]]!r}; remove or repair them."
         )
+
+
+def _not_finite(values: Any) -> Any:
+    return ~np.isfinite(values)
 
 
 def _groups(

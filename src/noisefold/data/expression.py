@@ -1,16 +1,22 @@
 r"""Expression of genes: what kind of numbers they are, and a transformation of them that can be undone.
 
-For counts :math:`c_{ig}` of gene g in cell i with total :math:`n_i`, and m the median total,
+For counts :math:`c_{ig}` of gene g in cell i,
 
-.. math:: y_{ig} = \big(\log(1 + c_{ig}\, m / n_i) - \mu_g\big) / \sigma_g .
+.. math:: y_{ig} = \big(\log(1 + c_{ig} / s_i) - \mu_g\big) / \sigma_g ,
 
-Values that are no counts are only standardised by gene.
+with the size of the cell :math:`s_i = 1`, or its total :math:`n_i` over the median total m. Values that are
+no counts are only standardised by gene.
+
+A total is known only where all genes are. So a model that is to complete cells of which some genes are known
+needs :math:`s_i = 1`, the default; it learns the depth of cells as one more thing that genes have in common.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,9 +25,11 @@ from torch import Tensor
 
 from noisefold.configuration import configurable
 from noisefold.data.h5ad import is_sparse
+from noisefold.data.patches import Takes
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.transform import Transform
 
-__all__ = ["KINDS", "Expression", "recognise"]
+__all__ = ["KINDS", "Cells", "Expression", "recognise"]
 
 KINDS = {
     "counts": "counts (whole numbers, none below zero)",
@@ -32,16 +40,30 @@ KINDS = {
 """Kinds of values that `recognise` tells apart, in words."""
 
 _LOOKED_AT = 256  # cells
+_AT_ONCE = 1024  # cells made dense together
 _SIZES = ("feature", "median", "none")
+
+
+class Cells(Takes, Protocol):
+    """Cells whose expression may be sparse, such as a `Tissue`."""
+
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """What the values are, a key of `KINDS`."""
 
 
 def recognise(values: Any) -> str:
     """The kind of the values ``[n, genes]`` of cells, one of `KINDS`; an array or a sparse matrix.
 
     Logarithms of counts are known by their steps: with the right base (e, 2 or 10) the values above zero of
-    a cell, taken back, are whole multiples of the smallest.
+    a cell, taken back, are whole multiples of the smallest. NaN is passed over.
     """
     data = np.asarray(values.data if is_sparse(values) else values)
+    if bool(np.isnan(data).any()):
+        values = values.copy()
+        data = values.data if is_sparse(values) else values
+        data[np.isnan(data)] = 0
     if data.size and data.min() < 0:
         return "continuous"
     if bool((data == np.floor(data)).all()):
@@ -75,7 +97,7 @@ def _off_steps(rows: list[NDArray[np.float64]], base: float) -> float:
 
 @configurable
 @dataclass(frozen=True)
-class Expression:
+class Expression(Transform):
     """Counts to standardised logarithms and back.
 
     Parameters
@@ -83,10 +105,10 @@ class Expression:
     values
         What they are, one of `KINDS`; counts alone are divided by their total and logarithmised.
     size
-        What becomes of a cell's total count. "feature": its logarithm, log(n_i / m), goes along as one more
-        feature at the end, so that `undo` gives the very counts back, and a generated cell has a total of its
-        own. "median": it is dropped, and `undo` gives counts of a cell with the median total, unless it is
-        told the totals. "none": counts are not divided.
+        What becomes of a cell's total count. "none": counts are not divided. "feature": its logarithm,
+        log(n_i / m), goes along as one more feature at the end, so that `undo` gives the very counts back,
+        and a generated cell has a total of its own. "median": it is dropped, and `undo` gives counts of a
+        cell with the median total, unless it is told the totals.
     target
         The median total m.
     mean, scale
@@ -99,7 +121,7 @@ class Expression:
     """
 
     values: str = "counts"
-    size: str = "feature"
+    size: str = "none"
     target: float = 1.0
     mean: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
@@ -113,13 +135,13 @@ class Expression:
             raise ValueError("mean and scale must be equally long, scales and target positive.")
 
     @classmethod
-    def fit(cls, graphs: Graphs, values: str | None = None, size: str = "feature") -> Expression:
+    def fit(cls, data: Graphs | Cells, values: str | None = None, size: str = "none") -> Expression:
         """Measure a data set; genes that never change keep scale 1.
 
         Parameters
         ----------
-        graphs
-            With ``x [n, genes]``.
+        data
+            Graphs with ``x [n, genes]``, or a `Tissue`, of which some cells at a time are made dense.
         values
             One of `KINDS`; None: as `recognise` finds.
         size
@@ -130,31 +152,38 @@ class Expression:
         ValueError
             If there are no features, a value is not finite, or counts are below zero.
         """
-        if graphs.x is None or graphs.x.numel() == 0:
-            raise ValueError("the graphs have no features x; give them expression [n, genes].")
-        if not bool(graphs.x.isfinite().all()):
-            raise ValueError("x holds NaN or infinite values; remove those nodes first.")
-        values = values or recognise(graphs.x.cpu().numpy())
-        if values == "counts" and float(graphs.x.min()) < 0:
-            raise ValueError(f"counts must not be below zero, the least is {float(graphs.x.min()):g}.")
+        if isinstance(data, Graphs):
+            values = values or recognise(_checked(data).cpu().numpy())
+        values = values or data.kind  # type: ignore[union-attr]
         size = size if values == "counts" else "none"
-        target = float(_totals(graphs.x.double()).median()) if size != "none" else 1.0
+        target = 1.0
+        if size != "none":
+            target = float(torch.cat([_totals(x) for x in _parts(data)]).median())
         plain = cls(values, size, target)
-        y = plain._logarithms(graphs.x.double())
-        deviation = y.std(0, correction=0)
-        deviation[deviation == 0] = 1.0
-        return cls(values, size, target, tuple(y.mean(0).tolist()), tuple(deviation.tolist()))
+        count, mean, squares = 0, torch.zeros(()), torch.zeros(())
+        for x in _parts(data):
+            if values == "counts" and float(x.min()) < 0:
+                raise ValueError(f"counts must not be below zero, the least is {float(x.min()):g}.")
+            y = plain._logarithms(x)
+            centre, old = y.mean(0), count
+            count += len(y)
+            # Chan's update: sums about the mean of all cells so far, from those about the means of two parts.
+            squares = squares + (y - centre).square().sum(0) + (centre - mean).square() * old * len(y) / count
+            mean = mean + (centre - mean) * len(y) / count
+        deviation = (squares / count).sqrt()
+        deviation[deviation <= 1e-9 * mean.abs()] = 1.0  # rounding of a gene that never changes, or zero
+        return cls(values, size, target, tuple(mean.tolist()), tuple(deviation.tolist()))
 
     def apply(self, graphs: Graphs) -> Graphs:
         """From expression ``[n, genes]`` to standardised values, ``[n, genes]`` or ``[n, genes + 1]``."""
-        x = self._checked(graphs, len(self.mean) - self._extra)
+        x = self._features(graphs, len(self.mean) - self._extra)
         y = (self._logarithms(x.double()) - x.new_tensor(self.mean, dtype=torch.float64)) / x.new_tensor(
             self.scale, dtype=torch.float64
         )
         return graphs.replace(x=y.to(x.dtype))
 
     def undo(self, graphs: Graphs, totals: Tensor | None = None) -> Graphs:
-        """From standardised values back to expression, ``[n, genes]``.
+        """From standardised values back to expression, ``[n, genes]``; counts are never below zero.
 
         Parameters
         ----------
@@ -163,7 +192,7 @@ class Expression:
         totals
             Total count of each cell, ``[n]``, for size "median"; None: the median total.
         """
-        x = self._checked(graphs, len(self.mean))
+        x = self._features(graphs, len(self.mean))
         y = x.double() * x.new_tensor(self.scale, dtype=torch.float64)
         y = y + x.new_tensor(self.mean, dtype=torch.float64)
         if self.values == "counts":
@@ -177,14 +206,32 @@ class Expression:
                 y, factor = y[:, :-1], y[:, -1:].exp()
             elif totals is not None:
                 factor = totals.to(y).clamp(min=1)[:, None] / self.target
-            y = torch.expm1(y) * factor
+            y = torch.expm1(y).clamp(min=0) * factor
         return graphs.replace(x=y.to(x.dtype))
+
+    def entries(self, known: Tensor) -> Tensor:
+        """Which standardised values are known, ``[n, genes]`` or ``[n, genes + 1]`` bool.
+
+        Raises
+        ------
+        ValueError
+            If counts are divided by totals, and of a cell some genes are known and some are not.
+        """
+        if self.size == "none" or self.values != "counts":
+            return known
+        whole = known.all(1, keepdim=True)
+        if bool((known.any(1, keepdim=True) & ~whole).any()):
+            raise ValueError(
+                f"size {self.size!r} divides counts by the cell's total, which is unknown where only some "
+                "genes are known; complete whole cells, or train with Expression of size 'none'."
+            )
+        return torch.cat([known, whole], 1) if self._extra else known
 
     @property
     def _extra(self) -> int:
         return int(self.values == "counts" and self.size == "feature")
 
-    def _checked(self, graphs: Graphs, features: int) -> Tensor:
+    def _features(self, graphs: Graphs, features: int) -> Tensor:
         if graphs.x is None or graphs.features != features:
             raise ValueError(f"x must have {features} features, as was fitted, got {graphs.features}.")
         return graphs.x
@@ -202,3 +249,20 @@ class Expression:
 def _totals(x: Tensor) -> Tensor:
     """Total of each cell, ``[n, 1]``; 1 where nothing was counted."""
     return x.sum(1, keepdim=True).clamp(min=1)
+
+
+def _checked(graphs: Graphs) -> Tensor:
+    if graphs.x is None or graphs.x.numel() == 0:
+        raise ValueError("the graphs have no features x; give them expression [n, genes].")
+    if not bool(graphs.x.isfinite().all()):
+        raise ValueError("x holds NaN or infinite values; remove those nodes first.")
+    return graphs.x
+
+
+def _parts(data: Graphs | Cells) -> Iterator[Tensor]:
+    """Expression ``[some cells, genes]`` in float64, part after part."""
+    if isinstance(data, Graphs):
+        yield _checked(data).double()
+        return
+    for rows in np.array_split(np.arange(len(data)), -(-len(data) // _AT_ONCE)):
+        yield _checked(data.take([rows])).double()

@@ -80,7 +80,8 @@ def load(
         Seed of the points. What is drawn from a file is a function of the seed and its content alone.
     **parts
         What to take from a file that holds more than graphs. Of .h5ad and AnnData: `pos`, `x`, `genes`,
-        `group` and `time`, as of `noisefold.data.Tissue.read`.
+        `group`, `time` and `missing`, as of `noisefold.data.Tissue.read`. Of other files: ``missing=True``
+        lets coordinates and features be NaN where they are missing, for `Model.complete`.
 
     Raises
     ------
@@ -169,16 +170,20 @@ def _thinned(graphs: Graphs, points: int | None, rng: np.random.Generator) -> Gr
     return graphs.thin(points, keys.to(graphs.device))
 
 
-def _checked(graphs: Graphs) -> Graphs:
+def _checked(graphs: Graphs, missing: bool = False) -> Graphs:
     if len(graphs) == 0 or graphs.num_nodes == 0 or graphs.dim == 0:
         raise ValueError("there are no points; give at least one graph with positions [n, d].")
     if int(graphs.sizes.min()) < 2:
         i = int(graphs.sizes.argmin())
         raise ValueError(f"graph {i} has {int(graphs.sizes[i])} of at least 2 points; remove it.")
     for name, values in (("coordinates", graphs.pos), ("features", graphs.x)):
-        if values is not None and not bool(torch.isfinite(values).all()):
-            row = int((~torch.isfinite(values)).any(dim=1).nonzero()[0])
-            raise ValueError(f"the {name} of point {row} are NaN or infinite; remove or repair it.")
+        if values is None:
+            continue
+        bad = values.isinf() if missing else ~values.isfinite()
+        if bool(bad.any()):
+            row = int(bad.any(dim=1).nonzero()[0])
+            what = "infinite" if missing else "NaN or infinite"
+            raise ValueError(f"the {name} of point {row} are {what}; remove or repair it.")
     return graphs
 
 
@@ -321,10 +326,11 @@ def read_file(
         return sample_surface(mesh, points or _MESH_POINTS, rng)
 
     try:
-        _refuse(parts)
+        missing = bool(parts.get("missing"))
+        _refuse({k: v for k, v in parts.items() if k != "missing"})
         if not data.strip():
             raise ValueError("the file is empty; export it again.")
-        graphs = _checked(_parsed(data, ending, sampler))
+        graphs = _checked(_parsed(data, ending, sampler), missing)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return _thinned(graphs, points, rng)

@@ -7,6 +7,7 @@ parts that are asked for are read, sparse matrices as such. Needs anndata (``noi
 from __future__ import annotations
 
 import difflib
+import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,8 +18,9 @@ import numpy as np
 from scipy.sparse import issparse
 
 from noisefold.data.arrays import parsing
+from noisefold.geometry.graphs import Graphs
 
-__all__ = ["Parts", "columns_of", "is_sparse", "libraries", "nearest", "opened"]
+__all__ = ["Parts", "columns_of", "is_sparse", "libraries", "nearest", "opened", "write_h5ad"]
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 _MATRICES = ("X", "layers", "raw")
@@ -191,3 +193,51 @@ def libraries() -> tuple[Any, Any]:
     except ImportError as error:
         raise ImportError(".h5ad files need anndata; run pip install 'noisefold[bio]'.") from error
     return h5py, anndata.io
+
+
+def write_h5ad(graphs: Graphs, feature_names: Sequence[str] = ()) -> bytes:
+    """Graphs with features as the bytes of an .h5ad file.
+
+    The features are ``X``, the positions ``obsm/spatial``; of several graphs ``obs/graph`` is the number, and
+    ``obs/group`` the class, if classes have names. `load` with ``group="obs/graph"`` reads them back.
+
+    Raises
+    ------
+    ImportError
+        If anndata is not installed.
+    ValueError
+        If there are no features, positions are not 2-D or 3-D, or the names do not fit.
+    """
+    h5py, elements = libraries()
+    if graphs.x is None or graphs.dim not in (2, 3):
+        raise ValueError("an .h5ad file holds features at 2-D or 3-D positions; save as .npz.")
+    names = list(feature_names) or [f"f{i}" for i in range(graphs.features)]
+    if len(set(names)) != graphs.features:
+        raise ValueError(
+            f"feature_names must be {graphs.features} different names, one for each feature, "
+            f"got {len(names)}."
+        )
+    import anndata
+    import pandas
+
+    graph = graphs.batch.cpu().numpy()
+    columns: dict[str, Any] = {}
+    if len(graphs) > 1:
+        columns["graph"] = pandas.Categorical(
+            graph.astype(str), categories=[str(i) for i in range(len(graphs))]
+        )
+    if graphs.label is not None and graphs.classes:
+        columns["group"] = pandas.Categorical(
+            np.array(graphs.classes, dtype=object)[graphs.label.cpu().numpy()[graph]],
+            categories=graphs.classes,
+        )
+    data = anndata.AnnData(
+        graphs.x.detach().cpu().float().numpy(),
+        obs=pandas.DataFrame(columns, index=[f"cell{i}" for i in range(len(graph))]),
+        var=pandas.DataFrame(index=names),
+        obsm={"spatial": graphs.pos.detach().cpu().float().numpy()},
+    )
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        elements.write_elem(file, "/", data)
+    return buffer.getvalue()

@@ -121,5 +121,5 @@ def _read(file: Path, samples: int, nodes: int) -> Graphs | None:
 def _keep(graphs: Graphs, file: Path) -> None:
     try:
         save(graphs, file)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         warnings.warn(f"{file} could not be written ({error}); the data are not kept.", stacklevel=3)

@@ -22,7 +22,7 @@ from torch import Tensor
 from noisefold.geometry.coarsen import Balanced
 from noisefold.geometry.graphs import Graphs
 
-__all__ = ["Patches", "Takes", "cut"]
+__all__ = ["Patches", "Takes", "blocks", "cut"]
 
 _Rows = NDArray[np.int64]
 _Floats = NDArray[np.float64]
@@ -126,27 +126,44 @@ def cut(
         raise ValueError(f"cells must be at least 2, got {cells}.")
     if not 0 <= overlap < 1:
         raise ValueError(f"overlap must lie in [0, 1), got {overlap}.")
-    order = np.argsort(group, kind="stable")
     sizes = np.bincount(group)
-    ptr = np.cumsum([0, *sizes])
-    own = max(int(cells * (1 - overlap)), 1)
-    counts = np.where(sizes <= cells, 1, -(-sizes // own))
-    split = Balanced()(torch.from_numpy(pos[order]), torch.from_numpy(ptr), torch.from_numpy(counts))
-    cell = split.cell.numpy()
     rows: list[_Rows] = []
     weights: list[_Floats] = []
-    for i in range(len(sizes)):
-        here = order[ptr[i] : ptr[i + 1]]
-        inside, tree = cell[ptr[i] : ptr[i + 1]], KDTree(pos[here])
-        cores = np.split(
-            np.argsort(inside, kind="stable"), np.cumsum(np.bincount(inside - inside.min()))[:-1]
-        )
+    for i, cores in enumerate(
+        blocks(pos, group, np.where(sizes <= cells, cells, max(int(cells * (1 - overlap)), 1)))
+    ):
+        here = np.flatnonzero(group == i)
+        tree = KDTree(pos[here])
         for core in cores:
-            local, weight = _grown(pos[here], tree, core, cells)
+            local, weight = _grown(pos[here], tree, np.searchsorted(here, core), cells)
             rows.append(here[local])
             weights.append(weight)
     total = np.bincount(np.concatenate(rows), np.concatenate(weights), minlength=len(pos))
     return tuple(rows), tuple(w / total[r] for r, w in zip(rows, weights, strict=True))
+
+
+def blocks(pos: _Floats, group: _Rows, most: _Rows | int) -> list[list[_Rows]]:
+    """For each group, rows of its compact parts of nearly equal size, of so many cells at most.
+
+    Parameters
+    ----------
+    pos, group
+        As for `cut`.
+    most
+        Most cells of a part, one number or ``[groups]``.
+    """
+    order = np.argsort(group, kind="stable")
+    sizes = np.bincount(group)
+    ptr = np.cumsum([0, *sizes])
+    counts = -(-sizes // most)
+    split = Balanced()(torch.from_numpy(pos[order]), torch.from_numpy(ptr), torch.from_numpy(counts))
+    cell = split.cell.numpy()
+    out = []
+    for i in range(len(sizes)):
+        inside = cell[ptr[i] : ptr[i + 1]]
+        ends = np.cumsum(np.bincount(inside - inside.min()))[:-1]
+        out.append(np.split(order[ptr[i] : ptr[i + 1]][np.argsort(inside, kind="stable")], ends))
+    return out
 
 
 def _grown(pos: _Floats, tree: KDTree, core: _Rows, cells: int) -> tuple[_Rows, _Floats]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.scaling import Scaling
+from noisefold.geometry.transform import Transform
 from noisefold.nn.denoiser import Denoiser, noised_value, with_noised
 from noisefold.noise.source import Streams, mix
 from noisefold.progress import progress
@@ -110,7 +110,7 @@ class Completion:
 
 def complete(
     denoiser: Denoiser,
-    scaling: Scaling,
+    scaling: Transform,
     graphs: Graphs,
     known: Tensor,
     times: Tensor,
@@ -164,6 +164,7 @@ def complete(
     mask = _entries(known, given)
     blank = with_noised(graphs, noised, given.masked_fill(~mask, 0.0))
     unit = scaling.apply(blank)
+    given_there = mask if noised == "pos" else scaling.entries(mask)
     device = next(denoiser.parameters()).device
     parts = []
     items = [(i, j) for i in range(len(graphs)) for j in range(draws)]
@@ -171,9 +172,9 @@ def complete(
         for start in range(0, len(items), batch):
             chosen = items[start : start + batch]
             part = unit[[i for i, _ in chosen]].to(device)
-            held = _rows(mask, graphs, [i for i, _ in chosen]).to(device)
+            held = _rows(given_there, graphs, [i for i, _ in chosen]).to(device)
             streams = Streams(seed, [mix(i, j) for i, j in chosen])
-            condition = (Known(noised_value(part, noised), held), conditioning)
+            condition = (Known(noised_value(part, noised), held, part.batch), conditioning)
             made = generate(denoiser, part, times, solver, streams, guidance=guidance, given=condition)
             made = scaling.undo(made.to(given.device))
             parts += made.unpack(noised_value(made, noised))

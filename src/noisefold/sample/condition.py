@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from noisefold.geometry.graphs import Graphs
-from noisefold.nn.denoiser import Denoiser
+from noisefold.nn.denoiser import Denoiser, Known
 from noisefold.noise.gaussian import Gaussian
+from noisefold.noise.source import White
 from noisefold.sample.solver import ScalarDenoise, Solver
 
 __all__ = ["Bound", "Conditioning", "Guided", "Known"]
@@ -30,17 +31,36 @@ class Bound:
         Gives sizes and whatever is not noised.
     label
         Classes ``[g]``, or None.
+    known
+        What an informed denoiser is told, or None.
     """
 
     denoiser: Denoiser
     graphs: Graphs
     label: Tensor | None = None
+    known: Known | None = None
 
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
         """Estimate of the data ``[n, d]`` from a state ``[n, d]`` at a scalar time."""
         times = t.to(device=x.device, dtype=x.dtype).expand(len(self.graphs))
-        out: Tensor = self.denoiser(self.graphs, x, times, self.label)
+        told = {} if self.known is None else {"known": self.known}
+        out: Tensor = self.denoiser(self.graphs, x, times, self.label, **told)
         return out
+
+    def tell(self, known: Known) -> Bound:
+        """The same denoiser, told what is known.
+
+        Raises
+        ------
+        ValueError
+            If the denoiser is not informed.
+        """
+        if not self.denoiser.informed:
+            raise ValueError(
+                "method Amortized needs a model that was trained with masks (informed=True); "
+                "choose another method, such as Reconstruction()."
+            )
+        return replace(self, known=known)
 
 
 @dataclass(frozen=True)
@@ -72,33 +92,34 @@ class Guided:
         label = self.bound.label
         assert label is not None
         graphs = self.bound.graphs
+        known = self.bound.known
         both = Bound(
             self.bound.denoiser,
             Graphs.collate([graphs, graphs]),
             torch.cat([label, torch.full_like(label, -1)]),
+            known and Known(torch.cat([known.value] * 2), torch.cat([known.mask] * 2)),
         )
         conditional, unconditional = both(torch.cat([x, x]), t).chunk(2)
         return unconditional + self.weight * (conditional - unconditional)
 
+    def tell(self, known: Known) -> Guided:
+        """The same guidance of a denoiser that is told what is known."""
+        return replace(self, bound=self.bound.tell(known))
 
-@dataclass(frozen=True)
-class Known:
-    """What is known of the noised variable, in standard units.
 
-    Parameters
-    ----------
-    value
-        ``[n, d]``; what stands where nothing is known is not used, but must be finite.
-    mask
-        Where it is known, ``[n, d]``, bool.
+def white_noise(path: Gaussian, method: str) -> None:
+    """Refuse a path whose noise is not white.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
     """
-
-    value: Tensor
-    mask: Tensor
-
-    def over(self, x: Tensor, value: Tensor) -> Tensor:
-        """The state ``x [n, d]`` with ``value [n, d]`` where something is known."""
-        return torch.where(self.mask, value, x)
+    if not isinstance(path.source, White):
+        raise ValueError(
+            f"method {method} needs white noise, and this path has {path.source!r}; "
+            "use Repaint() or Replacement(), or train with White()."
+        )
 
 
 class Conditioning(Protocol):

@@ -33,6 +33,7 @@ def run_identity(denoiser: Denoiser, data: Graphs, settings: Training) -> dict[s
         "path": encode(denoiser.path),
         "target": encode(denoiser.target),
         "noised": denoiser.noised,
+        "informed": denoiser.informed,
         "net": _configuration(denoiser.net),
         "network": hashlib.sha256(json.dumps(shapes).encode()).hexdigest(),
         "data": _digest(data),

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from noisefold.geometry.graphs import Graphs
 from noisefold.nn.denoiser import Denoiser, noised_value
 from noisefold.noise.source import mix
+from noisefold.noise.within import WithinCloud
 from noisefold.progress import progress
 from noisefold.train.average import Average
 from noisefold.train.batches import Batches
@@ -90,6 +91,7 @@ def train(
     _check_data(denoiser, data, "data")
     if val is not None:
         _check_data(denoiser, val, "val")
+    _check_masks(denoiser, settings)
     if settings.tensorboard and out is None:
         raise ValueError("tensorboard=True needs a run folder; give out.")
     run = _Run(denoiser, data, settings, val, out)
@@ -119,7 +121,7 @@ class _Run:
         self.runner = Runner(settings.precision, settings.device)
         self.denoiser, self.net = denoiser, denoiser.net.to(self.runner.device)
         wrapped = self.runner.prepare(self.net)
-        self.learner = Denoiser(wrapped, denoiser.path, denoiser.target, denoiser.noised)
+        self.learner = Denoiser(wrapped, denoiser.path, denoiser.target, denoiser.noised, denoiser.informed)
         self.batches = Batches(
             data, settings.batch, settings.seed, settings.nodes, self.runner.rank, self.runner.world
         )
@@ -220,7 +222,7 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = settings.lr * _rate(self.step, settings)
         with self.runner.autocast():
-            law = (settings.coupling, settings.times)
+            law = (settings.coupling, settings.times, settings.masks)
             loss = errors(self.learner, graphs, batch.streams, batch.quantiles, *law)[0].mean()
         self.optimizer.zero_grad()
         loss.backward()
@@ -266,6 +268,16 @@ def _check_data(denoiser: Denoiser, data: Graphs, name: str) -> None:
     if classes and data.label is not None and not bool(((data.label >= -1) & (data.label < classes)).all()):
         found = f"{int(data.label.min())} to {int(data.label.max())}"
         raise ValueError(f"{name}.label must lie below the network's classes={classes}, got {found}.")
+
+
+def _check_masks(denoiser: Denoiser, settings: Training) -> None:
+    if settings.masks is not None and not denoiser.informed:
+        raise ValueError("masks are for an informed model; make it with informed=True, or leave masks out.")
+    if denoiser.informed and isinstance(settings.coupling, WithinCloud):
+        raise ValueError(
+            "coupling WithinCloud leaves the noise of what is unknown dependent on what is known, which an "
+            "informed model is told; use Independent() or MiniBatch()."
+        )
 
 
 def _rate(step: int, settings: Training) -> float:

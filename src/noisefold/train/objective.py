@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from noisefold.geometry.graphs import Graphs
-from noisefold.nn.denoiser import Denoiser, noised_value
+from noisefold.nn.denoiser import Denoiser, Known, noised_value
 from noisefold.noise.coupling import Coupling
 from noisefold.noise.source import Streams
 from noisefold.noise.times import Times
+from noisefold.train.masks import Masks
 
 __all__ = ["errors", "graph_means", "hide_labels"]
 
@@ -24,6 +25,7 @@ def errors(
     quantiles: Tensor,
     coupling: Coupling,
     times: Times | None = None,
+    masks: Masks | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Weighted squared error of each graph, ``[g]``, and the times ``[g]`` it was measured at.
 
@@ -41,6 +43,9 @@ def errors(
         Pairs the noise with the data.
     times
         Law of the noise levels; None is uniform in t.
+    masks
+        What an informed denoiser is told; None is `Masks` as it comes. What is known has no error, and every
+        unknown value weighs the same.
     """
     path, target = denoiser.path, denoiser.target
     x0 = noised_value(graphs, denoiser.noised)
@@ -48,10 +53,17 @@ def errors(
         t = path.margin + (1 - 2 * path.margin) * quantiles.to(x0)
     else:
         t = times(path, quantiles).to(x0)
-    eps = coupling(graphs, x0, lambda: path.source.draw(graphs, x0.shape[1], streams).to(x0))
+    known = None
+    if denoiser.informed:
+        known = Known(x0, (masks or Masks())(graphs, x0.shape[1], streams))
+    eps = coupling(graphs, x0, lambda: path.source.draw(graphs, x0.shape[1], streams, x0, t).to(x0))
     at = t[graphs.batch, None]
     x_t = path.mix(x0, eps, at)
-    difference = denoiser.predict(graphs, x_t, t, graphs.label).to(x0) - target.value(x0, x_t, at, path)
+    told = {} if known is None else {"known": known}
+    found = denoiser.predict(graphs, x_t, t, graphs.label, **told).to(x0)
+    difference = found - target.value(x0, x_t, at, path)
+    if known is not None:
+        difference = difference.masked_fill(known.mask, 0.0)
     return target.loss_weight(t, path) * graph_means(graphs, difference.square().mean(1)), t
 
 

@@ -150,7 +150,7 @@ def _squares(
     path, x0 = denoiser.path, noised_value(graphs, denoiser.noised)
     log_snr = 2 * torch.logit(torch.tensor(level, dtype=torch.float64))
     t = path.clip(path.schedule.time(log_snr)).to(x0)
-    x_t = path.mix(x0, path.source.draw(graphs, x0.shape[1], streams).to(x0), t)
+    x_t = path.mix(x0, path.source.draw(graphs, x0.shape[1], streams, x0, t).to(x0), t)
     estimate = denoiser(graphs, x_t, t.expand(len(graphs)), graphs.label)
     straight = path.schedule.alpha(t) * x_t / path.scale(t) ** 2
     own, linear = (graph_means(graphs, (e - x0).square().mean(1)) for e in (estimate, straight))

@@ -10,6 +10,7 @@ from noisefold.configuration import configurable
 from noisefold.noise.coupling import Coupling, Independent
 from noisefold.noise.times import Times
 from noisefold.train.device import DEVICES, PRECISIONS
+from noisefold.train.masks import Masks
 
 __all__ = ["Training"]
 
@@ -60,6 +61,8 @@ class Training:
         Which noise goes with which data.
     times
         Law of the noise levels trained at; None is uniform in t. The loss is not weighted to make up for it.
+    masks
+        What an informed model is told; None is `Masks` as it comes. Other models have none.
     precision
         "float32" or "bfloat16".
     device
@@ -90,6 +93,7 @@ class Training:
     label_drop: float = 0.1
     coupling: Coupling = field(default_factory=Independent)
     times: Times | None = None
+    masks: Masks | None = None
     precision: str = "float32"
     device: str = "auto"
     seed: int = 0

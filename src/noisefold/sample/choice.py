@@ -1,0 +1,47 @@
+"""Which way of conditioning fits a model, and which solver fits the way."""
+
+from __future__ import annotations
+
+from noisefold.sample.amortized import Amortized
+from noisefold.sample.condition import Conditioning
+from noisefold.sample.replacement import Repaint, Replacement
+from noisefold.sample.solver import DDIM, Heun, Solver
+
+__all__ = ["default_solver", "method_for"]
+
+
+def method_for(method: Conditioning | None, informed: bool, coupling: str) -> Conditioning:
+    """The way asked for, or the default: `Amortized` for informed models, else `Repaint`.
+
+    A model that was trained under `noisefold.noise.WithinCloud` takes `Replacement`, and nothing else: its
+    states are not data plus independent noise, so that its estimates are no scores, and noise that is added
+    takes it to states that it has never seen.
+
+    Parameters
+    ----------
+    method
+        What is asked for, or None.
+    informed
+        Whether the network is told what is known.
+    coupling
+        Name of the coupling of the model's training, "" if that is not known.
+
+    Raises
+    ------
+    ValueError
+        If the model cannot be conditioned so.
+    """
+    if coupling == "WithinCloud":
+        if not isinstance(method, Replacement | None):
+            raise ValueError(
+                f"method {type(method).__name__} needs states that are data plus independent noise, and this "
+                "model was trained under the coupling WithinCloud; use method=Replacement(), or train with "
+                "coupling=Independent()."
+            )
+        return method or Replacement()
+    return method or (Amortized() if informed else Repaint())
+
+
+def default_solver(method: Conditioning) -> Solver:
+    """DDIM for replacement and resampling, which spend their evaluations elsewhere; else Heun."""
+    return DDIM() if isinstance(method, Replacement | Repaint) else Heun()
