@@ -27,11 +27,18 @@ ALLOWED = {
     "storage": CHAIN | {"train"},
     "model": MODEL - {"model"},
     "plan": MODEL,
-    "runs": MODEL,
+    "reading": MODEL,
+    "tissues": MODEL,
+    "filling": MODEL | {"reading", "tissues"},
+    "options": MODEL,
+    "plainly": MODEL,
+    "runs": MODEL | {"reading"},
     "report": MODEL,
     "studies": MODEL | {"report", "runs"},
     "demo": MODEL | {"report", "runs"},
-    "cli": MODEL | {"plan", "runs", "report", "studies", "demo"},
+    "cli": MODEL
+    | {"plan", "runs", "report", "studies", "demo", "reading", "filling", "options"}
+    | {"plainly"},
     "__main__": {"cli"},
     "": MODEL,
 }

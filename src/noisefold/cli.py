@@ -5,15 +5,14 @@ Exit status 0 done, 1 failed, 2 misuse. What goes wrong is said in one sentence;
 
 from __future__ import annotations
 
-import functools
 import json
 import os
+import shlex
 import subprocess
 import sys
-import traceback
-from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 import yaml
@@ -22,18 +21,39 @@ from rich.console import Console
 import noisefold.demo as demonstration
 from noisefold import plan as plans
 from noisefold.configuration import __version__
-from noisefold.data import load, save, shapes
+from noisefold.data import save
 from noisefold.data.outputs import check_target
 from noisefold.eval.comparison import score_clouds
+from noisefold.filling import Missing, fill_graphs, fill_tissue, generate_tissue, provenance
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
+from noisefold.options import (
+    METHODS,
+    SOLVERS,
+    Classes,
+    Data,
+    Genes,
+    Group,
+    Patch,
+    Points,
+    Pos,
+    Run,
+    Seed,
+    Steps,
+    Time,
+    Values,
+    method_of,
+    solver_of,
+)
+from noisefold.plainly import plainly, show_tracebacks
+from noisefold.reading import Reading
+from noisefold.report.fields import Names
+from noisefold.report.heldout import evidence
 from noisefold.report.page import write_report
-from noisefold.runs import data_of, describe, facts_of, log_of, remember_data, trajectory
-from noisefold.sample.solver import DDIM, Ancestral, DPMSolver, Euler, Heun, Solver, StochasticHeun
+from noisefold.runs import data_of, describe, facts_of, log_of, reading_of, remember_data, trajectory
 from noisefold.studies import STUDIES
 from noisefold.train.checkpoint import Checkpoints, atomic_text
 from noisefold.train.device import is_main
-from noisefold.train.loop import TrainingError
 
 __all__ = ["app", "main"]
 
@@ -44,52 +64,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-_SOLVERS: dict[str, Solver] = {
-    type(s).__name__.lower(): s for s in (Heun(), Euler(), DPMSolver(), DDIM(), Ancestral(), StochasticHeun())
-}
-_F = TypeVar("_F", bound=Callable[..., None])
 _out = Console()
-_errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
-_debug = False
-_MISUSE = (ValueError, FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, ImportError)
-
-Data = Annotated[
-    str, typer.Argument(help='File, folder or pattern ("shapes/*.ply"), or "shapes" for built-in ones.')
-]
-Run = Annotated[Path, typer.Argument(help='Run folder, saved model, or "noisefold/shapes".')]
-Points = Annotated[int | None, typer.Option(help="Points sampled on each mesh and kept of each cloud.")]
-Classes = Annotated[str | None, typer.Option(help="Keep these classes alone, separated by commas.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
-Steps = Annotated[int, typer.Option(help="Steps of the solver.")]
-
-
-def _plainly(command: _F) -> _F:
-    """Say what went wrong in one sentence, with the right exit status."""
-
-    @functools.wraps(command)
-    def run(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except (typer.Exit, typer.Abort):
-            raise
-        except KeyboardInterrupt:
-            _fail("stopped; what was finished is kept, and `train --resume` goes on from there.", 1)
-        except _MISUSE as error:
-            _fail(error, 2)
-        except (TrainingError, OSError, MemoryError) as error:
-            _fail(error, 1)
-
-    return run  # type: ignore[return-value]
-
-
-def _fail(error: object, status: int) -> None:
-    if _debug:
-        traceback.print_exc()
-    text = str(error) or type(error).__name__
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        text = f"{error.filename}: {error.strerror}."
-    _errors.print(f"noisefold: {' '.join(text.split())}")
-    raise typer.Exit(status)
 
 
 def _several(devices: int) -> int:
@@ -116,29 +91,20 @@ def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
 ) -> None:
-    global _debug
-    _debug = _debug or debug
+    if debug:
+        show_tracebacks()
 
 
-def _load(source: str, points: int | None, classes: str | None, held_out: bool = False) -> Graphs:
-    """Data by file, or procedural shapes by name; those for judging are not those for training."""
-    chosen = classes.split(",") if classes else None
-    if source == "shapes" and not Path(source).exists():
-        return shapes(200 if held_out else 2000, points=points or 1024, families=chosen, seed=int(held_out))
-    return load(source, points=points, classes=chosen)
-
-
-def _solver(name: str | None) -> Solver | None:
-    """A solver by its name in any case."""
-    if name is None:
-        return None
-    if name.lower() not in _SOLVERS:
-        raise ValueError(f"solver {name!r} is unknown; known are {', '.join(_SOLVERS)}.")
-    return _SOLVERS[name.lower()]
+def _like_run(run: Path, data: str, points: int | None = None, classes: str | None = None) -> Reading:
+    """Other data, read as those of a run were."""
+    noted = reading_of(run)
+    if noted is None or not data.lower().endswith(".h5ad"):
+        return Reading(data, points, classes)
+    return replace(noted[0], source=data, points=points, classes=classes)
 
 
 @app.command()
-@_plainly
+@plainly
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the run and the report.")] = Path("demo"),
     steps: Annotated[int, typer.Option(help="Training steps of the small model.")] = 2000,
@@ -150,11 +116,28 @@ def demo(
 
 
 @app.command()
-@_plainly
-def inspect(data: Data, points: Points = None, classes: Classes = None) -> None:
+@plainly
+def inspect(
+    data: Data,
+    points: Points = None,
+    classes: Classes = None,
+    pos: Pos = None,
+    x: Values = "X",
+    genes: Genes = None,
+    group: Group = None,
+    time: Time = None,
+    patch: Patch = 400,
+) -> None:
     """Say what was understood of the data, and the configuration it suggests."""
-    graphs = _load(data, points, classes)
-    for name, value in describe(graphs).items():
+    reading = Reading(data, points, classes, pos, x, genes, group, time, patch)
+    if reading.is_tissue:
+        tissue = reading.tissue()
+        patches = tissue.patches(patch)
+        graphs, said = patches[:1], {**tissue.describe(), "patches": str(patches)}
+    else:
+        graphs = reading.graphs()
+        said = describe(graphs)
+    for name, value in said.items():
         _out.print(f"[bold]{name:>10}[/]  {value}", highlight=False, soft_wrap=True)
     _out.print(
         "\n# configuration; save it, change it, and give it to `noisefold train --config`", style="dim"
@@ -163,7 +146,7 @@ def inspect(data: Data, points: Points = None, classes: Classes = None) -> None:
 
 
 @app.command()
-@_plainly
+@plainly
 def train(
     data: Data,
     out: Annotated[Path, typer.Option(help="Run folder.")],
@@ -176,57 +159,113 @@ def train(
     classes: Classes = None,
     hold_out: Annotated[float, typer.Option(help="Share of the graphs kept for validation.")] = 0.1,
     seed: Seed = 0,
+    pos: Pos = None,
+    x: Values = "X",
+    genes: Genes = None,
+    group: Group = None,
+    time: Time = None,
+    patch: Patch = 400,
+    informed: Annotated[
+        bool, typer.Option("--informed", help="Learn from random masks, for `noisefold complete`.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     devices: Annotated[int, typer.Option(help="Processes that share each batch, one for each device.")] = 1,
 ) -> None:
     """Train a model on a data set."""
-    graphs = _load(data, points, classes)
+    reading = Reading(data, points, classes, pos, x, genes, group, time, patch)
+    learning = reading.learning(hold_out, seed)
     changes = plans.from_options([*(option or []), *([f"training.steps={steps}"] if steps else [])])
-    plan = plans.suggest(graphs)
+    plan = plans.suggest(learning.train, informed)
     if config is not None:
         plan = plans.override(plan, plans.read_plan(config))
     plan = plans.override(plan, {"training": {"seed": seed}})
-    model, settings = plans.build(plans.override(plan, changes))
-    learn, held_out = (
-        graphs.split(1 - hold_out, seed=seed) if len(graphs) > 1 and hold_out > 0 else (graphs, None)
-    )
+    model, settings = plans.build(plans.override(plan, changes), **learning.fitted)
     if not resume and Checkpoints(out / "checkpoints").steps():
         raise ValueError(f"{out} already holds a run; give --resume to go on with it, or another --out.")
     if devices > 1 and "RANK" not in os.environ:  # only now, when all that the user could mend is checked
         raise typer.Exit(_several(devices))
-    _say(f"{graphs}\n{model}")
-    remember_data(out, source=data, points=points, classes=classes, hold_out=hold_out, seed=seed)
-    model.fit(learn, held_out, out=out, resume=resume, settings=settings)
+    _say("\n".join(filter(None, (learning.about, str(learning.train), str(model)))))
+    remember_data(out, **reading.facts(), hold_out=hold_out, seed=seed)
+    model.fit(learning.train, learning.val, out=out, resume=resume, settings=settings)
     losses = [e["val_loss"] for e in log_of(out) if "val_loss" in e]
     held = f", held-out loss {losses[-1]:.4f}" if losses else ""
     _say(f"{out}: {settings.steps} steps done{held}; next: noisefold report {out}")
 
 
 @app.command()
-@_plainly
+@plainly
 def sample(
     run: Run,
     out: Annotated[Path, typer.Option(help="File to write; its ending says the format.")],
-    count: Annotated[int, typer.Option("-n", help="How many.")] = 16,
+    count: Annotated[int | None, typer.Option("-n", help="How many; default 16, or 1 of --like.")] = None,
     nodes: Annotated[int | None, typer.Option(help="Nodes of each; default as in training.")] = None,
     label: Annotated[str | None, typer.Option(help="Class, or several separated by commas.")] = None,
     guidance: Annotated[float, typer.Option(help="Weight of classifier-free guidance.")] = 1.0,
     steps: Steps = 50,
-    solver: Annotated[str | None, typer.Option(help=", ".join(_SOLVERS))] = None,
+    solver: Annotated[str | None, typer.Option(help=", ".join(SOLVERS))] = None,
     seed: Seed = 0,
+    like: Annotated[
+        str | None, typer.Option(help="File whose positions features are generated on, as .h5ad.")
+    ] = None,
 ) -> None:
     """Generate graphs from a trained model."""
     model = Model.from_pretrained(run)
+    how: dict[str, Any] = {"steps": steps, "solver": solver_of(solver), "guidance": guidance, "seed": seed}
+    if like is not None and model.noised == "x":
+        reading = _like_run(run, like)
+        if reading.is_tissue:
+            _say(generate_tissue(model, reading, out, 1 if count is None else count, **how))
+            return
+        frame = reading.graphs()
+        count = len(frame) if count is None else count
+        check_target(out, count)
+        _say(f"{(made := model.sample(count, like=frame, labels=label, **how))} in {save(made, out)}")
+        return
+    count = 16 if count is None else count
     check_target(out, count)
     labels = label.split(",") if label else None
-    made = model.sample(
-        count, nodes=nodes, labels=labels, guidance=guidance, steps=steps, solver=_solver(solver), seed=seed
-    )
+    made = model.sample(count, nodes=nodes, labels=labels, **how)
     _say(f"{made} in {save(made, out)}")
 
 
 @app.command()
-@_plainly
+@plainly
+def complete(
+    run: Run,
+    data: Annotated[str, typer.Argument(help="File in which what is missing is NaN, or named below.")],
+    out: Annotated[Path, typer.Option(help="File to write; .h5ad for .h5ad.")],
+    draws: Annotated[int, typer.Option(help="Draws from the posterior.")] = 32,
+    genes: Annotated[str | None, typer.Option(help="Genes to draw: a,b,c or @file.")] = None,
+    region: Annotated[
+        str | None, typer.Option(help='Cells to draw: "x>0.2 & y<1", a box "0:1,0:2", "obs/COLUMN=VALUE".')
+    ] = None,
+    time: Annotated[float | None, typer.Option(help="Time of the cells to draw.")] = None,
+    keep_draws: Annotated[bool, typer.Option("--keep-draws", help="Write every draw, too.")] = False,
+    method: Annotated[str | None, typer.Option(help=", ".join(METHODS))] = None,
+    steps: Steps = 20,
+    seed: Seed = 0,
+    pos: Pos = None,
+    x: Annotated[str | None, typer.Option("--x", help="Of .h5ad: another part than in training.")] = None,
+) -> None:
+    """Draw what is missing, given what is there; mean and spread as layers of an .h5ad file."""
+    model = Model.from_pretrained(run)
+    missing = Missing(genes, region, time)
+    how: dict[str, Any] = {"draws": draws, "steps": steps, "seed": seed, "method": method_of(method)}
+    if not data.lower().endswith(".h5ad"):
+        if missing != Missing():
+            raise ValueError("--genes, --region and --time are for .h5ad files; mark what is missing by NaN.")
+        _say(fill_graphs(model, data, out, **how))
+        return
+    reading = _like_run(run, data)
+    reading = replace(reading, pos=pos or reading.pos, x=x or reading.x)
+    line = shlex.join(["noisefold", *sys.argv[1:]])
+    asked = {"draws": draws, "steps": steps, "seed": seed, "method": method or "default"}
+    facts = provenance(run, line, **asdict(missing), **asked)
+    _say(fill_tissue(model, reading, out, missing, facts, keep=keep_draws, **how))
+
+
+@app.command()
+@plainly
 def evaluate(
     run: Run,
     data: Data,
@@ -241,7 +280,7 @@ def evaluate(
 ) -> None:
     """Score a model against held-out data, beside the trivial baselines."""
     model = Model.from_pretrained(run)
-    test = _load(data, points, classes, held_out=True)
+    test = _like_run(run, data, points, classes).graphs(held_out=True)
     scores = model.evaluate(test, draws=draws, steps=steps, seed=seed)
     _say(str(scores))
     if json_file is not None:
@@ -249,7 +288,7 @@ def evaluate(
 
 
 @app.command()
-@_plainly
+@plainly
 def report(
     run: Run,
     data: Annotated[str | None, typer.Argument(help="Held-out data; default what training held out.")] = None,
@@ -257,37 +296,52 @@ def report(
         Path | None, typer.Option(help="Page to write; default report.html in the run folder.")
     ] = None,
     draws: Annotated[int, typer.Option(help="Graphs to generate and score.")] = 100,
+    genes: Annotated[str | None, typer.Option(help="Genes to show in any case, separated by commas.")] = None,
     steps: Steps = 50,
     seed: Seed = 0,
 ) -> None:
     """Write one self-contained page about a model: samples, path, curves, scores."""
     model = Model.from_pretrained(run)
-    learnt, test = (None, _load(data, None, None, held_out=True)) if data else data_of(run, _load)
-    scores = None
-    if test is None:
-        samples = model.sample(16, steps=steps, seed=seed)
+    learnt, test = (None, _like_run(run, data).graphs(held_out=True)) if data else data_of(run)
+    like = None if model.noised == "pos" else learnt if test is None else test
+    facts = {**facts_of(run), "command": f"noisefold report {run} {data or ''}".strip()}
+    shown: dict[str, Any] = {"names": Names(model.feature_names, time=_time_axis(run, like))}
+    if like is not None:
+        shown |= evidence(model, like, learnt, draws=draws, steps=steps, seed=seed)
+        if test is None:
+            facts["held out"] = "nothing: the fields of this page are those the model learned from"
+    elif test is None:
+        shown["samples"] = model.sample(16, steps=steps, seed=seed)
     else:
         samples = model.sample_for(test, draws, steps=steps, seed=seed)
-        scores = score_clouds(samples, test, learnt, seed=seed)
+        shown |= {"samples": samples, "real": test, "scores": score_clouds(samples, test, learnt, seed=seed)}
     page = write_report(
         out or (run if run.is_dir() else Path()) / "report.html",
         model=model,
-        samples=samples,
-        real=test,
         log=log_of(run),
-        scores=scores,
-        trajectory=trajectory(model, seed=seed),
-        facts={**facts_of(run), "command": f"noisefold report {run} {data or ''}".strip()},
+        trajectory=trajectory(model, seed=seed, like=like),
+        facts=facts,
+        features=genes.split(",") if genes else (),
+        **shown,
     )
     _say(f"report: {page}")
 
 
+def _time_axis(run: Path, fields: Graphs | None) -> int | None:
+    """Which coordinate of the fields of a run is time: the last one, if the run noted a time."""
+    noted = reading_of(run)
+    return fields.dim - 1 if fields is not None and noted is not None and noted[0].time else None
+
+
 @app.command()
-@_plainly
+@plainly
 def study(
     name: Annotated[str, typer.Argument(help='A study, or "list".')],
     scale: Annotated[str, typer.Option(help="smoke, short or paper.")] = "smoke",
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("runs/studies"),
+    data: Annotated[
+        str | None, typer.Option(help="Other data, for studies that take them: a name or a file.")
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Run one of the studies behind the documentation's tables and figures."""
@@ -301,14 +355,18 @@ def study(
         raise ValueError(f"study {name!r} is unknown; known are {', '.join(STUDIES)}.")
     if scale not in STUDIES[name].scales:
         raise ValueError(f"study {name} has no scale {scale!r}; it has {', '.join(STUDIES[name].scales)}.")
-    for path in STUDIES[name].run(out / name, scale, seed):
+    chosen = STUDIES[name]
+    if data is not None:
+        if chosen.on is None:
+            raise ValueError(f"study {name} has its own data and takes no --data, got {data!r}.")
+        chosen = chosen.on(data)
+    for path in chosen.run(out / name, scale, seed):
         _say(str(path))
 
 
 def main() -> None:
     """Entry point. ``--debug`` may stand anywhere."""
-    global _debug
     if "--debug" in sys.argv[1:]:
-        _debug = True
+        show_tracebacks()
         sys.argv = [a for a in sys.argv if a != "--debug"]
     app()

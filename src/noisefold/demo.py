@@ -7,6 +7,7 @@ import time
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from noisefold.data import save, shapes
 from noisefold.eval.comparison import score_clouds
@@ -19,7 +20,7 @@ from noisefold.train.settings import Training
 __all__ = ["SHIPPED", "run"]
 
 SHIPPED = "noisefold/shapes"
-_SMALL = {"width": 32, "latents": 32, "latent_width": 64, "rounds": 2, "blocks": 1}
+_SMALL: dict[str, Any] = {"width": 32, "latents": 32, "latent_width": 64, "rounds": 2, "blocks": 1}
 _POINTS = 256
 
 

@@ -1,8 +1,8 @@
 """Plans: a model and a training, from a data set and what the user wants otherwise.
 
-A plan is plain data with the parts ``net``, ``path``, ``target``, ``noised`` and ``training``. A user's YAML
-holds any part of it; ``net.width=128`` changes one entry. A part that names another ``kind`` starts from that
-class' own defaults.
+A plan is plain data with the parts ``net``, ``path``, ``target``, ``noised``, ``informed`` and ``training``.
+A user's YAML holds any part of it; ``net.width=128`` changes one entry. A part that names another ``kind``
+starts from that class' own defaults.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from noisefold.train.settings import Training
 
 __all__ = ["build", "from_options", "override", "read_plan", "suggest"]
 
-_MODEL = ("net", "path", "target", "noised")
+_MODEL = ("net", "path", "target", "noised", "informed")
 _NODES = 400
 
 
@@ -37,9 +37,9 @@ _Loader.add_implicit_resolver(
 )
 
 
-def suggest(data: Graphs) -> Config:
-    """The plan that fits a data set."""
-    model = Model.for_data(data)
+def suggest(data: Graphs, informed: bool = False) -> Config:
+    """The plan that fits a data set; `informed` is for a model that completes (`noisefold.Model`)."""
+    model = Model.for_data(data, informed=informed)
     largest = int(data.sizes.max())
     training = Training(batch=min(64, len(data)), nodes=_NODES if largest > _NODES else None)
     config = model.config()["model"]
@@ -120,8 +120,8 @@ def from_options(options: Sequence[str]) -> Config:
     return changes
 
 
-def build(plan: Config) -> tuple[Model, Training]:
-    """The model and the training of a plan.
+def build(plan: Config, **fitted: Any) -> tuple[Model, Training]:
+    """The model and the training of a plan; keywords are what was measured on the data, for the model.
 
     Raises
     ------
@@ -130,5 +130,5 @@ def build(plan: Config) -> tuple[Model, Training]:
     """
     training: Training = decode(plan["training"])
     with seeded(training.seed):
-        model = Model(**{k: decode(plan[k]) for k in _MODEL})
+        model = Model(**{k: decode(plan[k]) for k in _MODEL}, **fitted)
     return model, training

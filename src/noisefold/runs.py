@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,21 @@ import yaml
 from noisefold.configuration import __version__
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
+from noisefold.reading import Reading
 from noisefold.train.checkpoint import Checkpoints, atomic_text
 from noisefold.train.device import is_main
 from noisefold.train.log import read_log
 
-__all__ = ["data_of", "describe", "facts_of", "log_of", "machine", "remember_data", "trajectory"]
-
-_Loader = Callable[[str, int | None, str | None], Graphs]
+__all__ = [
+    "data_of",
+    "describe",
+    "facts_of",
+    "log_of",
+    "machine",
+    "reading_of",
+    "remember_data",
+    "trajectory",
+]
 
 
 def describe(graphs: Graphs) -> dict[str, str]:
@@ -57,19 +65,26 @@ def remember_data(run: Path, **facts: Any) -> None:
     atomic_text(run / "data.json", json.dumps(facts, indent=1))
 
 
-def data_of(run: Path, loader: _Loader) -> tuple[Graphs | None, Graphs | None]:
-    """Training and held-out graphs of a run, if it noted them and they are still there."""
-    note = run / "data.json"
-    if not note.is_file():
-        return None, None
+def reading_of(run: Path) -> tuple[Reading, dict[str, Any]] | None:
+    """How the data of a run, or of the run that a saved model is in, were read, and the whole note."""
+    note = next((p for p in (run / "data.json", run.parent / "data.json") if p.is_file()), None)
+    if note is None:
+        return None
     facts = json.loads(note.read_text(encoding="utf-8"))
+    return Reading(**{f.name: facts[f.name] for f in fields(Reading) if f.name in facts}), facts
+
+
+def data_of(run: Path) -> tuple[Graphs | None, Graphs | None]:
+    """Training and held-out graphs of a run, if it noted them and they are still there."""
+    noted = reading_of(run)
+    if noted is None:
+        return None, None
+    reading, facts = noted
     try:
-        graphs = loader(facts["source"], facts["points"], facts["classes"])
+        learning = reading.learning(facts["hold_out"], facts["seed"])
     except (FileNotFoundError, ValueError):
         return None, None
-    if not facts["hold_out"] or len(graphs) < 2:
-        return graphs, None
-    return graphs.split(1 - facts["hold_out"], seed=facts["seed"])
+    return learning.train, learning.val
 
 
 def log_of(run: Path) -> list[dict[str, Any]]:
@@ -101,13 +116,19 @@ def machine() -> dict[str, str]:
     }
 
 
-def trajectory(model: Model, seed: int = 0, frames: int = 25) -> list[tuple[float, Graphs]]:
-    """Seven samples from noise to shape, of the first classes if there are any: (signal level, graphs)."""
+def trajectory(
+    model: Model, seed: int = 0, frames: int = 25, like: Graphs | None = None
+) -> list[tuple[float, Graphs]]:
+    """Seven samples from noise to shape, of the first classes if there are any: (signal level, graphs).
+
+    Of a model of features it is one sample, on the positions of the first of the graphs `like`.
+    """
     states: list[tuple[float, Graphs]] = []
 
     def watch(step: int, signal: float, graphs: Graphs) -> None:
         states.append((signal, graphs))
 
     labels = list(model.classes[:7]) if model.conditional else None
-    model.sample(7, labels=labels, steps=frames, seed=seed, watch=watch)
+    count = 7 if like is None else 1
+    model.sample(count, like=like, labels=labels, steps=frames, seed=seed, watch=watch)
     return states
