@@ -27,7 +27,7 @@ HOSTILE = (
     "<b>bold</b> &amp; <a href='http://evil.example/'>%{x}</a>",
     "é∂ 漢字",
 )
-_VOID = {"meta", "img", "input", "link", "br", "hr"}
+_VOID = {"meta", "img", "input", "link", "br", "hr", "source"}
 _SMALL = {"width": 16, "latents": 4, "latent_width": 16, "rounds": 1, "blocks": 1, "heads": 2}
 
 
@@ -233,15 +233,6 @@ def test_other_dimensions(dim: int) -> None:
     data = hostile(dim=dim)
     page = Page(report_html(model=Model.for_data(data, **_SMALL), samples=data, real=data))
     assert json.loads(page.scripts[0])["scenes"]["samples"]["flat"] is (dim < 3)
-
-
-def test_features_on_given_positions() -> None:
-    data = hostile(dim=2).replace(x=torch.randn(320, 2))
-    steps = [(u, data.replace(x=data.x * u if data.x is not None else None)) for u in (0.5, 1.0)]
-    page = Page(report_html(model=Model.for_data(data, **_SMALL), samples=data, trajectory=steps))
-    frames = json.loads(page.scripts[0])["scenes"]["path"]["frames"]
-    assert frames[0]["colors"] != frames[1]["colors"]
-    assert "A model of 2 features on 2-D point clouds" in page.text
 
 
 def test_large_clouds_are_thinned_and_the_caption_says_so() -> None:

@@ -35,7 +35,7 @@ from noisefold.geometry import Graphs
 __all__ = ["Alike", "Baseline", "Mean", "Nearest", "Prediction", "moments", "normals", "patterns"]
 
 _STRUCTURED = 64
-_WIDE = 8
+_WIDE = 4
 _BLOCK = 1 << 24
 
 

@@ -33,7 +33,7 @@ __all__ = ["GaussianField", "Regression"]
 _PENALTIES = torch.logspace(-5, 1, 25, dtype=torch.float64)
 _SCREE = 1e-10
 _CAUTION = 1.4
-_ITERATIONS, _SETTLED, _RIDGE = 10, 0.003, 1e-6
+_ITERATIONS, _SETTLED, _RIDGE = 10, 1e-4, 1e-6
 _STRUCTURED = 64
 
 
@@ -208,8 +208,9 @@ def _expected(
 class Regression(Baseline):
     """Linear regression of each unknown feature on the known features of its own node, as draws.
 
-    Coefficients and residual covariance come from the mean and covariance of all training nodes; where values
-    are missing, by up to ten rounds of expectation-maximisation. A node of which nothing is known gets the mean.
+    Coefficients and residual covariance come from the mean and covariance of all training nodes; where
+    values are missing, by up to ten rounds of expectation-maximisation. A node of which nothing is known gets
+    the mean.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ import numpy as np
 from noisefold.geometry.graphs import Graphs
 from noisefold.report.clouds import Array, Cloud, Scale, clouds_of, pick
 
-__all__ = ["Journey", "journey_of"]
+__all__ = ["Journey", "evenly", "journey_of"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Journey:
 
     def evenly(self, most: int) -> list[int]:
         """Numbers of at most so many moments, evenly chosen, the first and the last among them."""
-        return _evenly(len(self.signal), most)
+        return evenly(len(self.signal), most)
 
     def at(self, moment: int) -> list[Cloud]:
         """The graphs at one moment."""
@@ -68,7 +68,7 @@ def journey_of(trajectory: Sequence[tuple[float, Graphs]], clouds: int, moments:
     if not trajectory or len(trajectory[-1][1]) == 0:
         raise ValueError("trajectory must hold at least one moment with at least one graph, got none.")
     last = trajectory[-1][1].to("cpu")
-    chosen = [trajectory[k] for k in _evenly(len(trajectory), moments)]
+    chosen = [trajectory[k] for k in evenly(len(trajectory), moments)]
     for _, graphs in chosen:
         if graphs.sizes.tolist() != last.sizes.tolist():
             raise ValueError("trajectory must hold the same graphs at every moment, but their sizes change.")
@@ -86,7 +86,8 @@ def journey_of(trajectory: Sequence[tuple[float, Graphs]], clouds: int, moments:
     )
 
 
-def _evenly(count: int, most: int) -> list[int]:
+def evenly(count: int, most: int) -> list[int]:
+    """Some of the numbers from 0 to count - 1, at most so many, the first and the last among them."""
     return [int(k) for k in np.linspace(0, count - 1, min(count, max(most, 1))).round()]
 
 

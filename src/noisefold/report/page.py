@@ -1,8 +1,8 @@
 """A report as one HTML page that needs nothing else: no network, no server, no other file.
 
-Clouds share few WebGL scenes, one for each set, since browsers keep few of them alive. A content security
-policy forbids every request, and every script but the page's own two; every figure has a still picture for
-paper and for browsers without WebGL.
+Clouds share few WebGL scenes, one for each set, since browsers keep few of them alive; fields are still
+pictures, for light and for dark screens. A content security policy forbids every request, and every script
+but the page's own two; every figure has a still picture for paper and for browsers without WebGL.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ from noisefold.configuration import __version__
 from noisefold.eval.scores import Scores
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
-from noisefold.report import sections
+from noisefold.report import sections, tissue
 from noisefold.report.curves import History
+from noisefold.report.fields import Names
 from noisefold.report.scenes import palettes
 from noisefold.report.words import title
+from noisefold.sample.completion import Completion
 from noisefold.train.checkpoint import atomic_text
 
 __all__ = ["report_html", "write_report"]
@@ -42,6 +44,10 @@ def write_report(
     scores: Scores | None = None,
     trajectory: Sequence[tuple[float, Graphs]] | None = None,
     facts: Mapping[str, str] | None = None,
+    names: Names | None = None,
+    features: Sequence[int | str] = (),
+    completion: Completion | None = None,
+    recovered: Scores | None = None,
 ) -> Path:
     """Write the report of a model, whole or not at all; about 5 MB, most of it plotly.
 
@@ -66,6 +72,16 @@ def write_report(
     facts
         Named lines on how the model was made (device, steps, date, ...); the one named "command" is shown as
         the command that makes it again.
+    names
+        Of a model of features: what they, and the axes, are called, and which coordinate is time; default the
+        names the model knows.
+    features
+        Those to be shown in any case, by number or name. Others are chosen: those with the clearest pattern
+        in space and, of a completion, those best and worst recovered.
+    completion
+        What `Model.complete` made of graphs that hold the truth also where it was not told.
+    recovered
+        A table with the scores of that completion, beside those of others; default it alone.
 
     Returns
     -------
@@ -75,7 +91,8 @@ def write_report(
     Raises
     ------
     ValueError
-        If there are no samples, sets have different dimensions, or a trajectory changes its graphs.
+        If there are no samples, sets have different dimensions, a trajectory changes its graphs, or there is
+        no feature of a name.
     OSError
         If the file cannot be written.
     """
@@ -91,6 +108,10 @@ def write_report(
         scores=scores,
         trajectory=trajectory,
         facts=facts,
+        names=names,
+        features=features,
+        completion=completion,
+        recovered=recovered,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic_text(path, text)
@@ -107,6 +128,10 @@ def report_html(
     scores: Scores | None = None,
     trajectory: Sequence[tuple[float, Graphs]] | None = None,
     facts: Mapping[str, str] | None = None,
+    names: Names | None = None,
+    features: Sequence[int | str] = (),
+    completion: Completion | None = None,
+    recovered: Scores | None = None,
 ) -> str:
     """The page that `write_report` writes; the same arguments give the same text."""
     if len(samples) == 0:
@@ -117,10 +142,19 @@ def report_html(
         if graphs is not None and graphs.dim != samples.dim:
             raise ValueError(f"{name} must have the {samples.dim} dimensions of samples, got {graphs.dim}.")
     history = History.of(log)
+    shown: list[sections.Section] = []
+    if model.noised == "x":
+        names = names or Names(model.feature_names)
+        chosen = tissue.patterned(samples if real is None else real, names, features)
+        shown.append(tissue.maps(samples, real, names, chosen))
+        shown += [tissue.film(trajectory, names, chosen)] if trajectory else []
+        shown += [tissue.recovery(completion, names, features, recovered)] if completion is not None else []
+    else:
+        shown.append(sections.gallery(samples, real, others))
+        shown += [sections.journey(trajectory)] if trajectory else []
     parts = [
         sections.headline(model, samples, history, scores),
-        sections.gallery(samples, real, others),
-        *([sections.journey(trajectory)] if trajectory else []),
+        *shown,
         *([sections.training(history)] if history else []),
         sections.reach(model, samples),
         *([sections.scoring(scores)] if scores is not None else []),

@@ -5,18 +5,13 @@ Whatever came from outside (names of classes, facts, configurations) is escaped 
 
 from __future__ import annotations
 
-import base64
-import io
 import math
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from html import escape
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import yaml
 from matplotlib.figure import Figure
-from PIL import Image
 
 from noisefold.eval.scores import Scores
 from noisefold.geometry.graphs import Graphs
@@ -24,6 +19,7 @@ from noisefold.model import Model
 from noisefold.report.clouds import Cloud, Scale, clouds_of, counted, pick
 from noisefold.report.curves import History
 from noisefold.report.journey import journey_of
+from noisefold.report.parts import Section, png, section, terms
 from noisefold.report.plots import draw_clouds, draw_journey, schedule_curves, training_curves
 from noisefold.report.scenes import cloud_scene, journey_scene, level_views, loss_views, schedule_views
 from noisefold.report.table import score_table
@@ -48,23 +44,6 @@ _JOURNEY, _MOMENTS, _JOURNEY_POINTS = 7, 31, 400
 _TURN = "Drag to turn them; arrow keys turn them too, + and - make them larger and smaller."
 
 
-@dataclass(frozen=True)
-class Section:
-    """A piece of the page.
-
-    Parameters
-    ----------
-    html
-        Its text and figures.
-    scenes, curves
-        What the script draws, by name of the figure.
-    """
-
-    html: str
-    scenes: Mapping[str, Any] = field(default_factory=dict)
-    curves: Mapping[str, Any] = field(default_factory=dict)
-
-
 class _Set(NamedTuple):
     """Graphs to show: their heading, what one of them is called, and they."""
 
@@ -75,7 +54,8 @@ class _Set(NamedTuple):
 
 def headline(model: Model, samples: Graphs, history: History, scores: Scores | None) -> Section:
     """What the model is, and what its scores say."""
-    tiles = {"parameters": f"{model.num_parameters:,}", "points a cloud": _range(samples)}
+    nodes = "points a cloud" if model.noised == "pos" else "nodes a field"
+    tiles = {"parameters": f"{model.num_parameters:,}", nodes: _range(samples)}
     if len(model.classes) > 1:
         tiles["classes"] = str(len(model.classes))
     if history:
@@ -84,7 +64,7 @@ def headline(model: Model, samples: Graphs, history: History, scores: Scores | N
             tiles["training time"] = duration(history.total_seconds)
     return Section(
         f'<header><p class="eyebrow">noisefold report</p><h1>{escape(title(model, samples))}</h1>'
-        f"<p>{escape(introduction(model))}</p>{_terms(tiles, 'tiles')}"
+        f"<p>{escape(introduction(model))}</p>{terms(tiles, 'tiles')}"
         f'<p class="verdict">{escape(verdict(scores))}</p></header>'
     )
 
@@ -114,7 +94,7 @@ def gallery(samples: Graphs, real: Graphs | None, others: Mapping[str, Graphs]) 
     hint = "" if flat else f'<p class="lead hint">{_TURN}</p>'
     heading = "Samples" if real is None else "Samples beside real data"
     wide = " three" if len(sets) > 2 else ""
-    return Section(_section(heading, lead, f'{hint}<div class="pair{wide}">{html}</div>'), scenes)
+    return Section(section(heading, lead, f'{hint}<div class="pair{wide}">{html}</div>'), scenes)
 
 
 def journey(trajectory: Sequence[tuple[float, Graphs]]) -> Section:
@@ -138,7 +118,7 @@ def journey(trajectory: Sequence[tuple[float, Graphs]]) -> Section:
         "seen is data: 0 % is pure noise, 100 % the finished sample. "
     )
     lead += _colored(graphs) if graphs.features else "Every point keeps the colour of where it ends."
-    return Section(_section("From noise to shape", lead, figure), {"path": journey_scene(path)})
+    return Section(section("From noise to shape", lead, figure), {"path": journey_scene(path)})
 
 
 def training(history: History) -> Section:
@@ -166,7 +146,7 @@ def training(history: History) -> Section:
         still = training_curves(history, loss=False)
         alt = "Curves of the held-out loss against the signal level, at several steps of the training."
         html += _figure("curve", "levels", "Held-out loss by signal level", alt, still, caption)
-    return Section(_section("Training", "", f'<div class="pair">{html}</div>'), curves=curves)
+    return Section(section("Training", "", f'<div class="pair">{html}</div>'), curves=curves)
 
 
 def reach(model: Model, samples: Graphs) -> Section:
@@ -181,7 +161,7 @@ def reach(model: Model, samples: Graphs) -> Section:
             f"This network gathers every cloud into {latents}, whatever the level of noise: its resolution "
             "is constant, and what it keeps at each level is learned."
         )
-        return Section(_section(heading, text, ""))
+        return Section(section(heading, text, ""))
     nodes = int(samples.sizes.median())
     lead = (
         f"For clouds of {counted(nodes, 'point')}: into how many coarse nodes the network gathers them, and "
@@ -189,7 +169,7 @@ def reach(model: Model, samples: Graphs) -> Section:
     )
     alt = "Curves of the resolution and the range of the network against the level of noise."
     figure = _figure("curve", "reach", "", alt, schedule_curves(adaptive, nodes), f"Schedule: {adaptive!r}.")
-    return Section(_section(heading, lead, figure), curves={"reach": schedule_views(adaptive, nodes)})
+    return Section(section(heading, lead, figure), curves={"reach": schedule_views(adaptive, nodes)})
 
 
 def scoring(scores: Scores) -> Section:
@@ -198,7 +178,7 @@ def scoring(scores: Scores) -> Section:
         "A score means little alone. Beside the model stand references, scored in the same way: they say "
         "what perfect samples, and what useless ones, would get."
     )
-    return Section(_section("Scores", lead, score_table(scores)))
+    return Section(section("Scores", lead, score_table(scores)))
 
 
 def configuration(model: Model) -> Section:
@@ -208,25 +188,20 @@ def configuration(model: Model) -> Section:
     except ValueError as error:
         text = f"# {error}\n{model!r}\n"
     body = f"<details><summary>The model as YAML</summary><pre><code>{escape(text)}</code></pre></details>"
-    return Section(_section("Configuration", "", body))
+    return Section(section("Configuration", "", body))
 
 
 def provenance(facts: Mapping[str, str]) -> Section:
     """On what and for how long the model was trained, and how to do it again."""
     told = {k: v for k, v in facts.items() if k != COMMAND}
-    html = _section("How it was made", "", _terms(told, "facts")) if told else ""
+    html = section("How it was made", "", terms(told, "facts")) if told else ""
     if COMMAND in facts:
         body = f"<pre><code>{escape(facts[COMMAND])}</code></pre>"
-        html += _section("How to make it again", "", body)
+        html += section("How to make it again", "", body)
     return Section(html)
 
 
 # -- parts -----------------------------------------------------------------------------------------------
-
-
-def _section(heading: str, lead: str, body: str) -> str:
-    opening = f'<p class="lead">{escape(lead)}</p>' if lead else ""
-    return f"<section><h2>{escape(heading)}</h2>{opening}{body}</section>"
 
 
 def _figure(
@@ -238,25 +213,9 @@ def _figure(
     return (
         f'<figure id="{name}" data-{kind}="{name}"><div class="frame">{heading}'
         f'<div class="plot" role="img" tabindex="0" aria-label="{escape(alt)}"></div>'
-        f'<img class="still" alt="{escape(alt)}" src="data:image/png;base64,{_png(still)}">{bar}</div>'
+        f'<img class="still" alt="{escape(alt)}" src="data:image/png;base64,{png(still)}">{bar}</div>'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
-
-
-def _png(figure: Figure) -> str:
-    """A picture of few colours, a third of the size of one of all."""
-    drawn, file = io.BytesIO(), io.BytesIO()
-    with warnings.catch_warnings():
-        # A name of a class in a script that the font lacks; the page itself shows it.
-        warnings.filterwarnings("ignore", "Glyph")
-        figure.savefig(drawn, format="png")
-    Image.open(drawn).convert("RGB").quantize(96).save(file, format="png", optimize=True)
-    return base64.b64encode(file.getvalue()).decode("ascii")
-
-
-def _terms(terms: Mapping[str, str], kind: str) -> str:
-    pairs = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(str(v))}</dd></div>" for k, v in terms.items())
-    return f'<dl class="{kind}">{pairs}</dl>'
 
 
 def _range(graphs: Graphs) -> str:

@@ -33,8 +33,9 @@ def listed(names: Sequence[str], most: int = 12) -> str:
 
 def title(model: Model, samples: Graphs) -> str:
     """What the model makes."""
-    kind = f"{samples.dim}-D point clouds"
-    made = kind if model.noised == "pos" else f"{counted(samples.features, 'feature')} on {kind}"
+    made = f"{samples.dim}-D point clouds"
+    if model.noised == "x":
+        made = f"{counted(samples.features, 'feature')} on {samples.dim}-D positions"
     return f"A model of {made}" + (f" in {len(model.classes)} classes" if len(model.classes) > 1 else "")
 
 
