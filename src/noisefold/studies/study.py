@@ -29,11 +29,14 @@ class Study:
         Sizes it can be run at, smallest first.
     run
         ``run(folder, scale, seed)`` returns the files it wrote.
+    on
+        The same study on other data, by their name or file; None if it has its own data alone.
     """
 
     description: str
     scales: tuple[str, ...]
     run: Callable[[Path, str, int], list[Path]]
+    on: Callable[[str], Study] | None = None
 
 
 def provenance(command: str) -> dict[str, str | None]:

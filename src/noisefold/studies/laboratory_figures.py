@@ -1,0 +1,269 @@
+"""Figures 3 to 5 of the laboratory (law, targets, schedules), the summary of its answers, and the gallery."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from noisefold.noise import Gaussian, mix
+from noisefold.studies.answers import FACTORS, SCALED
+from noisefold.studies.chain import SCHEDULES, chain, grid
+from noisefold.studies.crossing import ORACLE, Crossing, Trained
+from noisefold.studies.laboratory_walks import fields, trajectories, walked
+from noisefold.studies.measures import LEVELS, MEASURES, cluster_bits, schedule_steps
+from noisefold.studies.sampling import SAMPLERS
+from noisefold.studies.toys import Toy
+
+__all__ = ["gallery", "law_figure", "schedule_figure", "score_gap", "summary", "target_figure"]
+
+BLUE, ORANGE, GREEN, RED, PINK, INK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#333333"
+_MARKS = {
+    ORACLE: (INK, "*"),
+    "noise": (BLUE, "o"),
+    "data": (ORANGE, "s"),
+    "previous": (RED, "^"),
+    "velocity": (GREEN, "D"),
+}
+_NAMES = {"posterior": "posterior", "ddim": "DDIM", "mean": "renoised\nmean", "draw": "renoised\ndraw"}
+_REACH = 7.0
+
+
+def gallery(toy: Toy, trained: Trained, size: Crossing) -> tuple[dict[str, Figure], dict[str, Any]]:
+    """The paper's figures 3 to 11 by name, and the number that belongs to each; none but in the plane."""
+    if toy.dim != 2:
+        return {}, {}
+    made: dict[str, tuple[Figure, Any]] = {
+        "figure-03": law_figure(toy),
+        "figure-04": target_figure(toy, size),
+        "figure-05": schedule_figure(toy, size),
+        "figure-06": walked(toy, trained, size, "noise", "posterior", "gaussian"),
+        "figure-07": walked(toy, trained, size, "noise", "posterior", "digits"),
+        "figure-08": walked(toy, trained, size, "previous", "posterior", "gaussian"),
+        "figure-09": walked(toy, trained, size, "data", "mean", "gaussian"),
+        "figure-10": fields(toy, trained, size),
+        "figure-11": trajectories(toy, trained, size),
+    }
+    return {k: v[0] for k, v in made.items()}, {k: v[1] for k, v in made.items()}
+
+
+def score_gap(toy: Toy, side: int = 41) -> float:
+    """Largest difference on a grid between the oracle's score and autograd of its log-density, over times."""
+    assert toy.law is not None
+    path, worst = Gaussian(), 0.0
+    for t in torch.tensor([0.0, 0.2, 0.5, 0.9], dtype=torch.float64):
+        x = grid(side**2, toy.dim).requires_grad_()
+        (slope,) = torch.autograd.grad(toy.law.log_prob(x, t, path).sum(), x)
+        worst = max(worst, float((toy.law.score(x.detach(), t, path) - slope).abs().max()))
+    return worst
+
+
+def law_figure(toy: Toy) -> tuple[Figure, Any]:
+    """Figure 3: density, log-density and score; the number is the error of the score on a grid."""
+    picture = Figure(figsize=(10, 4.4), layout="constrained")
+    if toy.law is None:
+        panel = picture.subplots()
+        points = toy.reference(2000)
+        panel.scatter(*points.T, s=2, color=BLUE, linewidths=0, rasterized=True)
+        panel.set(title=f"{toy.name}: {len(points)} points that stand for the law")
+        _plane(panel, toy)
+        return picture, None
+    left, right = picture.subplots(1, 2)
+    side, zero, path = 161, torch.zeros((), dtype=torch.float64), Gaussian()
+    told = toy.law.log_prob(grid(side**2, 2), zero, path).view(side, side).T
+    extent = (-_REACH, _REACH, -_REACH, _REACH)
+    for panel, values, name in (
+        (left, told.exp(), "density [1 / area]"),
+        (right, told, "log-density [nat]"),
+    ):
+        image = panel.imshow(values, origin="lower", extent=extent, cmap="cividis")
+        picture.colorbar(image, ax=panel, shrink=0.85, label=name)
+        _plane(panel, toy)
+    places = grid(15**2, 2, 6.5)
+    score = toy.law.score(places, zero, path)
+    unit = score / score.norm(dim=1, keepdim=True)
+    right.quiver(*places.T, *unit.T, color="white", scale=26, width=0.004)
+    gap = score_gap(toy)
+    left.set_title("density")
+    right.set_title(f"log-density, direction of the score\n(error of the score: {gap:.0e})")
+    return picture, {"score_gap": gap}
+
+
+def target_figure(toy: Toy, size: Crossing) -> tuple[Figure, Any]:
+    """Figure 4: what each target asks for, seen from one state."""
+    walk = chain("cosine", size.recipe.steps)
+    k = round(0.6 * walk.steps)
+    law_point = toy.draw(2, torch.Generator().manual_seed(mix(1, 4)))[:1]
+    eps = torch.tensor([[1.6, -1.2]], dtype=torch.float64)
+    t = walk.times[k]
+    x = walk.path.mix(law_point, eps, t)
+    names = ("noise", "data", "previous", "velocity")
+    marks = {n: size.recipe.target(n).value(law_point, x, t, walk.path) for n in names}
+    speed = marks["velocity"] / walk.steps
+    ends = {
+        "noise": (x - walk.sigma[k] * eps, x, r"noise $\varepsilon$ (times $\sigma$)"),
+        "data": (x, law_point, "data $x_0$"),
+        "previous": (x, x + 8 * (marks["previous"] - x), "mean of $x_{k-1}$, eight times the way"),
+        "velocity": (x, x - 8 * speed, "velocity, eight steps of it"),
+    }
+    picture = Figure(figsize=(10, 2.9), layout="constrained")
+    panels = picture.subplots(1, 4, sharex=True, sharey=True)
+    for panel, name in zip(panels, names, strict=True):
+        tail, head, title = ends[name]
+        low, high = torch.cat([law_point, x, *[torch.cat(v[:2]) for v in ends.values()]]).aminmax(dim=0)
+        pad = 0.18 * float((high - low).max())
+        panel.plot(*law_point.T, "o", color=INK, markersize=6, label="$x_0$")
+        panel.plot(*x.T, "s", color=BLUE, markersize=6, label=f"$x_k$, k = {k}")
+        arrow = {"arrowstyle": "-|>", "color": RED, "lw": 1.8, "shrinkA": 0, "shrinkB": 0}
+        panel.annotate("", tuple(head[0].tolist()), tuple(tail[0].tolist()), arrowprops=arrow)
+        panel.set(xlim=(low[0] - pad, high[0] + pad), ylim=(low[1] - pad, high[1] + pad))
+        panel.set_title(title, fontsize=9)
+        panel.set_xlabel(f"$x_1$ [{toy.unit}]")
+        panel.grid(color="0.92")
+    panels[0].set_ylabel(f"$x_2$ [{toy.unit}]")
+    panels[0].legend(frameon=False, fontsize=8)
+    return picture, None
+
+
+def schedule_figure(toy: Toy, size: Crossing) -> tuple[Figure, Any]:
+    """Figure 5: schedules, and data on their way to noise; the number is where the information goes."""
+    picture = Figure(figsize=(11, 7.6), layout="constrained")
+    above, below = picture.subfigures(2, 1, height_ratios=(1, 1.35))
+    factor, beta, told = above.subplots(1, 3)
+    steps, numbers = {}, torch.arange(1, size.recipe.steps + 1)
+    for name, colour, style in zip(SCHEDULES, (ORANGE, BLUE), ("--", "-"), strict=True):
+        walk = chain(name, size.recipe.steps)
+        squares = walk.alpha**2
+        look = {"color": colour, "linestyle": style, "label": name}
+        factor.plot(numbers, squares[1:], **look)
+        beta.plot(numbers, 1 - squares[1:] / squares[:-1], **look)
+        if toy.law is not None:
+            bits = cluster_bits(toy.law, walk)
+            steps[name] = schedule_steps(bits)
+            look["label"] = f"{name}: {'/'.join(map(str, steps[name]))} steps"
+            told.plot(numbers, bits, **look)
+    factor.set(title="signal that is left", ylabel=r"$\bar\alpha$ = $\alpha^2$ [1]")
+    beta.set(title="noise added", ylabel=r"$\beta$ [1]", yscale="log")
+    told.set(title="what a state tells of its component", ylabel="mutual information [bit]")
+    for panel in (factor, beta, told):
+        panel.set_xlabel("step k")
+        panel.grid(color="0.92")
+    factor.legend(frameon=False)
+    if toy.law is not None:
+        for level in (0.05, 0.95):
+            told.axhline(level, color="0.6", linewidth=0.8)
+        told.legend(frameon=False, fontsize=8, title="< .05 / between / > .95 bit", title_fontsize=8)
+    else:
+        told.set_visible(False)
+    panels = below.subplots(2, 5, sharex=True, sharey=True)
+    generator = torch.Generator().manual_seed(mix(5))
+    x0 = toy.draw(1500, generator)
+    eps = torch.randn(1500, 2, generator=generator, dtype=torch.float64)
+    side = (x0 - x0.mean(0)).sum(1) > 0
+    for row, name in zip(panels, SCHEDULES, strict=True):
+        walk = chain(name, size.recipe.steps)
+        for panel, share in zip(row, (0.0, 0.27, 0.54, 0.81, 1.0), strict=True):
+            k = max(1, round(share * walk.steps))
+            x = walk.path.mix(x0, eps, walk.times[k])
+            for which, colour in ((side, BLUE), (~side, ORANGE)):
+                panel.scatter(*x[which].T, s=2, color=colour, linewidths=0, rasterized=True)
+            panel.set_title(f"{name}, k = {k}", fontsize=9)
+            _plane(panel, toy, labels=False)
+    below.supxlabel(f"$x_1$ [{toy.unit}]", fontsize=10)
+    below.supylabel(f"$x_2$ [{toy.unit}]", fontsize=10)
+    return picture, steps or None
+
+
+def _plane(panel: Axes, toy: Toy, labels: bool = True) -> None:
+    reach = _REACH if toy.law is not None else 3.6
+    panel.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    if labels:
+        panel.set(xlabel=f"$x_1$ [{toy.unit}]", ylabel=f"$x_2$ [{toy.unit}]")
+
+
+# -- the answers in one picture ------------------------------------------------------------------------------
+
+
+def summary(result: dict[str, Any]) -> Figure:
+    """Spread of the samples and bias by sampler, what explains the variance, and error against width."""
+    picture = Figure(figsize=(11.5, 7.2), layout="constrained")
+    (det, bits), (share, width) = picture.subplots(2, 2)
+    rows = [r for r in result["samplers"] if r["start"] == "normal"]
+    for offset, (target, (colour, mark)) in enumerate(_MARKS.items()):
+        own = {r["sampler"]: r for r in rows if r["target"] == target}
+        label = "exact oracle" if target == ORACLE else f"network, {target}"
+        for panel, name, least in ((det, "det", 1e-3), (bits, "bits", 1e-5)):
+            places = [i + (offset - 2) * 0.14 for i in range(len(SAMPLERS))]
+            values = [own[s][name] for s in SAMPLERS]
+            mean, low, high = ([_bounded(v[key], least) for v in values] for key in ("mean", "low", "high"))
+            reach = [
+                [m - a for m, a in zip(mean, low, strict=True)],
+                [b - m for m, b in zip(mean, high, strict=True)],
+            ]
+            errors = [[max(0.0, e) if math.isfinite(e) else 0.0 for e in part] for part in reach]
+            panel.errorbar(
+                places, mean, yerr=errors, fmt=mark, color=colour, capsize=2, markersize=6, label=label
+            )
+    det.axhline(1, color="0.6", linewidth=0.8)
+    det.set(yscale="log", ylabel="det of covariance over truth [1]", ylim=(5e-4, 2e3))
+    det.set_title("Spread of a mode by sampler\n(N(0, I), cosine; bars: 95 % over seeds)", fontsize=10)
+    bits.set(ylabel="start and end share [bit]", ylim=(-0.05, 1.05))
+    bits.set_title("What the end knows of the start", fontsize=10)
+    for panel in (det, bits):
+        panel.set_xticks(range(len(SAMPLERS)), [_NAMES[s] for s in SAMPLERS])
+        panel.grid(axis="y", color="0.92")
+    picture.legend(*det.get_legend_handles_labels(), loc="outside lower center", ncol=5, frameon=False)
+    _stacked(share, result["shares"])
+    _widths(width, result["needed"])
+    return picture
+
+
+def _bounded(value: float | None, least: float) -> float:
+    return math.nan if value is None else min(max(value, least), 1e6)
+
+
+def _stacked(panel: Axes, rows: Sequence[dict[str, Any]]) -> None:
+    names = [*FACTORS, "target x sampler", "sampler x start", "other interactions", "seeds"]
+    colours = (RED, BLUE, PINK, ORANGE, GREEN, "#7F6BB0", "#56B4E9", "0.75", "0.9")
+    hatches = ("", "//", "", "\\\\", "", "..", "xx", "", "")
+    labels = [SCALED.get(m, m) for m in MEASURES]
+    left = [0.0] * len(labels)
+    for name, colour, hatch in zip(names, colours, hatches, strict=True):
+        width = [max(0.0, 100 * (r[name]["share"] or 0.0)) for r in rows]
+        panel.barh(
+            labels, width, left=left, color=colour, hatch=hatch, edgecolor="white", label=name, linewidth=0.4
+        )
+        left = [a + b for a, b in zip(left, width, strict=True)]
+    panel.invert_yaxis()
+    panel.set(xlabel="share of variance over the crossing [%]", xlim=(0, 100))
+    panel.set_title("What decides", fontsize=10)
+    panel.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncol=5, frameon=False)
+
+
+def _widths(panel: Axes, rows: Sequence[dict[str, Any]]) -> None:
+    looks = zip(LEVELS[1:], (BLUE, ORANGE, GREEN, RED, PINK), "os^Dv", strict=True)
+    for k, colour, mark in looks:
+        i = LEVELS.index(k)
+        values = [[v for v in r["error"][i] if v is not None] for r in rows]
+        mean = [sum(v) / len(v) if v else math.nan for v in values]
+        low, high = ([f(v) if v else math.nan for v in values] for f in (min, max))
+        errors = [
+            [m - a for m, a in zip(mean, low, strict=True)],
+            [b - m for m, b in zip(mean, high, strict=True)],
+        ]
+        panel.errorbar(
+            range(len(rows)), mean, yerr=errors, fmt=f"{mark}-", color=colour, capsize=2, label=f"t = {k - 1}"
+        )
+    names = [
+        r["network"].replace("width 20, time shuffled", "20, time\nshuffled").replace("width ", "")
+        for r in rows
+    ]
+    panel.set_xticks(range(len(rows)), names)
+    panel.set(xlabel="width of the two layers", ylabel="relative error of the score [1]", yscale="log")
+    panel.set_title("How much network (bars: least to most of the seeds)", fontsize=10)
+    panel.grid(axis="y", color="0.92")
+    panel.legend(fontsize=8, frameon=False)

@@ -1,0 +1,246 @@
+"""Small laws to study diffusion on: the paper's mixture, graphs of two kinds, named toys, a user's points.
+
+Where the law is a mixture of Gaussians its oracle is exact. Elsewhere a large sample stands for the law, and
+`Cloud` is the oracle of that sample.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from noisefold.noise import Gaussian, mix
+from noisefold.theory import GaussianMixture
+
+__all__ = ["GRAPHS", "MIXTURE", "NAMED", "Cloud", "Oracle", "Toy", "toy"]
+
+_REFERENCE = 2000
+_FEWEST = 100
+
+
+class Oracle(Protocol):
+    """What is known of a law at every noise level; times are scalars."""
+
+    def denoise(self, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
+        """E[x_0 | x_t] for states ``[n, d]``."""
+
+    def posterior_covariance(self, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
+        """Covariance of the data given the state, ``[n, d, d]``."""
+
+
+@dataclass(frozen=True)
+class Cloud:
+    r"""The oracle of a sample: a law with equal weight on each of its points.
+
+    :math:`E[x_0 \mid x_t] = \sum_j w_j p_j` with
+    :math:`w = \mathrm{softmax}_j(-|x_t - \alpha p_j|^2 / 2 \sigma^2)`. Below the distance of neighbouring
+    points it sees the sample, no longer the law that the sample came from.
+
+    Parameters
+    ----------
+    points
+        ``[m, d]``, float64.
+    """
+
+    points: Tensor
+
+    def denoise(self, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
+        """E[x_0 | x_t] for states ``[n, d]`` at a scalar time."""
+        return (self._weights(x, t, path) @ self.points).to(x.dtype)
+
+    def posterior_covariance(self, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
+        """Covariance of the data given the state, ``[n, d, d]``."""
+        weights = self._weights(x, t, path)
+        mean = weights @ self.points
+        squares = torch.einsum("md,me->mde", self.points, self.points).flatten(1)
+        second = (weights @ squares).unflatten(1, (x.shape[1], x.shape[1]))
+        return (second - mean[:, :, None] * mean[:, None, :]).to(x.dtype)
+
+    def _weights(self, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
+        alpha, sigma = path.schedule.alpha(t), path.schedule.sigma(t)
+        scaled = alpha * self.points
+        # |x|^2 is the same for every point and leaves a softmax as it is.
+        logits = (x.double() @ scaled.T - scaled.square().sum(1) / 2) / sigma**2
+        return torch.softmax(logits, dim=1)
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A law to study.
+
+    Parameters
+    ----------
+    name
+        As it is asked for.
+    draw
+        ``draw(n, generator)`` gives points ``[n, d]``, float64.
+    unit
+        What coordinates are measured in.
+    law
+        The mixture it is, if it is one.
+    """
+
+    name: str
+    draw: Callable[[int, torch.Generator], Tensor]
+    unit: str = "1"
+    law: GaussianMixture | None = None
+
+    @property
+    def dim(self) -> int:
+        """Dimension d."""
+        return self.draw(1, torch.Generator()).shape[1]
+
+    def reference(self, n: int = _REFERENCE) -> Tensor:
+        """Points ``[n, d]`` of the law that no training sees; the same ones at every call."""
+        return self.draw(n, torch.Generator().manual_seed(mix(7, 7, 7)))
+
+    def oracle(self) -> Oracle:
+        """The exact law if it is known, else that of a large sample."""
+        return self.law if self.law is not None else Cloud(self.reference())
+
+
+def _of_law(name: str, law: GaussianMixture, unit: str = "1") -> Toy:
+    return Toy(name, law.sample, unit, law)
+
+
+MIXTURE = _of_law(
+    "mixture",
+    GaussianMixture(
+        weights=(0.5, 0.5),
+        means=((-4.0, -4.0), (4.0, 4.0)),
+        covariances=(((0.3, 0.0), (0.0, 0.1)), ((0.2, 0.0), (0.0, 0.2))),
+    ),
+)
+"""The paper's mixture of two Gaussians in the plane."""
+
+_EDGE = 0.05
+
+GRAPHS = _of_law(
+    "graphs",
+    GaussianMixture(
+        weights=(0.5, 0.5),
+        means=((-1.0,) * 3, (1.0,) * 3),
+        covariances=torch.eye(3, dtype=torch.float64).expand(2, 3, 3) * _EDGE,
+    ),
+    "edge weight",
+)
+"""Graphs on three nodes, as their three edges: all (+1) or none (-1), with a spread of their weights."""
+
+
+def _moons(n: int, generator: torch.Generator) -> Tensor:
+    angle = torch.rand(n, generator=generator, dtype=torch.float64) * math.pi
+    lower = torch.arange(n) % 2 == 1
+    x = torch.where(lower, 1 - angle.cos(), angle.cos()) - 0.5
+    y = torch.where(lower, 0.5 - angle.sin(), angle.sin()) - 0.25
+    return torch.stack([x, y], 1) * 1.5 + _blur(n, 0.08, generator)
+
+
+def _rings(n: int, generator: torch.Generator) -> Tensor:
+    angle = torch.rand(n, generator=generator, dtype=torch.float64) * 2 * math.pi
+    radius = torch.where(torch.arange(n) % 2 == 1, 2.0, 0.8).double()
+    return torch.stack([radius * angle.cos(), radius * angle.sin()], 1) + _blur(n, 0.06, generator)
+
+
+def _checkerboard(n: int, generator: torch.Generator) -> Tensor:
+    place = torch.rand(n, 2, generator=generator, dtype=torch.float64)
+    column = torch.randint(4, (n,), generator=generator)
+    row = 2 * torch.randint(2, (n,), generator=generator) + column % 2
+    return torch.stack([column, row], 1) + place - 2
+
+
+def _swiss_roll(n: int, generator: torch.Generator) -> Tensor:
+    turn = 1.5 * math.pi * (1 + 2 * torch.rand(n, generator=generator, dtype=torch.float64))
+    return torch.stack([turn * turn.cos(), turn * turn.sin()], 1) / 7 + _blur(n, 0.05, generator)
+
+
+def _blur(n: int, scale: float, generator: torch.Generator) -> Tensor:
+    return scale * torch.randn(n, 2, generator=generator, dtype=torch.float64)
+
+
+NAMED: dict[str, Toy] = {
+    "mixture": MIXTURE,
+    "graphs": GRAPHS,
+    "moons": Toy("moons", _moons),
+    "rings": Toy("rings", _rings),
+    "checkerboard": Toy("checkerboard", _checkerboard),
+    "swiss-roll": Toy("swiss-roll", _swiss_roll),
+}
+"""Laws with a name."""
+
+
+def toy(data: str) -> Toy:
+    """A law by its name, or the points of a csv file.
+
+    The file holds two columns of numbers separated by commas, with or without a line of names. Its points are
+    shifted to mean 0 and scaled to unit variance on average; a random half trains, the other half is the
+    reference.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a name nor a file, or the file does not hold at least 100 points of the plane.
+    """
+    if data in NAMED:
+        return NAMED[data]
+    path = Path(data)
+    if not path.is_file():
+        raise ValueError(f"data {data!r} is neither a file nor one of {', '.join(NAMED)}.")
+    points = _read(path)
+    spread = float(points.var(0).mean().sqrt())
+    if not spread > 0:
+        raise ValueError(f"{path} holds one point {len(points)} times; it needs points that differ.")
+    return _of_points(path.stem, (points - points.mean(0)) / spread)
+
+
+def _read(path: Path) -> Tensor:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not text; give a csv file of two columns.") from None
+    rows = [line.split(",") for line in lines if line.strip()]
+    if rows and not _numbers(rows[0]):
+        rows = rows[1:]
+    for number, row in enumerate(rows, 1):
+        if len(row) != 2 or not _numbers(row):
+            raise ValueError(
+                f"{path}, point {number}: expected two numbers and a comma, got {','.join(row)!r}."
+            )
+    if len(rows) < _FEWEST:
+        raise ValueError(f"{path} holds {len(rows)} points; the study needs at least {_FEWEST}.")
+    return torch.from_numpy(np.array(rows, dtype=np.float64))
+
+
+def _numbers(row: list[str]) -> bool:
+    try:
+        return all(math.isfinite(float(cell)) for cell in row)
+    except ValueError:
+        return False
+
+
+def _of_points(name: str, points: Tensor) -> Toy:
+    order = torch.randperm(len(points), generator=torch.Generator().manual_seed(mix(7, 7)))
+    train, held = points[order].tensor_split(2)
+
+    def draw(n: int, generator: torch.Generator) -> Tensor:
+        return train[torch.randint(len(train), (n,), generator=generator)]
+
+    return _Points(name, draw, "standard deviation", held=held)
+
+
+@dataclass(frozen=True)
+class _Points(Toy):
+    """Points of a file; half of them are the reference."""
+
+    held: Tensor | None = None
+
+    def reference(self, n: int = _REFERENCE) -> Tensor:
+        """At most n of the held-out points."""
+        assert self.held is not None
+        return self.held[:n]
