@@ -429,3 +429,18 @@ def test_no_tensor_is_in_the_state_twice():
     for net in (DMP(width=8), DMP.published(width=8)):
         pointers = [v.data_ptr() for v in net.state_dict().values() if v.numel()]
         assert len(set(pointers)) == len(pointers)
+
+
+def test_gates_begin_by_keeping_what_is_asked():
+    """With no weights but the beginning, a gate mixes the state and what came back in this proportion."""
+    net = DMP(width=8, layers=2, details=Details(keep=0.9))
+    h, spread = torch.randn(2, 5, 8)
+    for gate in net.gates:
+        torch.nn.init.zeros_(gate.linear.weight)
+        torch.testing.assert_close(gate(h, spread), 0.9 * h + 0.1 * spread)
+
+
+@pytest.mark.parametrize("keep", [0.0, 1.0, -1.0])
+def test_gates_keep_a_share(keep):
+    with pytest.raises(ValueError, match=r"keep must lie in \(0, 1\)"):
+        Details(keep=keep)

@@ -10,10 +10,12 @@ A study that was killed goes on where it was, and several processes may run the 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import statistics
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -25,7 +27,9 @@ from torch import nn
 
 from noisefold.configuration import encode
 from noisefold.eval.comparison import score_clouds
+from noisefold.eval.scores import Scores
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.transform import Transform
 from noisefold.model import Model
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.source import seeded
@@ -36,10 +40,15 @@ from noisefold.train.checkpoint import atomic_text
 from noisefold.train.settings import Training
 from noisefold.train.validation import validate
 
-__all__ = ["METRICS", "Bench", "Cell", "claimed", "measure_costs", "one_thread", "read"]
+__all__ = ["METRICS", "Bench", "Cell", "claimed", "measure_costs", "one_thread", "read", "slug", "work"]
 
 METRICS = ("1-NNA-CD", "COV-CD", "MMD-CD", "JSD", "paper-W")
 _COUNTED = 64
+_POLL = 2.0
+
+
+def _score_clouds(made: Graphs, bench: Bench) -> Scores:
+    return score_clouds(made, bench.sets.test, metrics=METRICS, resamples=bench.resamples)
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,12 @@ class Bench:
         Random halves for the interval of a score.
     looks
         Held-out graphs at a noise level each, from which the loss is measured.
+    noised, informed, transform
+        As of `noisefold.Model`.
+    judge
+        Scores of the generated graphs.
+    ask
+        What else is found out about a trained model, given its row and seed.
     """
 
     sets: Sets
@@ -71,11 +86,35 @@ class Bench:
     draws: int
     resamples: int = 200
     looks: int = 512
+    noised: str = "pos"
+    informed: bool = False
+    transform: Transform | None = None
+    judge: Callable[[Graphs, Bench], Scores] = _score_clouds
+    ask: Callable[[Model, str, int], dict[str, Any]] | None = None
 
     def model(self, build: Callable[[], nn.Module], seed: int) -> Model:
         """A fresh model; its first weights follow from the seed."""
         with seeded(seed):
-            return Model(build(), self.path, self.target)
+            return Model(
+                build(),
+                self.path,
+                self.target,
+                self.noised,
+                informed=self.informed,
+                transform=self.transform,
+            )
+
+    def sample(self, model: Model, count: int, seed: int) -> Graphs:
+        """Graphs to be judged."""
+        return model.sample(
+            count,
+            nodes=self.training.nodes if self.noised == "pos" else None,
+            like=None if self.noised == "pos" else self.sets.test,
+            steps=self.sample_steps,
+            solver=self.solver,
+            seed=seed,
+            batch=_COUNTED,
+        )
 
 
 @dataclass(frozen=True)
@@ -134,17 +173,9 @@ class Cell:
         model.fit(bench.sets.train, settings=settings, out=self.folder, resume=True)
         clock = _clock(model)
         start = clock()
-        made = model.sample(
-            bench.draws,
-            nodes=settings.nodes,
-            steps=bench.sample_steps,
-            solver=bench.solver,
-            seed=self.seed,
-            batch=_COUNTED,
-        )
+        made = bench.sample(model, bench.draws, self.seed)
         per_step = (clock() - start) / bench.sample_steps * _COUNTED / bench.draws
-        scores = score_clouds(made, bench.sets.test, metrics=METRICS, resamples=bench.resamples)
-        table = scores.to_dict()["rows"]["model"]["scores"]
+        table = bench.judge(made, bench).to_dict()["rows"]["model"]["scores"]
         result = {
             "row": self.row,
             "seed": self.seed,
@@ -155,6 +186,7 @@ class Cell:
             **_validation(model, bench),
             "sampling": per_step,
             "scores": table,
+            **({} if bench.ask is None else {"asked": bench.ask(model, self.row, self.seed)}),
         }
         atomic_text(self.file, json.dumps(result, indent=1))
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
@@ -175,6 +207,8 @@ class Cell:
                     "sample_steps": bench.sample_steps,
                     "draws": bench.draws,
                     "data": bench.sets.about,
+                    "informed": bench.informed,
+                    "transform": encode(bench.transform),
                 }
             )
         )
@@ -189,8 +223,7 @@ def read(file: Path) -> dict[str, Any]:
 
 def _validation(model: Model, bench: Bench) -> dict[str, Any]:
     """Loss on the held-out graphs, each seen at several noise levels, with the same noise for every cell."""
-    assert model.scaling is not None
-    test = model.scaling.apply(bench.sets.test)
+    test = model.units.apply(bench.sets.test)
     looks = Graphs.collate([test] * max(1, bench.looks // len(test)))
     return validate(model.denoiser, looks, replace(bench.training, seed=0), model.device)
 
@@ -227,18 +260,58 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def slug(row: str) -> str:
+    """Name of a row's folder."""
+    return re.sub(r"[^a-z0-9]+", "-", row.lower()).strip("-")
+
+
+def work(cells: Sequence[Cell], bench: Bench) -> None:
+    """Do what nobody else does, until all is done."""
+    while missing := [cell for cell in cells if not cell.done()]:
+        busy = True
+        for cell in missing:
+            with claimed(cell.folder) as mine:
+                if mine and not cell.done():
+                    cell.run(bench)
+                    busy = False
+                    _say(cell, sum(c.done() for c in cells), len(cells))
+        if busy:
+            time.sleep(_POLL)
+
+
+def _say(cell: Cell, done: int, of: int) -> None:
+    kept = read(cell.file)
+    name, score = next(iter(kept["scores"].items()))
+    print(
+        f"{done}/{of}  {cell.row}, seed {cell.seed}: {kept['steps']} steps, loss {kept['val_loss']:.4f}, "
+        f"{name} {score['value']:.4f}",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
 # -- what a step costs ---------------------------------------------------------------------------------------
 
 
 def measure_costs(
-    file: Path, builds: Mapping[str, Callable[[], nn.Module]], bench: Bench, rounds: int = 5, steps: int = 2
+    folder: Path, builds: Mapping[str, Callable[[], nn.Module]], bench: Bench, rounds: int = 5, steps: int = 2
 ) -> dict[str, float]:
-    """Seconds of one training step of every network: measured once and kept in a file.
+    """Seconds of one training step of every network: measured once, by one process, and kept in a file.
 
     In every round the networks take turns with the same batches, after a first step that does not count; the
     cost is the median over rounds and steps. On a processor it is the time spent computing, not waiting. Rows
     added later are measured beside one that is known already, and scaled by it.
     """
+    while True:
+        with claimed(folder) as mine:
+            if mine:
+                return _measured(folder.with_suffix(".json"), builds, bench, rounds, steps)
+        time.sleep(_POLL)
+
+
+def _measured(
+    file: Path, builds: Mapping[str, Callable[[], nn.Module]], bench: Bench, rounds: int, steps: int
+) -> dict[str, float]:
     known: dict[str, float] = read(file) if file.is_file() else {}
     missing = [row for row in builds if row not in known]
     if not missing:

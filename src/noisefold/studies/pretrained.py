@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from noisefold.data.shapes import shapes
 from noisefold.eval.comparison import score_clouds
@@ -29,7 +30,7 @@ class _Scale:
     held_out: int
     draws: int
     points: int
-    net: dict[str, int]
+    net: dict[str, Any]
     training: Training
 
 

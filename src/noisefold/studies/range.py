@@ -270,10 +270,17 @@ def figure(result: dict[str, Any]) -> Figure:
         told.plot(radius, mutual_information(field, radius, snr), color=colour, label=f"SNR {snr:g}")
         top = best_radius(field, snr)
         told.plot(top, float(mutual_information(field, top, snr)), "o", color=colour)
-    told.set(title="squared exponential, l = .5", xlabel="radius", ylabel="mutual information [nat]")
+    told.set(
+        title="squared exponential, l = .5", xlabel="radius [unit of l]", ylabel="mutual information [nat]"
+    )
     for colour, row in zip(_COLOURS, result["curves"], strict=False):
         valid.plot(row["snr"], row["radius"], color=colour, label=row["correlation"])
-    valid.set(title="valid correlations: more noise, more range", xlabel="SNR", ylabel="best radius", ylim=0)
+    valid.set(
+        title="valid correlations: more noise, more range",
+        xlabel="SNR",
+        ylabel="best radius [unit of l]",
+        ylim=0,
+    )
     example = result["paper"]
     paper.plot(example["snr"], example["printed"], "--", color="0.5", label="sign as printed")
     paper.plot(example["right_snr"], example["right"], color=_COLOURS[3], label="right sign")

@@ -14,9 +14,6 @@ and tables 1 and 5.
 from __future__ import annotations
 
 import json
-import re
-import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -38,7 +35,7 @@ from noisefold.noise.schedule import VP
 from noisefold.noise.source import mix
 from noisefold.noise.target import Target
 from noisefold.sample.solver import Ancestral, DPMSolver, Solver
-from noisefold.studies.cells import METRICS, Bench, Cell, claimed, measure_costs, one_thread, read
+from noisefold.studies.cells import METRICS, Bench, Cell, measure_costs, one_thread, read, slug, work
 from noisefold.studies.data import Sets, all_classes, chairs, needed, procedural
 from noisefold.studies.study import Study, keep
 from noisefold.studies.tables import figure, table
@@ -48,7 +45,6 @@ from noisefold.train.settings import Training
 __all__ = ["ROWS", "SHAPES", "Scale", "run"]
 
 NAME = "shapes"
-_POLL = 2.0
 
 
 @dataclass(frozen=True)
@@ -231,7 +227,7 @@ def run(out: Path, scale: str, seed: int = 0, rows: Sequence[str] | None = None)
     bench = _bench(scale, size)
     builds = {row: partial(ROWS[row], size) for row in rows or ROWS}
     with one_thread():
-        costs = _costs(out, builds, bench)
+        costs = measure_costs(out / "costs", builds, bench)
         cells = [
             Cell(
                 row,
@@ -239,12 +235,12 @@ def run(out: Path, scale: str, seed: int = 0, rows: Sequence[str] | None = None)
                 build,
                 size.steps(costs[row], len(bench.sets.train)),
                 costs[row],
-                out / "cells" / _slug(row) / f"seed-{seed + i}",
+                out / "cells" / slug(row) / f"seed-{seed + i}",
             )
             for i in range(size.seeds)
             for row, build in builds.items()
         ]
-        _work(cells, bench)
+        work(cells, bench)
         references = _references(out, bench)
     return {
         "name": NAME,
@@ -261,10 +257,6 @@ def run(out: Path, scale: str, seed: int = 0, rows: Sequence[str] | None = None)
     }
 
 
-def _slug(row: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", row.lower()).strip("-")
-
-
 def _bench(scale: str, size: Scale) -> Bench:
     sets = _sets(scale, size)
     solver: Solver = Ancestral() if size.paper else DPMSolver()
@@ -278,38 +270,6 @@ def _sets(scale: str, size: Scale) -> Sets:
     if scale == "smoke":
         return chairs() or procedural(24, 2 * size.draws)
     return needed(all_classes() if size.paper else chairs())
-
-
-def _costs(out: Path, builds: Mapping[str, Callable[[], nn.Module]], bench: Bench) -> dict[str, float]:
-    while True:
-        with claimed(out / "costs") as mine:
-            if mine:
-                return measure_costs(out / "costs.json", builds, bench)
-        time.sleep(_POLL)
-
-
-def _work(cells: Sequence[Cell], bench: Bench) -> None:
-    """Do what nobody else does, until all is done."""
-    while missing := [cell for cell in cells if not cell.done()]:
-        busy = True
-        for cell in missing:
-            with claimed(cell.folder) as mine:
-                if mine and not cell.done():
-                    cell.run(bench)
-                    busy = False
-                    _say(cell, sum(c.done() for c in cells), len(cells))
-        if busy:
-            time.sleep(_POLL)
-
-
-def _say(cell: Cell, done: int, of: int) -> None:
-    kept = read(cell.file)
-    print(
-        f"{done}/{of}  {cell.row}, seed {cell.seed}: {kept['steps']} steps, loss {kept['val_loss']:.4f}, "
-        f"1-NNA {kept['scores']['1-NNA-CD']['value']:.3f}",
-        file=sys.stderr,
-        flush=True,
-    )
 
 
 def _references(out: Path, bench: Bench) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-__all__ = ["figure", "mean_and_error", "table"]
+__all__ = ["figure", "mean_and_error", "relative", "table"]
 
 _Result = Mapping[str, Any]
 _DECIMALS = {"1-NNA-CD": 3, "COV-CD": 3, "MMD-CD": 4, "JSD": 4, "paper-W": 3}
@@ -139,7 +139,7 @@ def _by_level(panel: Axes, result: _Result) -> None:
         cells = result["rows"].get(name if name == "Latents" else f"GAT {name}")
         if base is None or cells is None:
             continue
-        points = _relative(cells, base)
+        points = relative(cells, base)
         u, mean, error = (list(v) for v in zip(*points, strict=True))
         if min(mean) > _MOST:
             panel.plot([], [], label=f"{name} (above {min(mean):.2f})", color=colour, marker=marker)
@@ -156,7 +156,7 @@ _MOST = 1.1
 _LINE: dict[str, Any] = {"markersize": 5, "linewidth": 1.4, "capsize": 2}
 
 
-def _relative(cells: Sequence[_Result], base: Sequence[_Result]) -> list[tuple[float, float, float]]:
+def relative(cells: Sequence[_Result], base: Sequence[_Result]) -> list[tuple[float, float, float]]:
     """Signal level, mean and standard error of the ratio of losses, where both were measured."""
     out = []
     levels = len(base[0]["val_loss_by_signal"])

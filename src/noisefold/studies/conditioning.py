@@ -1,0 +1,422 @@
+r"""The study behind the choice of a conditioning: error of the posterior against cost, where it is known.
+
+Laws are Gaussian mixtures over the nodes of a graph, so that the posterior given some of the nodes is known
+in closed form. Truths are drawn from the law; each gives known values, and each method draws the others. The
+draws are compared with the posterior:
+
+- mean: :math:`\sqrt{\sum_i |\bar x_i - \mu_i|^2 / \sum_i |\mu_i|^2}` over truths i, less what chance puts
+  there;
+- covariance: :math:`|\sum_i (S_i - C_i)| / |\sum_i C_i|`, Frobenius;
+- coverage: how often the central intervals of 50 and 90 % hold the truth.
+
+Cost is the number of passes through the denoiser, forwards and backwards, a pass each. Oracle denoisers
+leave only the method's own error; a small network, with and without masks in its training, shows what becomes
+of it when the denoiser is learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from noisefold.geometry.graphs import Graphs
+from noisefold.nn.denoiser import Denoiser
+from noisefold.nn.set_transformer import SetTransformer
+from noisefold.noise import Gaussian, Target, mix
+from noisefold.noise.source import seeded
+from noisefold.progress import progress
+from noisefold.sample import (
+    DDIM,
+    Amortized,
+    Bound,
+    Completion,
+    Conditioning,
+    Heun,
+    Kinetic,
+    Known,
+    LangevinCorrection,
+    Reconstruction,
+    Repaint,
+    Replacement,
+    Solver,
+    Uniform,
+)
+from noisefold.studies.study import Study, keep
+from noisefold.theory import GaussianMixture
+from noisefold.train import Training, train
+
+__all__ = ["CONDITIONING", "DESCRIPTION", "NAME", "SCALES", "figure", "run", "table"]
+
+NAME = "conditioning"
+DESCRIPTION = "error of the posterior against cost, for every way of conditioning, on laws that are known"
+SCALES = ("smoke", "short")
+_DRAWS = 99  # intervals of 50 and 90 % end at whole order statistics
+
+
+class _Unconditioned(Conditioning):
+    """Takes no notice of what is known."""
+
+    def __call__(
+        self,
+        denoise: Callable[[Tensor, Tensor], Tensor],
+        solver: Solver,
+        known: Known,
+        path: Gaussian,
+        noise: Callable[[], Tensor],
+    ) -> tuple[Callable[[Tensor, Tensor], Tensor], Solver]:
+        return denoise, solver
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A method with a solver and its steps."""
+
+    name: str
+    method: Conditioning
+    solver: Solver
+    steps: int
+
+
+_FULL = {i: Reconstruction(iterations=i) for i in (1, 2, 4, 8)}
+_WAYS = (
+    _Way("prior", _Unconditioned(), Heun(), 10),
+    _Way("replacement", Replacement(), DDIM(), 50),
+    _Way("repaint 9", Repaint(9), DDIM(), 20),
+    _Way("repaint 19", Repaint(19), DDIM(), 20),
+    _Way("Langevin 5", LangevinCorrection(5), DDIM(), 20),
+    _Way("Langevin 10", LangevinCorrection(), DDIM(), 20),
+    _Way("Langevin 20", LangevinCorrection(20), DDIM(), 20),
+    _Way("scalar", Reconstruction("scalar"), Heun(), 10),
+    _Way("rows", Reconstruction("rows"), Heun(), 10),
+    *(_Way(f"full {i}", method, Heun(), 10) for i, method in _FULL.items()),
+    _Way("full 4, 20 steps", _FULL[4], Heun(), 20),
+    _Way("full 4 + Langevin", _FULL[4], Kinetic(Heun(), 5), 10),
+)
+_LONG = ("repaint 19", "Langevin 20", "full 4, 20 steps", "full 4 + Langevin")  # with an oracle alone
+_TOLD = _Way("told", Amortized(), Heun(), 10)
+
+
+@dataclass(frozen=True)
+class _Scale:
+    truths: int
+    wide_truths: int
+    learned_truths: int
+    training: int
+    ways: tuple[_Way, ...]
+
+
+_SIZES = {
+    "smoke": _Scale(6, 3, 3, 3, tuple(w for w in _WAYS if w.name in ("prior", "replacement", "full 4"))),
+    "short": _Scale(60, 20, 15, 1500, _WAYS),
+}
+
+
+def _line() -> GaussianMixture:
+    """Ten nodes on a line, smooth but for a little noise."""
+    place = torch.linspace(0, 1, 10, dtype=torch.float64)
+    covariance = torch.exp(-((place[:, None] - place) ** 2) / 2 / 0.25**2)
+    return GaussianMixture.gaussian(torch.zeros(10), covariance + 0.02 * torch.eye(10))
+
+
+def _field() -> GaussianMixture:
+    """Ten by ten nodes of a rough field."""
+    side = torch.linspace(0, 1, 10, dtype=torch.float64)
+    place = torch.cartesian_prod(side, side)
+    return GaussianMixture.gaussian(torch.zeros(100), torch.exp(-torch.cdist(place, place) / 0.4))
+
+
+def _modes() -> GaussianMixture:
+    """Ten nodes in two modes, which what is known often leaves open."""
+    place = torch.linspace(0, 1, 10, dtype=torch.float64)
+    apart = (place[:, None] - place).abs()
+    wave = torch.sin(torch.pi * place) * 0.9
+    smooth = 0.4 * torch.exp(-(apart**2) / 2 / 0.3**2) + 0.02 * torch.eye(10)
+    rough = 0.3 * torch.exp(-apart / 0.2)
+    return GaussianMixture((0.6, 0.4), torch.stack([wave, -wave]), torch.stack([smooth, rough]))
+
+
+_LINE_KNOWN = (1, 2, 7)
+_MODES_KNOWN = (0, 1, 9)
+
+
+def run(scale: str, seed: int = 0) -> dict[str, Any]:
+    """Run the study.
+
+    Parameters
+    ----------
+    scale
+        "smoke" or "short".
+    seed
+        The seed.
+
+    Returns
+    -------
+    dict
+        Plain data: one of ``rows`` for every law and method, with ``mean``, ``covariance``, ``variance``
+        (total, over the exact one), ``cover50``, ``cover90`` (with their standard errors ``_error``) and
+        ``cost``; law "line, learned" has the learned denoiser.
+
+    Raises
+    ------
+    ValueError
+        If the scale is unknown.
+    """
+    if scale not in _SIZES:
+        raise ValueError(f"scale must be one of {', '.join(SCALES)}, got {scale!r}.")
+    size = _SIZES[scale]
+    chosen = torch.randperm(100, generator=_generator(seed, 9))[:40].sort().values
+    line = _line()
+    tasks = {
+        "line": _Task.of(line, _LINE_KNOWN, size.truths, seed),
+        "field": _Task.of(_field(), tuple(chosen.tolist()), size.wide_truths, seed),
+        "modes": _Task.of(_modes(), _MODES_KNOWN, size.truths, seed),
+    }
+    plan = [(name, task, way, task.oracle()) for name, task in tasks.items() for way in size.ways]
+    task = _Task.of(line, _LINE_KNOWN, size.learned_truths, seed)
+    for informed in (False, True):
+        learned = _learned(line, informed, size.training, seed)
+        for way in (_TOLD,) if informed else (w for w in size.ways if w.name not in _LONG):
+            plan.append(("line, learned", task, way, task.bound(learned)))
+    rows = []
+    with progress(NAME, len(plan)) as advance:
+        for name, task, way, denoise in plan:
+            found = _measure(task, way, denoise, seed)
+            rows.append({"law": name, "method": way.name, "truths": len(task.truths), **found})
+            advance(1, f"{name}: {way.name}")
+    return {"name": NAME, "scale": scale, "seed": seed, "draws": _DRAWS, "rows": rows}
+
+
+class _Denoise(Protocol):
+    """A denoiser that can be told what is known, if it has learned it."""
+
+    def __call__(self, x: Tensor, t: Tensor) -> Tensor: ...
+
+
+def _generator(seed: int, purpose: int) -> torch.Generator:
+    return torch.Generator().manual_seed(mix(seed, purpose))
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Truths ``[g, d]``, of which the nodes `known` are given, and each one's posterior of the others."""
+
+    law: GaussianMixture
+    known: tuple[int, ...]
+    truths: Tensor
+    means: Tensor
+    covariances: Tensor
+
+    @classmethod
+    def of(cls, law: GaussianMixture, known: tuple[int, ...], truths: int, seed: int) -> _Task:
+        drawn = law.sample(truths, _generator(seed, 0))
+        return cls(law, known, drawn, *_posterior(law, known, drawn))
+
+    @property
+    def others(self) -> list[int]:
+        return [i for i in range(self.law.dim) if i not in self.known]
+
+    def frame(self) -> Graphs:
+        """A graph for each truth and draw, without values."""
+        place = torch.linspace(0, 1, self.law.dim, dtype=torch.float64)[:, None]
+        count = len(self.truths) * _DRAWS
+        return Graphs.dense(place.expand(count, -1, -1), torch.zeros(count, self.law.dim, 1))
+
+    def oracle(self) -> _Denoise:
+        return lambda x, t: self.law.denoise(x.reshape(-1, self.law.dim), t, Gaussian()).reshape(-1, 1)
+
+    def bound(self, denoiser: Denoiser) -> _Denoise:
+        place = self.frame()
+        return Bound(denoiser, place.replace(pos=place.pos.float()))
+
+
+def _posterior(law: GaussianMixture, known: tuple[int, ...], truths: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean ``[g, f]`` and covariance ``[g, f, f]`` of the other nodes given those that are known."""
+    others = [i for i in range(law.dim) if i not in known]
+    given = truths[:, list(known)]
+    weights, means, covariances = (
+        torch.tensor(v, dtype=torch.float64) for v in (law.weights, law.means, law.covariances)
+    )
+    log_share, centres, spreads = [], [], []
+    for weight, mean, covariance in zip(weights, means, covariances, strict=True):
+        own = covariance[list(known)][:, list(known)]
+        cross = covariance[others][:, list(known)]
+        gain = torch.linalg.solve(own, cross.T).T
+        seen = torch.distributions.MultivariateNormal(mean[list(known)], own)
+        log_share.append(weight.log() + seen.log_prob(given))
+        centres.append(mean[others] + (given - mean[list(known)]) @ gain.T)
+        spreads.append(covariance[others][:, others] - gain @ cross.T)
+    share = torch.softmax(torch.stack(log_share), 0)
+    centre = torch.stack(centres)
+    whole = (share[..., None] * centre).sum(0)
+    apart = centre - whole
+    within = torch.einsum("kg,kde->gde", share, torch.stack(spreads))
+    return whole, within + torch.einsum("kg,kgd,kge->gde", share, apart, apart)
+
+
+class _Counted:
+    """A denoiser that counts its passes, forwards and backwards."""
+
+    def __init__(self, denoise: _Denoise) -> None:
+        self.denoise, self.forwards, self.backwards = denoise, 0, 0
+
+    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+        self.forwards += 1
+        out = self.denoise(x, t)
+        if out.requires_grad:
+            out.register_hook(self._backwards)
+        return out
+
+    def _backwards(self, gradient: Tensor) -> None:
+        self.backwards += 1
+
+    def tell(self, known: Known) -> _Counted:
+        assert isinstance(self.denoise, Bound)
+        self.denoise = self.denoise.tell(known)
+        return self
+
+
+def _measure(task: _Task, way: _Way, denoise: _Denoise, seed: int) -> dict[str, Any]:
+    """Draw, count and compare."""
+    dim, truths = task.law.dim, len(task.truths)
+    rows = task.truths.repeat_interleave(_DRAWS, dim=0)
+    mask = torch.zeros_like(rows, dtype=torch.bool)
+    mask[:, list(task.known)] = True
+    graph = torch.arange(len(rows)).repeat_interleave(dim)
+    dtype = torch.float32 if isinstance(denoise, Bound) else torch.float64
+    known = Known(rows.view(-1, 1).to(dtype), mask.view(-1, 1), graph)
+    generator, path = _generator(seed, 1), Gaussian()
+
+    def noise() -> Tensor:
+        return torch.randn(len(graph), 1, generator=generator, dtype=torch.float64).to(dtype)
+
+    counted = _Counted(denoise)
+    times = Uniform()(path, way.steps)
+    with torch.no_grad():
+        conditioned, solver = way.method(counted, way.solver, known, path, noise)
+        out = solver(conditioned, noise() * path.scale(times[0]).to(dtype), times, path, noise)
+    draws = out.double().view(truths, _DRAWS, dim)[..., task.others]
+    return {
+        "steps": way.steps,
+        "forwards": counted.forwards,
+        "backwards": counted.backwards,
+        "cost": counted.forwards + counted.backwards,
+        **_errors(task, draws),
+    }
+
+
+def _errors(task: _Task, draws: Tensor) -> dict[str, float]:
+    """What draws ``[g, draws, f]`` make of the posterior."""
+    means, spreads = task.means, task.covariances
+    found = draws.mean(1)
+    apart = draws - found[:, None]
+    sample = torch.einsum("gmd,gme->gde", apart, apart) / (_DRAWS - 1)
+    chance = sample.diagonal(dim1=1, dim2=2).sum() / _DRAWS
+    bias = ((found - means).square().sum() - chance).clamp(min=0)
+    gap = (sample - spreads).mean(0)
+    truth = task.truths[:, task.others]
+    values = draws.transpose(0, 1).reshape(_DRAWS, -1, 1)
+    nodes = values.shape[1]
+    done = Completion(Graphs(torch.zeros(nodes, 1)), "pos", torch.zeros(nodes, 1, dtype=torch.bool), values)
+    out = {
+        "mean": float((bias / means.square().sum()).sqrt()),
+        "covariance": float(gap.norm() / spreads.mean(0).norm()),
+        "variance": float(sample.mean(0).trace() / spreads.mean(0).trace()),
+    }
+    for level in (50, 90):
+        low, high = (end.view(truth.shape) for end in done.interval(level / 100))
+        inside = ((low <= truth) & (truth <= high)).double().mean(1)
+        out[f"cover{level}"] = float(inside.mean())
+        out[f"cover{level}_error"] = float(inside.std() / len(inside) ** 0.5)
+    return out
+
+
+def _learned(law: GaussianMixture, informed: bool, steps: int, seed: int) -> Denoiser:
+    """A small network that has learned the law from its draws."""
+    place = torch.linspace(0, 1, law.dim)[:, None]
+    values = law.sample(20_000 if steps > 100 else 64, _generator(seed, 2)).float()
+    data = Graphs.dense(place.expand(len(values), -1, -1), values[..., None])
+    with seeded(mix(seed, 3)):
+        net = SetTransformer(1, 2 if informed else 1, 1, width=32, blocks=2)
+    denoiser = Denoiser(net, Gaussian(), Target("velocity"), "x", informed)
+    train(denoiser, data, Training(steps=steps, batch=128, lr=3e-3, seed=seed, device="cpu"))
+    return denoiser.requires_grad_(False)
+
+
+# -- what it says --------------------------------------------------------------------------------------------
+
+
+def table(result: dict[str, Any]) -> str:
+    """Markdown: a table for every law."""
+    head = (
+        "| method | cost | mean | covariance | variance | 50 % | 90 % |\n"
+        "| --- | --- | --- | --- | --- | --- | --- |"
+    )
+    lines = [
+        "Errors of the posterior's mean and covariance over their size, total variance over the exact one, "
+        "coverage of two intervals with its standard error, and passes through the denoiser, forwards and "
+        f"backwards. {result['draws']} draws for each of some truths."
+    ]
+    for law in dict.fromkeys(row["law"] for row in result["rows"]):
+        lines += [f"\n### {law}\n", head]
+        for row in result["rows"]:
+            if row["law"] == law:
+                cover = [f"{row[f'cover{k}']:.1%} ± {row[f'cover{k}_error']:.1%}" for k in (50, 90)]
+                numbers = [f"{row[k]:.3f}" for k in ("mean", "covariance", "variance")]
+                lines.append(f"| {' | '.join([row['method'], str(row['cost']), *numbers, *cover])} |")
+    return "\n".join(lines)
+
+
+_LOOKS = {
+    "prior": ("#999999", "o"),
+    "replacement": ("#E69F00", "s"),
+    "repaint": ("#56B4E9", "v"),
+    "Langevin": ("#CC79A7", "P"),
+    "scalar": ("#F0E442", "X"),
+    "rows": ("#D55E00", "D"),
+    "full": ("#0072B2", "^"),
+    "told": ("#000000", "*"),
+}
+
+
+def figure(result: dict[str, Any]) -> Figure:
+    """Errors of mean and covariance against cost, a column for every law."""
+    laws = list(dict.fromkeys(row["law"] for row in result["rows"]))
+    picture = Figure(figsize=(3.2 * len(laws) + 1, 6.2), layout="constrained")
+    panels = picture.subplots(2, len(laws), sharex=True, sharey="row", squeeze=False)
+    for row in result["rows"]:
+        column = laws.index(row["law"])
+        family = row["method"].split()[0]
+        colour, marker = _LOOKS[family]
+        for panel, key in zip(panels[:, column], ("mean", "covariance"), strict=True):
+            panel.plot(
+                row["cost"], max(row[key], 1e-3), marker, color=colour, label=family, markeredgecolor="0.3"
+            )
+    for key, limit, line in (("mean", 0.02, panels[0]), ("covariance", 0.05, panels[1])):
+        for panel in line:
+            panel.axhline(limit, color="0.4", linestyle=":")
+            panel.set(xscale="log", yscale="log", ylim=(8e-4, 5))
+            panel.grid(which="major", color="0.9")
+        line[0].set_ylabel(f"error of the {key}")
+    for panel, law in zip(panels[0], laws, strict=True):
+        panel.set_title(law)
+    handles: dict[str, Any] = {}
+    for panel in panels.flatten():
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    picture.legend(handles.values(), handles.keys(), loc="outside right upper", frameon=False)
+    picture.supxlabel("passes through the denoiser, forwards and backwards")
+    return picture
+
+
+def _study(out: Path, scale: str, seed: int) -> list[Path]:
+    result = run(scale, seed)
+    return keep(out, NAME, scale, result, table(result), figure(result))
+
+
+CONDITIONING = Study(DESCRIPTION, SCALES, _study)

@@ -1,0 +1,296 @@
+r"""Figure 11 of the NCGN paper: what more layers of messages do, and a remedy for oversmoothing.
+
+`DMP`, kNN and fully connected graphs with 1 to 64 layers learn the simulated limb bud for the same number of
+steps. Beside the scores stands what oversmoothing is measured by, layer by layer: the Dirichlet energy of the
+nodes' states h over the edges of the nearest neighbours, relative to their variance,
+
+.. math:: E = \frac{\sum_{(i,j)} |h_i - h_j|^2 / |E|}{2 \sum_i |h_i - \bar h|^2 / n},
+
+1 for states that neighbours do not share at all, 0 for states that are equal, and the mean average distance,
+the mean of 1 - cos(h_i, h_j). The remedy is `noisefold.nn.Details.keep`: gates that begin by keeping 1 - 1/K
+of a node's own state in a network of K layers.
+
+References
+----------
+Chen et al., Measuring and Relieving the Over-smoothing Problem for Graph Neural Networks (2020), for the mean
+average distance; Oono and Suzuki, Graph Neural Networks Exponentially Lose Expressive Power (2020).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from noisefold.data.limb import limb_bud
+from noisefold.data.ranges import RangeByTime
+from noisefold.eval.likeness import score_fields
+from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.neighbors import KNN
+from noisefold.geometry.scaling import Scaling
+from noisefold.model import Model
+from noisefold.nn.adaptive import Fixed
+from noisefold.nn.denoiser import with_noised
+from noisefold.nn.dmp import DMP, Details
+from noisefold.noise.source import mix, seeded
+from noisefold.sample.solver import DPMSolver
+from noisefold.studies.cells import one_thread, read
+from noisefold.studies.study import Study, keep
+from noisefold.studies.tables import mean_and_error
+from noisefold.train.checkpoint import atomic_text
+from noisefold.train.settings import Training
+from noisefold.train.validation import validate
+
+__all__ = ["DEPTH", "SCALES", "figure", "run", "smoothness", "table"]
+
+NAME = "depth"
+_GRAPHS: dict[str, dict[str, Any]] = {
+    "DMP": {},
+    "kNN": {"neighbors": "knn", "adaptive": Fixed()},
+    "full": {"neighbors": "full", "adaptive": Fixed()},
+}
+_KINDS = {"as it is": False, "keeping": True}
+_LEVEL = 0.7  # signal level at which states are looked at
+_LOOKED_AT = 16  # graphs
+_NEIGHBOURS = 6
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One size of the study: its networks, their training, and the fields that each generates."""
+
+    layers: tuple[int, ...]
+    seeds: int
+    width: int
+    training: Training
+    train: int
+    draws: int
+    sample_steps: int
+
+
+_TRAINING = Training(
+    steps=300, batch=32, lr=2e-3, warmup=30, ema=0.98, validate_every=10**9, checkpoint_every=10**9, keep=1
+)
+SCALES = {
+    "smoke": Scale((1, 3), 2, 8, replace(_TRAINING, steps=3, batch=4, warmup=1), 24, 8, 2),
+    "short": Scale((1, 4, 16, 64), 2, 32, _TRAINING, 2000, 200, 15),
+    "paper": Scale(
+        (1, 2, 4, 8, 16, 32, 64),
+        5,
+        32,
+        replace(_TRAINING, steps=20_000, batch=128, ema=0.999),
+        10_000,
+        1000,
+        50,
+    ),
+}
+
+
+def run(out: Path, scale: str, seed: int = 0) -> dict[str, Any]:
+    """Run the study, or go on with it: finished networks in `out` are not trained again.
+
+    Returns
+    -------
+    dict
+        Plain data: ``rows`` with graph, kind, layers and seed, each with loss, scores, smoothness.
+
+    Raises
+    ------
+    ValueError
+        If the scale is unknown.
+    """
+    if scale not in SCALES:
+        raise ValueError(f"scale must be one of {', '.join(SCALES)}, got {scale!r}.")
+    size = SCALES[scale]
+    ranges = RangeByTime.fit(limb_bud(size.train))
+    train = ranges.apply(limb_bud(size.train))
+    test = ranges.apply(limb_bud(2 * size.draws, times=10, positions=10, split="test"))
+    rows = []
+    out.mkdir(parents=True, exist_ok=True)
+    with one_thread():
+        for i in range(seed, seed + size.seeds):
+            for graph in _GRAPHS:
+                for kind in _KINDS:
+                    for layers in size.layers:
+                        file = out / f"{graph}-{kind.replace(' ', '-')}-{layers}-{i}.json"
+                        if not file.is_file():
+                            row = _row(size, graph, kind, layers, i, train, test)
+                            atomic_text(file, json.dumps(row))
+                        rows.append(read(file))
+    floor = score_fields(test[: size.draws], test, metrics=("energy-V", "paper-W"), resamples=0).to_dict()
+    return {
+        "name": NAME,
+        "scale": scale,
+        "steps": size.training.steps,
+        "rows": rows,
+        "references": floor["rows"],
+    }
+
+
+def _row(
+    size: Scale, graph: str, kind: str, layers: int, seed: int, train: Graphs, test: Graphs
+) -> dict[str, Any]:
+    details = Details(keep=1 - 1 / (layers + 1)) if _KINDS[kind] else Details()
+    with seeded(mix(seed, layers)):
+        net = DMP(2, 3, 3, width=size.width, layers=layers, conv="gcn", details=details, **_GRAPHS[graph])
+    model, seen = Model(net, noised="x", scaling=Scaling.fit(train)), test[:_LOOKED_AT]
+    before, begin = smoothness(model, seen), time.process_time()
+    model.fit(train, settings=replace(size.training, seed=seed))
+    seconds = time.process_time() - begin
+    made = model.sample(size.draws, like=test, steps=size.sample_steps, solver=DPMSolver(), seed=seed)
+    scores = score_fields(made, test, metrics=("energy-V", "paper-W"), resamples=0).to_dict()
+    return {
+        "graph": graph,
+        "kind": kind,
+        "layers": layers,
+        "seed": seed,
+        "loss": validate(model.denoiser, model.units.apply(test), size.training, model.device)["val_loss"],
+        "seconds": seconds,
+        "scores": scores["rows"]["model"]["scores"],
+        "before": before,
+        "after": smoothness(model, seen),
+    }
+
+
+@torch.no_grad()
+def smoothness(model: Model, graphs: Graphs) -> list[tuple[float, float]]:
+    """Relative Dirichlet energy and mean average distance of the nodes' states after every layer.
+
+    Parameters
+    ----------
+    model
+        With a `DMP` network.
+    graphs
+        Data, in the data's units; noised to signal level .7 with the same noise every time.
+    """
+    unit = model.units.apply(graphs)
+    assert unit.x is not None
+    signal = torch.full((len(unit),), _LEVEL)
+    t = 1 - signal  # of the linear path
+    noise = torch.randn(unit.x.shape, generator=torch.Generator().manual_seed(0))
+    noisy = with_noised(unit, "x", model.path.mix(unit.x, noise, t[unit.batch, None]))
+    states: list[Tensor] = []
+    assert isinstance(model.net, DMP)
+    hooks = [
+        layer.register_forward_hook(lambda _, __, out: states.append(out[0])) for layer in model.net.layers
+    ]
+    model.net.eval()
+    model.net(noisy, model.path.log_snr(t), None)
+    for hook in hooks:
+        hook.remove()
+    edges = KNN(_NEIGHBOURS)(unit.pos, unit.ptr)
+    return [_smooth(h.double(), edges, unit) for h in states]
+
+
+def _smooth(h: Tensor, edges: Tensor, graphs: Graphs) -> tuple[float, float]:
+    parts = graphs.unpack(h)
+    spread = sum(float((p - p.mean(0)).square().sum()) for p in parts) / len(h)
+    gap = float((h[edges[0]] - h[edges[1]]).square().sum(1).mean())
+    distance = [1 - torch.nn.functional.cosine_similarity(p[:, None], p[None], dim=-1).mean() for p in parts]
+    return gap / (2 * spread) if spread else 0.0, float(torch.stack(distance).mean())
+
+
+# -- what it says --------------------------------------------------------------------------------------------
+
+
+def _mean(result: Mapping[str, Any], graph: str, kind: str, layers: int, of: Any) -> tuple[float, float]:
+    found = [
+        of(row)
+        for row in result["rows"]
+        if (row["graph"], row["kind"], row["layers"]) == (graph, kind, layers)
+    ]
+    return mean_and_error(found)
+
+
+def _depths(result: Mapping[str, Any]) -> list[int]:
+    return sorted({row["layers"] for row in result["rows"]})
+
+
+_MEASURES: dict[str, Any] = {
+    "loss": lambda row: row["loss"],
+    "energy distance with its floor": lambda row: row["scores"]["energy-V"]["value"],
+    "paper-W": lambda row: row["scores"]["paper-W"]["value"],
+    "Dirichlet energy of the last layer, before training": lambda row: row["before"][-1][0],
+    "Dirichlet energy of the last layer, after": lambda row: row["after"][-1][0],
+    "mean average distance of the last layer, before training": lambda row: row["before"][-1][1],
+    "mean average distance of the last layer, after": lambda row: row["after"][-1][1],
+}
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """Markdown: a table for every measure, graphs and kinds by layers."""
+    depths = _depths(result)
+    parts = [
+        f"GCN, {result['steps']} steps for every network; mean ± standard error over seeds. Energy distance "
+        f"of real against real: {result['references']['real']['scores']['energy-V']['value']:.4f}."
+    ]
+    for name, of in _MEASURES.items():
+        parts += [
+            f"\n### {name}\n",
+            f"| layers | {' | '.join(map(str, depths))} |",
+            "| --- |" + " --- |" * len(depths),
+        ]
+        for graph in _GRAPHS:
+            for kind in _KINDS:
+                cells = [_mean(result, graph, kind, k, of) for k in depths]
+                parts.append(f"| {graph}, {kind} | {' | '.join(f'{m:.3f} ± {e:.3f}' for m, e in cells)} |")
+    return "\n".join(parts)
+
+
+_COLOURS = {"DMP": "#0072B2", "kNN": "#E69F00", "full": "#CC79A7"}
+_MARKERS = {"DMP": "^", "kNN": "o", "full": "D"}
+
+
+def figure(result: Mapping[str, Any]) -> Figure:
+    """Score, loss and the smoothness of the last layer, against the number of layers."""
+    picture = Figure(figsize=(12, 4.4), layout="constrained")
+    panels = picture.subplots(1, 3)
+    chosen = ("energy distance with its floor", "loss", "Dirichlet energy of the last layer, after")
+    for panel, name in zip(panels, chosen, strict=True):
+        _panel(panel, result, name)
+    floor = result["references"]["real"]["scores"]["energy-V"]["value"]
+    panels[0].axhline(floor, color="0.4", linestyle=":", label="real against real")
+    panels[0].legend(frameon=False, fontsize=8)
+    return picture
+
+
+def _panel(panel: Axes, result: Mapping[str, Any], name: str) -> None:
+    depths = _depths(result)
+    for graph in _GRAPHS:
+        for kind, remedied in _KINDS.items():
+            means, errors = zip(
+                *(_mean(result, graph, kind, k, _MEASURES[name]) for k in depths), strict=True
+            )
+            panel.errorbar(
+                depths,
+                means,
+                yerr=errors,
+                color=_COLOURS[graph],
+                marker=_MARKERS[graph],
+                markerfacecolor=_COLOURS[graph] if remedied else "white",
+                linestyle="-" if remedied else "--",
+                capsize=2,
+                label=f"{graph}, {kind}",
+            )
+    panel.set(xscale="log", xlabel="layers", ylabel=name)
+    panel.set_xticks(depths, [str(d) for d in depths])
+    panel.minorticks_off()
+    panel.grid(color="0.9")
+
+
+def _study(out: Path, scale: str, seed: int) -> list[Path]:
+    result = run(out / scale, scale, seed)
+    return keep(out, NAME, scale, result, table(result), figure(result))
+
+
+DEPTH = Study(
+    "oversmoothing: 1 to 64 layers of messages, and gates that keep a node's own state", tuple(SCALES), _study
+)

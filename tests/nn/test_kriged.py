@@ -1,0 +1,156 @@
+"""The network that begins with kriging: its Gaussian prediction against brute force, and its answers."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import noisefold as nf
+from noisefold.geometry import Graphs
+from noisefold.nn import Denoiser, Kriged, SetTransformer
+from noisefold.nn.denoiser import Known
+from noisefold.noise import Gaussian, Target
+
+N, F = 40, 3
+
+
+class Zero(nn.Module):
+    """Says that nothing is left."""
+
+    def forward(self, graphs, log_snr, label=None):
+        return graphs.x.new_zeros(graphs.num_nodes, graphs.features // 4)
+
+
+@pytest.fixture(scope="module")
+def patches():
+    """Three fields of three features over the plane, one the sum of the two others and a little noise."""
+    torch.manual_seed(0)
+    pos = torch.rand(4 * 60, 2) * 3
+    smooth = torch.stack([(2 * pos[:, 0]).sin(), (2 * pos[:, 1]).cos()], 1)
+    x = torch.cat([smooth, smooth.sum(1, keepdim=True)], 1) + 0.1 * torch.randn(240, F)
+    x = (x - x.mean(0)) / x.std(0, correction=0)
+    return Graphs(pos, x, torch.arange(5) * 60)
+
+
+@pytest.fixture(scope="module")
+def learned(patches):
+    return Kriged(Zero(), F, 2, kernels=2).learn(patches).eval()
+
+
+@pytest.fixture
+def field():
+    torch.manual_seed(1)
+    return Graphs(torch.rand(N, 2) * 2, torch.randn(N, F), torch.tensor([0, N]))
+
+
+def covariance(net, pos, feature):
+    """Of one feature over space, in units of its process, float64, with the jitter of 1e-4."""
+    k = int(net.choice[feature])
+    place = pos.double() * net.stretch[k]
+    r = math.sqrt(3) * torch.cdist(place, place) / net.length[k]
+    eta = float(net.nugget[k])
+    return (1 - eta) * (1 + r) * torch.exp(-r) + (eta + 1e-4) * torch.eye(len(pos))
+
+
+def kriged(net, field, feature, given, at):
+    """Mean and variance of a feature at one node from given nodes, by the normal equations."""
+    cov = covariance(net, field.pos, feature)
+    weight = torch.linalg.solve(cov[given][:, given], cov[given, at])
+    mean = weight @ field.x[given, feature].double()
+    return mean, float(net.spread[feature]) * (cov[at, at] - weight @ cov[given, at])
+
+
+def test_a_hole_is_kriged_feature_by_feature(learned, field):
+    known = (torch.arange(N) >= 12)[:, None].expand(N, F)
+    mean, variance = learned.predicted(field, field.x, known)
+    given = torch.arange(12, N)
+    for feature in range(F):
+        for at in range(12):
+            m, v = kriged(learned, field, feature, given, at)
+            # Float32, condition numbers up to 40 / .003; covariance R scales the variance.
+            assert float(mean[at, feature]) == pytest.approx(float(m), abs=5e-3)
+            r = float(learned.related[1, feature, feature])
+            assert float(variance[at, feature]) == pytest.approx(
+                float(v.clamp(1e-3, 4)) * r, rel=0.02, abs=2e-3
+            )
+
+
+def test_an_unmeasured_feature_follows_from_the_others_where_no_node_tells(learned, field):
+    known = torch.tensor([True, True, False]).expand(N, F)
+    mean, variance = learned.predicted(field, field.x, known)
+    cov = learned.related[0].double()
+    weight = torch.linalg.solve(cov[:2, :2], cov[:2, 2])
+    torch.testing.assert_close(mean[:, 2].double(), field.x[:, :2].double() @ weight, atol=1e-4, rtol=1e-4)
+    left = float(cov[2, 2] - cov[:2, 2] @ weight)
+    torch.testing.assert_close(variance[:, 2], torch.full((N,), left), atol=1e-4, rtol=1e-3)
+    # The third is nearly the sum of the two others.
+    assert left < 0.1
+
+
+def test_a_hole_in_one_feature_is_kriged_and_then_told_by_the_others(learned, field):
+    known = torch.ones(N, F, dtype=torch.bool)
+    known[:10, 2] = False
+    mean, variance = learned.predicted(field, field.x, known)
+    given, r = torch.arange(10, N), learned.related[1].double()
+    for at in range(10):
+        found = [kriged(learned, field, f, given, at) for f in range(F)]
+        z = torch.stack([(field.x[at, f] - found[f][0]) / found[f][1].sqrt() for f in range(2)])
+        weight = torch.linalg.solve(r[:2, :2], r[:2, 2])
+        expected = found[2][0] + found[2][1].sqrt() * (weight @ z)
+        assert float(mean[at, 2]) == pytest.approx(float(expected), abs=0.02)
+        left = float(found[2][1] * (r[2, 2] - weight @ r[:2, 2]))
+        assert float(variance[at, 2]) == pytest.approx(max(left, 1e-3), rel=0.05, abs=2e-3)
+
+
+def test_scattered_values_are_kriged_from_all_others(learned, field):
+    known = torch.rand(N, F, generator=torch.Generator().manual_seed(3)) < 0.7
+    k, w = learned._kriged(field.pos, field.x * known, known, loo=True)
+    for at, feature in [(0, 0), (5, 1), (9, 2), (20, 0), (31, 2)]:
+        given = known[:, feature].nonzero().view(-1)
+        m, v = kriged(learned, field, feature, given[given != at], at)
+        assert float(k[at, feature]) == pytest.approx(float(m), abs=0.02)
+        assert float(w[at, feature]) == pytest.approx(float(v.clamp(1e-3, 4)), rel=0.05, abs=2e-3)
+
+
+def test_the_estimate_is_the_gaussian_posterior_at_every_noise_level(learned, field):
+    path = Gaussian()
+    denoiser = Denoiser(learned, path, Target(), "x", informed=True)
+    known = (torch.arange(N) >= 12)[:, None].expand(N, F)
+    mean, variance = (v.double()[:12] for v in learned.predicted(field, field.x, known))
+    x_t = torch.randn(N, F, generator=torch.Generator().manual_seed(2))
+    for t in (0.05, 0.4, 0.7, 0.98):
+        at = torch.tensor([t])
+        found = denoiser(field, x_t, at, known=Known(field.x, known))
+        alpha, sigma = (float(f(at)) for f in (path.schedule.alpha, path.schedule.sigma))
+        precision = 1 / variance + alpha**2 / sigma**2
+        expected = (mean / variance + alpha * x_t[:12].double() / sigma**2) / precision
+        torch.testing.assert_close(found[:12].double(), expected, atol=1e-3, rtol=1e-3)
+        assert torch.equal(found[12:], field.x[12:])
+
+
+def test_told_nothing_it_is_as_without(learned, field):
+    mean, variance = learned.predicted(field, field.x, torch.zeros(N, F, dtype=torch.bool))
+    assert torch.equal(mean, torch.zeros(N, F))
+    torch.testing.assert_close(variance, learned.related[0].diagonal().expand(N, F))
+
+
+def test_graphs_of_a_batch_do_not_see_each_other(learned, patches):
+    known = torch.rand(patches.num_nodes, F, generator=torch.Generator().manual_seed(0)) < 0.5
+    known[:60] = torch.arange(60)[:, None] > 20
+    together = learned.predicted(patches, patches.x, known)[0]
+    alone = [learned.predicted(patches[i], patches[i].x, known[60 * i : 60 * (i + 1)])[0] for i in range(4)]
+    assert torch.equal(together, torch.cat(alone))
+
+
+def test_a_model_keeps_what_was_learned(patches, tmp_path):
+    torch.manual_seed(0)
+    inner = SetTransformer(2, 4 * F, F, width=16, blocks=1)
+    net = Kriged(inner, F, 2, kernels=2).learn(patches)
+    model = nf.Model(net, noised="x", informed=True)
+    model.fit(patches, steps=2, batch=2, out=tmp_path / "run")
+    again = nf.Model.from_pretrained(tmp_path / "run" / "model")
+    known = torch.arange(240) % 60 > 20
+    first, second = (m.complete(patches, known, draws=2, steps=2).values for m in (model, again))
+    assert torch.equal(first, second)
+    assert torch.equal(again.net.related, net.related)

@@ -1,0 +1,98 @@
+"""The study of conditioning: that its truth is true and its measures are what they say."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from noisefold.noise import Gaussian
+from noisefold.studies import conditioning as study
+
+
+@pytest.fixture(scope="module")
+def result():
+    return study.run("smoke")
+
+
+def test_every_law_and_method_has_its_row(result):
+    keys = [(row["law"], row["method"]) for row in result["rows"]]
+    assert len(set(keys)) == len(keys) == 4 * 3 + 1
+    assert ("line, learned", "told") in keys
+    assert json.loads(json.dumps(result)) == result
+    assert all(math.isfinite(v) for row in result["rows"] for v in row.values() if not isinstance(v, str))
+
+
+def test_passes_are_counted(result):
+    """Heun's last step needs one evaluation; four iterations are four passes backwards each."""
+    cost = {row["method"]: (row["forwards"], row["backwards"]) for row in result["rows"]}
+    assert cost == {"prior": (19, 0), "replacement": (50, 0), "full 4": (19, 76), "told": (19, 0)}
+
+
+def test_guidance_is_nearer_than_replacement_and_that_than_the_prior(result):
+    """Of an oracle, with differences far beyond the chance of a few truths."""
+    for law in ("line", "field"):
+        prior, replacement, full = (row["mean"] for row in result["rows"] if row["law"] == law)
+        assert full < 0.3 * replacement < 0.3 * prior
+
+
+def test_the_posterior_is_that_of_the_law():
+    """Against the posterior in the limit of little noise, and against weighted draws of the law."""
+    law = study._modes()
+    truths = law.sample(2, torch.Generator().manual_seed(0))
+    means, covariances = study._posterior(law, study._MODES_KNOWN, truths)
+    draws = law.sample(400_000, torch.Generator().manual_seed(1))
+    others = [i for i in range(10) if i not in study._MODES_KNOWN]
+    given = list(study._MODES_KNOWN)
+    for i in range(2):
+        gap = (draws[:, given] - truths[i, given]).square().sum(1)
+        near = draws[gap < 0.15**2][:, others]
+        # Some hundred draws within .15 of what is known, whose mean is off by less than .15 for that.
+        assert len(near) > 100
+        assert (
+            float((near.mean(0) - means[i]).abs().max())
+            < 0.15 + 4 * float(near.std(0).max()) / len(near) ** 0.5
+        )
+        assert torch.cov(near.T).trace() == pytest.approx(float(covariances[i].trace()), rel=0.35)
+
+
+def test_exact_draws_have_no_error():
+    """But for chance: 60 truths with 99 draws each."""
+    law = study._line()
+    task = study._Task.of(law, study._LINE_KNOWN, 60, 0)
+    roots = torch.linalg.cholesky(task.covariances)
+    z = torch.randn(60, study._DRAWS, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = study._errors(task, task.means[:, None] + torch.einsum("gde,gme->gmd", roots, z))
+    assert found["mean"] < 0.02
+    assert found["covariance"] < 0.05
+    assert found["variance"] == pytest.approx(1, abs=0.03)
+    for level in (50, 90):
+        assert abs(found[f"cover{level}"] - level / 100) < 4 * found[f"cover{level}_error"]
+    shifted = study._errors(task, task.means[:, None] + 0.5 + torch.einsum("gde,gme->gmd", 2 * roots, z))
+    size = float(task.means.square().sum(1).mean().sqrt())
+    assert shifted["mean"] == pytest.approx(0.5 * math.sqrt(7) / size, rel=0.03)
+    assert shifted["variance"] == pytest.approx(4, rel=0.03)
+    assert shifted["covariance"] == pytest.approx(3, rel=0.05)
+
+
+def test_the_field_of_the_task_is_that_of_the_law():
+    task = study._Task.of(study._field(), tuple(range(40)), 2, 0)
+    x = torch.randn(2, 100, dtype=torch.float64)
+    t = torch.tensor(0.5, dtype=torch.float64)
+    expected = task.law.denoise(x, t, Gaussian())
+    torch.testing.assert_close(task.oracle()(x.view(-1, 1), t).view(2, 100), expected)
+
+
+def test_study_leaves_its_files(tmp_path, monkeypatch, result):
+    monkeypatch.setattr(study, "run", lambda scale, seed: result)
+    paths = study.CONDITIONING.run(tmp_path, "smoke", 0)
+    assert [p.name for p in paths] == ["smoke.json", "smoke.md", "smoke.png"]
+    text = paths[1].read_text()
+    for law in ("line", "field", "modes", "line, learned"):
+        assert f"### {law}\n" in text
+    assert text.count("| full 4 |") == 4
+
+
+def test_refuses_a_scale_it_has_not():
+    with pytest.raises(ValueError, match="scale must be one of smoke, short, got 'paper'"):
+        study.run("paper")
