@@ -420,11 +420,12 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         labels
             Class of each graph, or of all, by number or name; default the graphs' own, or none.
         steps, method
-            Steps of the solver, and how it is told what is known; default `noisefold.sample.Repaint`, or
-            `noisefold.sample.Amortized` for an informed model.
+            Steps of the solver, and how it is told what is known; default `noisefold.sample.Amortized` for
+            an informed model, `noisefold.sample.LangevinCorrection` for features under white noise, else
+            `noisefold.sample.Repaint`.
         solver, grid
-            Default Heun, or DDIM for `noisefold.sample.Replacement` and `noisefold.sample.Repaint`; the grid
-            as for `sample`.
+            Default Heun for informed models, DDIM for all ways that draw again and again; the grid as for
+            `sample`.
         **sampling
             `guidance`, `seed` and `batch`, as for `sample`.
 
@@ -434,7 +435,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
             If an argument is out of its range, the model was not trained, or it cannot be conditioned so.
         """
         units = self.units
-        method = method_for(method, self.informed, self.coupling)
+        method = method_for(method, self.informed, self.coupling, self.path, self.noised)
         if labels is None and self.conditional:
             labels = labels_in(graphs)
         chosen = self._labels(labels, len(graphs), 0)

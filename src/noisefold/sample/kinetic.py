@@ -98,7 +98,10 @@ class LangevinCorrection(Conditioning):
 
     Evaluations of the network: (steps + 1) times those of the solver, less the last step's. Ten correlated
     Gaussian nodes, three of them known, 20 steps of DDIM, exact denoiser: errors below .02 of the mean and
-    .05 of the covariance (210 evaluations), .006 and .021 with 20 steps (400). The noise must be white.
+    .05 of the covariance (210 evaluations), .006 and .021 with 20 steps (400). When to use: the default
+    for features of models that were not told what is known; with a small learned network it erred by .14 of
+    the mean and .22 of the covariance where `Repaint` had .21 and .20 (``noisefold study conditioning``). The
+    noise must be white.
 
     Parameters
     ----------

@@ -130,9 +130,9 @@ class Replacement(Conditioning):
 class Repaint(Conditioning):
     """Replacement with resampling; the known values are noised afresh each time, as the method asks for.
 
-    Evaluations of the network: jumps + 1 times those of the solver. When to use: the default, but not for a
-    model trained under `noisefold.noise.WithinCloud`: its states are not data plus independent noise, and
-    noise that is added takes it to states that it has never seen.
+    Evaluations of the network: jumps + 1 times those of the solver. When to use: the default for positions,
+    but not for a model trained under `noisefold.noise.WithinCloud`: its states are not data plus independent
+    noise, and noise that is added takes it to states that it has never seen.
 
     Parameters
     ----------

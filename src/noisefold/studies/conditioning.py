@@ -183,7 +183,13 @@ def run(scale: str, seed: int = 0) -> dict[str, Any]:
         learned = _learned(line, informed, size.training, seed)
         for way in (_TOLD,) if informed else (w for w in size.ways if w.name not in _LONG):
             plan.append(("line, learned", task, way, task.bound(learned)))
-    rows = []
+    rows: list[dict[str, Any]] = []
+    for name, task in tasks.items():
+        exact = task.posterior.draws(_DRAWS, _generator(seed, 4))
+        free = {"steps": 0, "forwards": 0, "backwards": 0, "cost": 0}
+        rows.append(
+            {"law": name, "method": "exact", "truths": len(task.truths), **free, **_errors(task, exact)}
+        )
     with progress(NAME, len(plan)) as advance:
         for name, task, way, denoise in plan:
             found = _measure(task, way, denoise, seed)
@@ -204,18 +210,17 @@ def _generator(seed: int, purpose: int) -> torch.Generator:
 
 @dataclass(frozen=True)
 class _Task:
-    """Truths ``[g, d]``, of which the nodes `known` are given, and each one's posterior of the others."""
+    """Truths ``[g, d]``, of which the nodes `known` are given, and the posterior of the others."""
 
     law: GaussianMixture
     known: tuple[int, ...]
     truths: Tensor
-    means: Tensor
-    covariances: Tensor
+    posterior: _Posterior
 
     @classmethod
     def of(cls, law: GaussianMixture, known: tuple[int, ...], truths: int, seed: int) -> _Task:
         drawn = law.sample(truths, _generator(seed, 0))
-        return cls(law, known, drawn, *_posterior(law, known, drawn))
+        return cls(law, known, drawn, _posterior(law, known, drawn))
 
     @property
     def others(self) -> list[int]:
@@ -235,8 +240,40 @@ class _Task:
         return Bound(denoiser, place.replace(pos=place.pos.float()))
 
 
-def _posterior(law: GaussianMixture, known: tuple[int, ...], truths: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean ``[g, f]`` and covariance ``[g, f, f]`` of the other nodes given those that are known."""
+@dataclass(frozen=True)
+class _Posterior:
+    """Of every truth: shares ``[k, g]``, means ``[k, g, f]`` and covariances ``[k, f, f]`` of components."""
+
+    shares: Tensor
+    centres: Tensor
+    spreads: Tensor
+
+    @property
+    def means(self) -> Tensor:
+        """``[g, f]``."""
+        whole: Tensor = (self.shares[..., None] * self.centres).sum(0)
+        return whole
+
+    @property
+    def covariances(self) -> Tensor:
+        """``[g, f, f]``: within the components and between them."""
+        apart = self.centres - self.means
+        within = torch.einsum("kg,kde->gde", self.shares, self.spreads)
+        return within + torch.einsum("kg,kgd,kge->gde", self.shares, apart, apart)
+
+    def draws(self, count: int, generator: torch.Generator) -> Tensor:
+        """Exact draws ``[g, count, f]``."""
+        which = torch.multinomial(self.shares.T, count, replacement=True, generator=generator)
+        graph = torch.arange(which.shape[0])[:, None]
+        size = (*which.shape, self.centres.shape[2])
+        noise = torch.randn(size, generator=generator, dtype=torch.float64)
+        roots = torch.linalg.cholesky(self.spreads)
+        drawn: Tensor = self.centres[which, graph] + (roots[which] @ noise[..., None])[..., 0]
+        return drawn
+
+
+def _posterior(law: GaussianMixture, known: tuple[int, ...], truths: Tensor) -> _Posterior:
+    """The posterior of the other nodes given those that are known."""
     others = [i for i in range(law.dim) if i not in known]
     given = truths[:, list(known)]
     weights, means, covariances = (
@@ -251,12 +288,7 @@ def _posterior(law: GaussianMixture, known: tuple[int, ...], truths: Tensor) -> 
         log_share.append(weight.log() + seen.log_prob(given))
         centres.append(mean[others] + (given - mean[list(known)]) @ gain.T)
         spreads.append(covariance[others][:, others] - gain @ cross.T)
-    share = torch.softmax(torch.stack(log_share), 0)
-    centre = torch.stack(centres)
-    whole = (share[..., None] * centre).sum(0)
-    apart = centre - whole
-    within = torch.einsum("kg,kde->gde", share, torch.stack(spreads))
-    return whole, within + torch.einsum("kg,kgd,kge->gde", share, apart, apart)
+    return _Posterior(torch.softmax(torch.stack(log_share), 0), torch.stack(centres), torch.stack(spreads))
 
 
 class _Counted:
@@ -312,7 +344,7 @@ def _measure(task: _Task, way: _Way, denoise: _Denoise, seed: int) -> dict[str, 
 
 def _errors(task: _Task, draws: Tensor) -> dict[str, float]:
     """What draws ``[g, draws, f]`` make of the posterior."""
-    means, spreads = task.means, task.covariances
+    means, spreads = task.posterior.means, task.posterior.covariances
     found = draws.mean(1)
     apart = draws - found[:, None]
     sample = torch.einsum("gmd,gme->gde", apart, apart) / (_DRAWS - 1)
@@ -360,7 +392,7 @@ def table(result: dict[str, Any]) -> str:
     lines = [
         "Errors of the posterior's mean and covariance over their size, total variance over the exact one, "
         "coverage of two intervals with its standard error, and passes through the denoiser, forwards and "
-        f"backwards. {result['draws']} draws for each of some truths."
+        f"backwards. {result['draws']} draws for each of some truths; exact draws err by chance alone."
     ]
     for law in dict.fromkeys(row["law"] for row in result["rows"]):
         lines += [f"\n### {law}\n", head]
@@ -373,6 +405,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 _LOOKS = {
+    "exact": ("#FFFFFF", "o"),
     "prior": ("#999999", "o"),
     "replacement": ("#E69F00", "s"),
     "repaint": ("#56B4E9", "v"),
@@ -384,8 +417,12 @@ _LOOKS = {
 }
 
 
+_COSTS = (10, 20, 50, 100, 200, 400)
+_LEAST, _MOST = 1e-3, 5.0
+
+
 def figure(result: dict[str, Any]) -> Figure:
-    """Errors of mean and covariance against cost, a column for every law."""
+    """Errors of mean and covariance against cost, a column for every law; those outside stand on the rim."""
     laws = list(dict.fromkeys(row["law"] for row in result["rows"]))
     picture = Figure(figsize=(3.2 * len(laws) + 1, 6.2), layout="constrained")
     panels = picture.subplots(2, len(laws), sharex=True, sharey="row", squeeze=False)
@@ -395,12 +432,19 @@ def figure(result: dict[str, Any]) -> Figure:
         colour, marker = _LOOKS[family]
         for panel, key in zip(panels[:, column], ("mean", "covariance"), strict=True):
             panel.plot(
-                row["cost"], max(row[key], 1e-3), marker, color=colour, label=family, markeredgecolor="0.3"
+                max(row["cost"], _COSTS[0]),
+                min(max(row[key], _LEAST), _MOST),
+                marker,
+                color=colour,
+                label=family,
+                markeredgecolor="0.3",
             )
     for key, limit, line in (("mean", 0.02, panels[0]), ("covariance", 0.05, panels[1])):
         for panel in line:
             panel.axhline(limit, color="0.4", linestyle=":")
-            panel.set(xscale="log", yscale="log", ylim=(8e-4, 5))
+            panel.set(xscale="log", yscale="log", ylim=(0.8 * _LEAST, 1.3 * _MOST))
+            panel.set_xticks(_COSTS, ["0", *(str(c) for c in _COSTS[1:])])
+            panel.minorticks_off()
             panel.grid(which="major", color="0.9")
         line[0].set_ylabel(f"error of the {key}")
     for panel, law in zip(panels[0], laws, strict=True):
