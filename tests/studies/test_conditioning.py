@@ -26,7 +26,13 @@ def test_every_law_and_method_has_its_row(result):
 def test_passes_are_counted(result):
     """Heun's last step needs one evaluation; four iterations are four passes backwards each."""
     cost = {row["method"]: (row["forwards"], row["backwards"]) for row in result["rows"]}
-    assert cost == {"exact": (0, 0), "prior": (19, 0), "replacement": (50, 0), "full 4": (19, 76), "told": (19, 0)}
+    assert cost == {
+        "exact": (0, 0),
+        "prior": (19, 0),
+        "replacement": (50, 0),
+        "full 4": (19, 76),
+        "told": (19, 0),
+    }
 
 
 def test_guidance_is_nearer_than_replacement_and_that_than_the_prior(result):

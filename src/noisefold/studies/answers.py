@@ -52,7 +52,7 @@ def _scaled(row: Row, measure: str) -> NDArray[np.float64]:
     if measure not in SCALED:
         return np.array([1.0 if math.isnan(v) and measure == "balance" else np.nan_to_num(v) for v in values])
     logs = [_CUT if math.isnan(v) else math.log2(max(v, 1e-300)) for v in values]
-    return np.clip(np.array(logs), -_CUT, _CUT)
+    return np.asarray(np.clip(logs, -_CUT, _CUT))
 
 
 def noise_effects(rows: Sequence[Row]) -> list[Row]:
@@ -116,7 +116,8 @@ def _decomposed(table: NDArray[np.float64]) -> dict[str, float]:
     total = float(((table - grand) ** 2).mean()) or 1.0
 
     def of(*kept: int) -> NDArray[np.float64]:
-        return table.mean(axis=tuple(a for a in (*axes, len(FACTORS)) if a not in kept), keepdims=True)
+        left = tuple(a for a in (*axes, len(FACTORS)) if a not in kept)
+        return np.asarray(table.mean(axis=left, keepdims=True))
 
     main = {name: float(((of(a) - grand) ** 2).mean()) / total for a, name in enumerate(FACTORS)}
     pairs = {}

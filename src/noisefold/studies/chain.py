@@ -142,7 +142,7 @@ def noise_table(kind: str, values: Tensor, count: int, seed: int) -> Tensor:
         return digits(values, count).float()
     if kind == "quasi":
         even = quasi_normal(n, count * d, mix(seed, 1))
-        return even.float().unflatten(1, (count, d)).transpose(0, 1).contiguous()
+        return even.float().view(n, count, d).transpose(0, 1).contiguous()
     generator = torch.Generator().manual_seed(mix(seed, 2))
     return torch.randn(count, n, d, generator=generator)
 

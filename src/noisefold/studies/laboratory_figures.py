@@ -68,7 +68,7 @@ def law_figure(toy: Toy) -> tuple[Figure, Any]:
     if toy.law is None:
         panel = picture.subplots()
         points = toy.reference(2000)
-        panel.scatter(*points.T, s=2, color=BLUE, linewidths=0, rasterized=True)
+        panel.scatter(points[:, 0].numpy(), points[:, 1].numpy(), s=2, color=BLUE, linewidths=0, rasterized=True)
         panel.set(title=f"{toy.name}: {len(points)} points that stand for the law")
         _plane(panel, toy)
         return picture, None
@@ -132,7 +132,8 @@ def target_figure(toy: Toy, size: Crossing) -> tuple[Figure, Any]:
 def schedule_figure(toy: Toy, size: Crossing) -> tuple[Figure, Any]:
     """Figure 5: schedules, and data on their way to noise; the number is where the information goes."""
     picture = Figure(figsize=(11, 7.6), layout="constrained")
-    above, below = picture.subfigures(2, 1, height_ratios=(1, 1.35))
+    places = picture.add_gridspec(2, 1, height_ratios=(1, 1.35))
+    above, below = (picture.add_subfigure(places[i]) for i in range(2))
     factor, beta, told = above.subplots(1, 3)
     steps, numbers = {}, torch.arange(1, size.recipe.steps + 1)
     for name, colour, style in zip(SCHEDULES, (ORANGE, BLUE), ("--", "-"), strict=True):

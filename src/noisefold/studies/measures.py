@@ -98,7 +98,8 @@ class Ruler:
         return self._most
 
     def _side(self, x: Tensor) -> Tensor:
-        return (x.double() - self._centre) @ self._axis > 0
+        side: Tensor = (x.double() - self._centre) @ self._axis > 0
+        return side
 
     def __call__(self, start: Tensor, end: Tensor) -> dict[str, float]:
         """All measures of walks from ``start [n, d]`` to ``end [n, d]``; NaN where there are none."""
@@ -150,8 +151,8 @@ class Ruler:
 
     def _distance(self, x: Tensor, truth: Tensor) -> float:
         n = min(_MATCHED, len(x), len(truth))
-        picks = (v[torch.randperm(len(v), generator=self._generator)[:n]] for v in (x, truth))
-        return wasserstein(*picks, order=2)
+        a, b = (v[torch.randperm(len(v), generator=self._generator)[:n]] for v in (x, truth))
+        return wasserstein(a, b, order=2)
 
 
 def information(a: Tensor, b: Tensor) -> float:

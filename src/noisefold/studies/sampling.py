@@ -56,7 +56,7 @@ class Exact:
         """E[x_0 | x_k]."""
         flat = x.transpose(0, 1).flatten(1).T
         found = self.oracle.denoise(flat, self.chain.times[k], self.chain.path)
-        return found.T.unflatten(1, (x.shape[0], x.shape[2])).transpose(0, 1)
+        return found.T.reshape(-1, x.shape[0], x.shape[2]).transpose(0, 1)
 
     def moments(self, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """The same, and the covariance."""

@@ -60,7 +60,7 @@ class Cloud:
         weights = self._weights(x, t, path)
         mean = weights @ self.points
         squares = torch.einsum("md,me->mde", self.points, self.points).flatten(1)
-        second = (weights @ squares).unflatten(1, (x.shape[1], x.shape[1]))
+        second = (weights @ squares).view(len(x), x.shape[1], x.shape[1])
         return (second - mean[:, :, None] * mean[:, None, :]).to(x.dtype)
 
     def _weights(self, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
