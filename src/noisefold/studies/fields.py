@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from noisefold.studies.tables import mean_and_error
 
@@ -138,6 +139,9 @@ def _generated(panel: Axes, result: _Result) -> None:
     panel.set_yticks(range(len(names)), names)
     panel.invert_yaxis()
     panel.set(xscale="log", xlabel="energy distance with its floor (lower is better)")
+    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    panel.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    panel.xaxis.set_minor_formatter(NullFormatter())
     panel.legend(frameon=False, fontsize=8)
     panel.set_title("generated fields (mean ± s.e. over seeds)", fontsize=10)
 

@@ -68,7 +68,8 @@ def law_figure(toy: Toy) -> tuple[Figure, Any]:
     if toy.law is None:
         panel = picture.subplots()
         points = toy.reference(2000)
-        panel.scatter(points[:, 0].numpy(), points[:, 1].numpy(), s=2, color=BLUE, linewidths=0, rasterized=True)
+        along, up = points.T.numpy()
+        panel.scatter(along, up, s=2, color=BLUE, linewidths=0, rasterized=True)
         panel.set(title=f"{toy.name}: {len(points)} points that stand for the law")
         _plane(panel, toy)
         return picture, None

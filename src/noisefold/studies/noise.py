@@ -331,7 +331,15 @@ def figure(result: dict[str, Any]) -> Figure:
     reach.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     reach.yaxis.set_minor_formatter(NullFormatter())
     worth.set(ylabel="error of a node alone\nover the optimum [%]")
-    reach.legend(frameon=False, fontsize=8, title="noise", title_fontsize=8)
+    reach.legend(
+        frameon=False,
+        fontsize=8,
+        title="noise",
+        title_fontsize=8,
+        loc="center",
+        bbox_to_anchor=(0.5, 0.2),
+        ncols=2,
+    )
     top = 0.0
     for column, (name, rows) in zip(panels[:, 1:].T, result["rows"].items(), strict=True):
         above, below = column
