@@ -5,6 +5,7 @@ from noisefold.nn.budget import Adaptive
 from noisefold.nn.denoiser import Denoise, Denoiser
 from noisefold.nn.dmp import DMP, Details
 from noisefold.nn.effort import Effort
+from noisefold.nn.kriged import Kriged
 from noisefold.nn.latents import Latents
 from noisefold.nn.patched import Patched
 from noisefold.nn.routed import Routed
@@ -17,6 +18,7 @@ __all__ = [
     "Denoiser",
     "Details",
     "Effort",
+    "Kriged",
     "Latents",
     "Patched",
     "Routed",

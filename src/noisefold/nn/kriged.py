@@ -1,0 +1,316 @@
+r"""A network that corrects a Gaussian prediction of a field from what is known of it.
+
+One tissue is few data, and most of what can be said about a hidden value is linear: what cells nearby have
+(kriging), and what other genes of the cell say (regression). This network begins with both, and learns what
+they leave. First each feature g of node i is kriged from where it is known, mean :math:`k_{ig}` and variance
+:math:`w_{ig}`. A gene varies here and is silent there, so that the variance is that of this graph: it is
+multiplied by :math:`(c + \sum z^2) / (c + n)` over the n known values, each kriged from the others, z what
+that leaves in standard deviations; c is 10, 50 or infinity, whichever has the least CRPS in holes.
+What kriging leaves, :math:`z_{ig} = (x_{ig} - k_{ig}) / \sqrt{w_{ig}}`, is related between the
+features of a node, with covariance R, so that those that are known (k) tell of those that are not (u):
+
+.. math:: m_u = k_u + \sqrt{w_u}\, R_{uk} R_{kk}^{-1} z_k, \qquad
+    v_u = w_u\, \mathrm{diag}(R_{uu} - R_{uk} R_{kk}^{-1} R_{ku}) .
+
+Known features are kriged as if they were hidden where the unknown ones are, so that z means the same for
+both: from the nodes where those are known, or, where entries are missing at random, from all other nodes. R
+is measured for each of these cases, and for that in which no node tells anything.
+
+Seen through noise, :math:`x_t = \alpha x_0 + \sigma \varepsilon` at unit scale, :math:`s`, with
+:math:`a = \alpha / \sqrt{\alpha^2 + \sigma^2}` and :math:`b = \sigma / \sqrt{\alpha^2 + \sigma^2}`, the
+data have the mean and standard deviation
+
+.. math:: \frac{b^2 m + a v s}{b^2 + a^2 v}, \qquad \frac{b \sqrt v}{\sqrt{b^2 + a^2 v}},
+
+and the network says how far from that mean, in these standard deviations, they are. Where nothing is known,
+m = 0 and v = 1, and all is as without.
+
+Source: this library. Journel and Huijbregts, Mining Geostatistics (1978), for kriging.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from noisefold.configuration import register_module
+from noisefold.geometry.graphs import Graphs
+from noisefold.nn.covariances import JITTER, LEAST, NUGGETS, crps, grid, matern, tried
+
+__all__ = ["Kriged"]
+
+_MOST, _KEPT = 4.0, 512
+_PRIORS = (10.0, 50.0, math.inf)  # known values that the spread measured in training counts for
+_CASES = ("nothing", "hole", "scattered")  # which nodes tell of a value
+_FEW = 8
+_FITTED = 16
+
+
+@register_module
+class Kriged(nn.Module):
+    """A network around another one, which begins with kriging and regression.
+
+    It is for an informed model (`noisefold.Model`) of features whose target is residual, and belongs to the
+    features in their order. `learn` measures the covariances; they are kept with the weights.
+
+    Parameters
+    ----------
+    net
+        ``net(graphs, log_snr [g], label) -> [n, columns]`` with four columns of features for each column of
+        the answer: the state as its distance from the prediction in standard deviations, or the value where
+        it is known; whether it is known; the predicted mean; and its standard deviation.
+    columns
+        Columns of the answer.
+    dim
+        Dimension of space.
+    kernels
+        Covariances in space that features choose from.
+
+    Notes
+    -----
+    ``forward(graphs, log_snr [g], label [g] or None) -> [n, columns]`` takes graphs with
+    ``x [n, 2 columns]``, the state and what is known, as `noisefold.nn.Denoiser` gives them. In evaluation
+    predictions are kept for as long as the same is known of the same graph: each step of a solver asks again.
+    """
+
+    length: Tensor
+    nugget: Tensor
+    stretch: Tensor
+    choice: Tensor
+    spread: Tensor
+    trust: Tensor
+    related: Tensor
+
+    def __init__(self, net: nn.Module, columns: int, dim: int, kernels: int = 6) -> None:
+        super().__init__()
+        self.net = net
+        self.classes = int(getattr(net, "arguments", {}).get("classes", 0))
+        self.register_buffer("length", torch.ones(kernels))
+        self.register_buffer("nugget", torch.full((kernels,), 0.5))
+        self.register_buffer("stretch", torch.ones(kernels, dim))
+        self.register_buffer("choice", torch.zeros(columns, dtype=torch.int64))
+        self.register_buffer("spread", torch.ones(columns))
+        self.register_buffer("trust", torch.zeros(columns))
+        self.register_buffer("related", torch.eye(columns).repeat(len(_CASES), 1, 1))
+        self._kept: dict[bytes, tuple[Tensor, Tensor]] = {}
+        forget = self.register_load_state_dict_post_hook
+        forget(lambda module, _: module._kept.clear())  # type: ignore[no-untyped-call]
+
+    # -- measuring ---------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def learn(self, graphs: Graphs, ridge: float = 0.02) -> Kriged:
+        """Measure covariances on graphs of which all is known, in standard units.
+
+        Covariances in space are Matern 3/2 with a nugget, axes stretched or not. Each of a grid is tried: in
+        holes and at single nodes of the graphs, by CRPS. As many as there are kernels are kept, each the one
+        that, beside those before it, lowers the sum of the features' best scores most.
+
+        Parameters
+        ----------
+        graphs
+            Some patches, of a few hundred nodes each.
+        ridge
+            Added to the variances of the regression.
+        """
+        assert graphs.x is not None
+        parts = list(self._holes(graphs[:_FITTED]))
+        laws = grid(parts[0][0])
+        found = [tried(parts, length, axes) for length, axes in laws]
+        fit = -torch.stack([f for f, _ in found], 1).flatten(1)  # [features, laws x nuggets]
+        scale = torch.stack([s for _, s in found], 1).flatten(1)
+        chosen: list[int] = []
+        best = torch.full((len(fit),), -math.inf)
+        for _ in range(len(self.length)):
+            gains = torch.maximum(fit, best[:, None]).sum(0)
+            chosen.append(int(gains.argmax()))
+            best = torch.maximum(best, fit[:, chosen[-1]])
+        self.choice.copy_(fit[:, chosen].argmax(1))
+        picked = torch.tensor(chosen)
+        self.spread.copy_(scale.gather(1, picked[self.choice.cpu()][:, None])[:, 0])
+        self.nugget.copy_(torch.tensor([NUGGETS[k % len(NUGGETS)] for k in chosen]))
+        self.length.copy_(torch.tensor([laws[k // len(NUGGETS)][0] for k in chosen]))
+        self.stretch.copy_(torch.stack([laws[k // len(NUGGETS)][1] for k in chosen]))
+        self._weigh(graphs)
+        self._relate(graphs, ridge)
+        self._kept.clear()
+        return self
+
+    def _holes(self, graphs: Graphs) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Each graph's positions and values, and which nodes are left if a third is cut out."""
+        assert graphs.x is not None
+        for start, end in pairwise(graphs.ptr.tolist()):
+            pos = graphs.pos[start:end].float()
+            away = (pos - pos[0]).square().sum(1)
+            yield pos, graphs.x[start:end].float(), away > away.sort().values[len(pos) // 3]
+
+    def _weigh(self, graphs: Graphs) -> None:
+        """How much the spread of a graph counts beside that of all, ``trust = 1 / c``, feature by feature."""
+        scores = []
+        for prior in _PRIORS:
+            self.trust.fill_(1 / prior)
+            score = torch.zeros_like(self.trust)
+            for pos, x, there in self._holes(graphs):
+                mean, variance = self._kriged(pos, x, there[:, None].expand_as(x), loo=False)
+                score += crps(x, mean, variance.sqrt())[~there].sum(0)
+            scores.append(score)
+        best = torch.stack(scores).argmin(0)
+        self.trust.copy_(1 / torch.tensor(_PRIORS)[best])
+
+    def _relate(self, graphs: Graphs, ridge: float) -> None:
+        """Covariance R of what kriging leaves: where it knows nothing, in holes, at each node from others."""
+        assert graphs.x is not None
+        left: list[list[Tensor]] = [[graphs.x.float()], [], []]
+        for pos, x, there in self._holes(graphs):
+            for case, at in ((1, there), (2, torch.ones_like(there))):
+                mean, variance = self._kriged(pos, x, at[:, None].expand_as(x), loo=case == 2)
+                inside = ~there if case == 1 else there
+                left[case].append(((x - mean) / variance.sqrt())[inside])
+        for case, parts in enumerate(left):
+            z = torch.cat(parts).clamp(-8, 8)
+            cov = z.T @ z / len(z)
+            share = min(1.0, ridge + z.shape[1] / (4 * len(z)))
+            self.related[case] = (1 - share) * cov + share * torch.diag(cov.diagonal())
+
+    # -- predicting --------------------------------------------------------------------------------------
+
+    def forward(self, graphs: Graphs, log_snr: Tensor, label: Tensor | None = None) -> Tensor:
+        """Prediction ``[n, columns]`` for noisy graphs at ``log_snr [g]``."""
+        assert graphs.x is not None
+        state, flags = graphs.x.float().chunk(2, dim=1)
+        known = flags > 0.5
+        with torch.no_grad(), torch.autocast(state.device.type, enabled=False):
+            mean, variance = self.predicted(graphs, state, known)
+        signal = torch.sigmoid(log_snr.float())[graphs.batch, None]
+        a, b = signal.sqrt(), (1 - signal).sqrt()
+        total = b.square() + a.square() * variance
+        root = total.sqrt()
+        seen = torch.where(known, state, (state - a * mean) / root)
+        inputs = torch.cat([seen, flags, mean, variance.sqrt()], dim=1)
+        # Places relative to the middle of the graph: from absolute ones a network learns a tissue by heart.
+        middle = torch.zeros(len(graphs), graphs.dim).to(graphs.pos).index_add(0, graphs.batch, graphs.pos)
+        middle = middle / graphs.sizes.to(graphs.pos)[:, None]
+        inner = graphs.replace(pos=graphs.pos - middle[graphs.batch], x=inputs)
+        left = self.net(inner, log_snr, label)
+        start = b * (mean - a * state * (1 - variance)) / total
+        answer: Tensor = start + variance.sqrt() / root * left
+        return answer
+
+    def predicted(self, graphs: Graphs, value: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance ``[n, columns]`` given the values where known; of no use where they are."""
+        means, variances = [], []
+        value = torch.where(known, value.float(), 0.0)  # a product would leave zeros of either sign
+        for start, end in pairwise(graphs.ptr.tolist()):
+            args = (graphs.pos[start:end].float(), value[start:end], known[start:end])
+            if self.training:
+                found = self._predict(*args)
+            else:
+                key = hashlib.blake2b(b"".join(v.cpu().numpy().tobytes() for v in args)).digest()
+                if key not in self._kept:
+                    if len(self._kept) >= _KEPT:
+                        self._kept.clear()
+                    self._kept[key] = self._predict(*args)
+                found = self._kept[key]
+            means.append(found[0])
+            variances.append(found[1])
+        return torch.cat(means), torch.cat(variances)
+
+    def _predict(self, pos: Tensor, value: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        laws, group = known.unique(dim=0, return_inverse=True)
+        if len(laws) > _FEW:
+            mean, variance = self._kriged(pos, value, known, loo=True)
+            return self._told(mean, variance, value, laws, group, 2)
+        mean, variance = torch.zeros_like(value), torch.ones_like(value)
+        for i, law in enumerate(laws):
+            if bool(law.all()):
+                continue
+            rows = group == i
+            full = known[:, ~law].all(1)  # the nodes where all is known that is unknown here
+            case = int(bool(full.any()))
+            if case:
+                k, w = self._kriged(pos, value, known & full[:, None], loo=False)
+                mean[rows], variance[rows] = k[rows], w[rows]
+            mean, variance = self._told(mean, variance, value, laws, group, case, only=i)
+        return mean, variance
+
+    def _kriged(self, pos: Tensor, value: Tensor, known: Tensor, loo: bool) -> tuple[Tensor, Tensor]:
+        """Each feature alone; with `loo`, what is known from all the other nodes, and else as it is."""
+        mean, variance = torch.zeros_like(value), torch.ones_like(value)
+        kind = torch.cat([known.T, self.choice[:, None] == torch.arange(len(self.length))], dim=1)
+        laws, group = kind.unique(dim=0, return_inverse=True)
+        gaps: dict[int, Tensor] = {}
+        for i, law in enumerate(laws):
+            there, number = law[: len(pos)], int(law[len(pos) :].nonzero()[0, 0])
+            features = (group == i).nonzero().view(-1)
+            if not bool(there.any()):
+                continue
+            if number not in gaps:
+                place = pos * self.stretch[number]
+                gaps[number] = (1 - self.nugget[number]) * matern(
+                    torch.cdist(place, place) / self.length[number]
+                )
+            at, off = there.nonzero().view(-1), (~there).nonzero().view(-1)
+            cov = gaps[number][at]
+            inner = cov[:, at] + (self.nugget[number] + JITTER) * torch.eye(len(at), dtype=pos.dtype)
+            root = torch.linalg.cholesky(inner)
+            given = value[at][:, features]
+            inverse = torch.cholesky_inverse(root)
+            own = inverse.diagonal()[:, None]
+            away = inverse @ given / own
+            z = away.square() * own / self.spread[features]
+            spread = (
+                self.spread[features]
+                * (1 + z.sum(0) * self.trust[features])
+                / (1 + len(at) * self.trust[features])
+            )
+            if len(off):
+                right = torch.cat([cov[:, off], given], dim=1)
+                half = torch.linalg.solve_triangular(root, right, upper=False)
+                across, whitened = half[:, : len(off)], half[:, len(off) :]
+                mean[off[:, None], features] = across.T @ whitened
+                left = 1 + JITTER - across.square().sum(0)
+                variance[off[:, None], features] = left[:, None] * spread
+            if loo:
+                mean[at[:, None], features] = given - away
+                variance[at[:, None], features] = spread / own
+        return mean, variance.clamp(LEAST, _MOST)
+
+    def _told(
+        self,
+        mean: Tensor,
+        variance: Tensor,
+        value: Tensor,
+        laws: Tensor,
+        group: Tensor,
+        case: int,
+        only: int | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """The same, given what is known of other features at the node."""
+        related = self.related[case]
+        eye = torch.eye(len(related), dtype=value.dtype)
+        wanted = [i for i, law in enumerate(laws) if not bool(law.all()) and only in (None, i)]
+        step = max(1, (1 << 22) // related.numel())
+        mean, variance = mean.clone(), variance.clone()
+        for start in range(0, len(wanted), step):
+            some = wanted[start : start + step]
+            there = laws[some].to(value.dtype)
+            cov = related * there[:, :, None]
+            # Rows and columns of what is unknown are those of the identity, so that all have one size.
+            inner = cov * there[:, None, :] + eye * (1 - there)[:, :, None]
+            root = torch.linalg.cholesky(inner)
+            half = torch.linalg.solve_triangular(root, cov, upper=False)
+            left = (related.diagonal() - half.square().sum(1)).clamp(min=LEAST)
+            weight = torch.linalg.solve_triangular(root.mT, half, upper=True)
+            for i, w, v in zip(some, weight, left, strict=True):
+                rows = (group == i).nonzero().view(-1)
+                hidden = (~laws[i]).nonzero().view(-1)
+                k, spread = mean[rows], variance[rows].sqrt()
+                z = (value[rows] - k) / spread * laws[i]
+                mean[rows[:, None], hidden] = (k + spread * (z @ w))[:, hidden]
+                variance[rows[:, None], hidden] = (variance[rows] * v)[:, hidden]
+        return mean, variance.clamp(LEAST, _MOST)
