@@ -19,6 +19,7 @@ average distance; Oono and Suzuki, Graph Neural Networks Exponentially Lose Expr
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -81,7 +82,7 @@ _TRAINING = Training(
 )
 SCALES = {
     "smoke": Scale((1, 3), 2, 8, replace(_TRAINING, steps=3, batch=4, warmup=1), 24, 8, 2),
-    "short": Scale((1, 4, 16, 64), 2, 32, _TRAINING, 2000, 200, 15),
+    "short": Scale((1, 4, 16, 64), 1, 32, _TRAINING, 2000, 200, 15),
     "paper": Scale(
         (1, 2, 4, 8, 16, 32, 64),
         5,
@@ -229,7 +230,7 @@ def table(result: Mapping[str, Any]) -> str:
     """Markdown: a table for every measure, graphs and kinds by layers."""
     depths = _depths(result)
     parts = [
-        f"GCN, {result['steps']} steps for every network; mean ± standard error over seeds. Energy distance "
+        f"GCN, {result['steps']} steps for every network; mean ± standard error over seeds, if several. Energy distance "
         f"of real against real: {result['references']['real']['scores']['energy-V']['value']:.4f}."
     ]
     for name, of in _MEASURES.items():
@@ -241,8 +242,12 @@ def table(result: Mapping[str, Any]) -> str:
         for graph in _GRAPHS:
             for kind in _KINDS:
                 cells = [_mean(result, graph, kind, k, of) for k in depths]
-                parts.append(f"| {graph}, {kind} | {' | '.join(f'{m:.3f} ± {e:.3f}' for m, e in cells)} |")
+                parts.append(f"| {graph}, {kind} | {' | '.join(_text(*cell) for cell in cells)} |")
     return "\n".join(parts)
+
+
+def _text(mean: float, error: float) -> str:
+    return f"{mean:.3f}" if math.isnan(error) else f"{mean:.3f} ± {error:.3f}"
 
 
 _COLOURS = {"DMP": "#0072B2", "kNN": "#E69F00", "full": "#CC79A7"}
@@ -272,7 +277,7 @@ def _panel(panel: Axes, result: Mapping[str, Any], name: str) -> None:
             panel.errorbar(
                 depths,
                 means,
-                yerr=errors,
+                yerr=None if any(math.isnan(e) for e in errors) else errors,
                 color=_COLOURS[graph],
                 marker=_MARKERS[graph],
                 markerfacecolor=_COLOURS[graph] if remedied else "white",
