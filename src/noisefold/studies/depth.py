@@ -229,9 +229,10 @@ _MEASURES: dict[str, Any] = {
 def table(result: Mapping[str, Any]) -> str:
     """Markdown: a table for every measure, graphs and kinds by layers."""
     depths = _depths(result)
+    real = result["references"]["real"]["scores"]["energy-V"]["value"]
     parts = [
-        f"GCN, {result['steps']} steps for every network; mean ± standard error over seeds, if several. Energy distance "
-        f"of real against real: {result['references']['real']['scores']['energy-V']['value']:.4f}."
+        f"GCN, {result['steps']} steps for every network; mean ± standard error over seeds, if several. "
+        f"Energy distance of real against real: {real:.4f}."
     ]
     for name, of in _MEASURES.items():
         parts += [
