@@ -513,6 +513,11 @@ def test_counts_are_never_below_zero():
     expression = Expression.fit(counted())
     low = counted().replace(x=torch.full((200, 6), -9.0))
     assert expression.undo(low).x.min() == 0
+    for values in ("log", "fractions"):
+        there = Expression(values, "none", mean=(1.0,) * 6, scale=(2.0,) * 6)
+        assert there.undo(low).x.min() == 0
+    other = Expression("continuous", "none", mean=(1.0,) * 6, scale=(2.0,) * 6)
+    assert other.undo(low).x.min() == -17
 
 
 def test_expression_is_written_and_read():

@@ -206,7 +206,9 @@ class Expression(Transform):
                 y, factor = y[:, :-1], y[:, -1:].exp()
             elif totals is not None:
                 factor = totals.to(y).clamp(min=1)[:, None] / self.target
-            y = torch.expm1(y).clamp(min=0) * factor
+            y = torch.expm1(y) * factor
+        if self.values != "continuous":  # what a model draws may be below what there can be
+            y = y.clamp(min=0)
         return graphs.replace(x=y.to(x.dtype))
 
     def entries(self, known: Tensor) -> Tensor:
