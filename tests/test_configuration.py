@@ -16,7 +16,7 @@ from noisefold.configuration import class_of, configurable, decode, encode, kind
 from noisefold.geometry import neighbors
 from noisefold.geometry.scaling import Scaling
 from noisefold.nn import DMP, adaptive
-from noisefold.noise import VE, VP, Cosine, Gaussian, Linear, Target
+from noisefold.noise import VE, VP, Cosine, Gaussian, Linear, Nugget, Stationary, Target
 from noisefold.sample import DDIM, Heun, Langevin
 from noisefold.theory import GaussianMixture, Matern
 
@@ -24,19 +24,32 @@ for module in pkgutil.walk_packages(noisefold.__path__, "noisefold."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
 CLASSES = dict(configuration._CLASSES)
+_KERNEL = Stationary(Matern(0.3, 2.5))
 # Classes that cannot be made without arguments.
 NEEDED = {
     "adaptive.Information": {"log_snr": (-1.5, 1 / 3), "share": (0.5, 0.0), "range": 4},
+    "data.RangeByTime": {
+        "times": (0.0, 1.5),
+        "low": ((-1.0, 0.0), (1 / 3, 2.0)),
+        "high": ((1.0, 1.0), (3.0, 4.0)),
+    },
     "geometry.KNN": {"k": 5},
     "geometry.LongShort": {"k": 8, "near": 3},
     "geometry.Radius": {"r": 0.5, "limit": 4},
     "geometry.Random": {"k": 3, "seed": 7},
     "geometry.Scaling": {"pos_mean": (0.1, -1e300), "pos_scale": 1 / 3, "x_mean": (2.0,), "x_scale": (1e-8,)},
     "nn.Routed": {"nets": (DMP(width=8, layers=1), None), "splits": (0.4,)},
+    "nn.Kriged": {"net": DMP(width=8, layers=1, features=8, out_dim=2), "columns": 2, "dim": 3},
+    "noise.Process": {"kernel": _KERNEL},
+    "noise.Scaled": {"kernel": _KERNEL, "factor": 1 / 3},
+    "noise.Stationary": {"correlation": Matern(0.3, 2.5), "variance": 0.5},
+    "noise.Sum": {"parts": (_KERNEL, Nugget(0.1))},
     "noise.Times": {"edges": (0.1, 1 / 3, 0.9), "weights": (1.0, 1e-3)},
     "sample.Resampled": {"solver": Heun(), "jumps": 2},
+    "sample.Kinetic": {"predictor": DDIM(eta=0.25), "steps": 2},
     "sample.Langevin": {"predictor": DDIM(eta=0.25), "steps": 2},
     "train.Profile": {"explained": (-0.01, 1 / 3), "error": (1e-3, 0.0)},
+    "theory.GaussianProcess": {"kernel": _KERNEL},
     "theory.GaussianMixture": {
         "weights": (0.25, 0.75),
         "means": ((0.0,), (1.0,)),

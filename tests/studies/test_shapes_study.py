@@ -100,7 +100,7 @@ def test_a_row_added_later_is_measured_beside_a_known_one(ran, monkeypatch, tmp_
     )
     builds = {row: lambda row=row: shapes.ROWS[row](size) for row in ("GAT kNN", "Latents")}
     bench = shapes._bench("smoke", size)
-    assert cells.measure_costs(file, builds, bench) == {"GAT kNN": 0.5, "Latents": 1.5}
+    assert cells.measure_costs(tmp_path / "costs", builds, bench) == {"GAT kNN": 0.5, "Latents": 1.5}
     assert json.loads(file.read_text()) == {"GAT kNN": 0.5, "Latents": 1.5}
 
 
@@ -153,10 +153,10 @@ def test_a_process_waits_for_the_cells_of_another(ran, monkeypatch):
         if len(polls) == 2:
             cell.file.write_text("{}")
 
-    monkeypatch.setattr(shapes.time, "sleep", sleep)
+    monkeypatch.setattr(cells.time, "sleep", sleep)
     with cells.claimed(folder) as mine:
         assert mine
-        shapes._work([cell], bench)
+        cells.work([cell], bench)
     assert len(polls) == 2
 
 
@@ -189,7 +189,7 @@ def test_rows_are_what_they_are_called():
     for name, rule in (("kNN", "knn"), ("long-short", "long-short"), ("full", "full")):
         assert encode(nets[f"GCN {name}"]) == encode(DMP.baseline(rule, conv="gcn"))
     assert len({json.dumps(encode(n)) for n in nets.values()}) == len(nets)
-    assert len({shapes._slug(row) for row in nets}) == len(nets)
+    assert len({cells.slug(row) for row in nets}) == len(nets)
     paper = shapes.ROWS["GAT DMP voxel"](shapes.SCALES["paper"])
     assert encode(paper) == encode(DMP.paper("pos"))
 
@@ -230,7 +230,7 @@ def test_without_data_smoke_says_so_and_more_refuses(ran, tmp_path):
     assert data.chairs() is None
     assert "procedural chairs in its place" in ran[1]["data"]
     for scale in ("short", "paper"):
-        with pytest.raises(ValueError, match=f"scale '{scale}' needs ModelNet"):
+        with pytest.raises(ValueError, match="this study needs ModelNet"):
             shapes.run(tmp_path, scale)
     assert not list(tmp_path.iterdir())
 
