@@ -259,7 +259,7 @@ def figure(result: Mapping[str, Any]) -> Figure:
     """Score, loss and the smoothness of the last layer, against the number of layers."""
     picture = Figure(figsize=(12, 4.4), layout="constrained")
     panels = picture.subplots(1, 3)
-    chosen = ("energy distance with its floor", "loss", "Dirichlet energy of the last layer, after")
+    chosen = ("energy distance with its floor", "loss", "mean average distance of the last layer, after")
     for panel, name in zip(panels, chosen, strict=True):
         _panel(panel, result, name)
     floor = result["references"]["real"]["scores"]["energy-V"]["value"]
