@@ -45,7 +45,7 @@ from noisefold.noise.source import mix, seeded
 from noisefold.sample.solver import DPMSolver
 from noisefold.studies.cells import one_thread, read
 from noisefold.studies.study import Study, keep
-from noisefold.studies.tables import mean_and_error
+from noisefold.studies.tables import mean_and_error, number
 from noisefold.train.checkpoint import atomic_text
 from noisefold.train.settings import Training
 from noisefold.train.validation import validate
@@ -202,13 +202,12 @@ def _smooth(h: Tensor, edges: Tensor, graphs: Graphs) -> tuple[float, float]:
 # -- what it says --------------------------------------------------------------------------------------------
 
 
-def _mean(result: Mapping[str, Any], graph: str, kind: str, layers: int, of: Any) -> tuple[float, float]:
-    found = [
+def _values(result: Mapping[str, Any], graph: str, kind: str, layers: int, of: Any) -> list[float]:
+    return [
         of(row)
         for row in result["rows"]
         if (row["graph"], row["kind"], row["layers"]) == (graph, kind, layers)
     ]
-    return mean_and_error(found)
 
 
 def _depths(result: Mapping[str, Any]) -> list[int]:
@@ -242,13 +241,9 @@ def table(result: Mapping[str, Any]) -> str:
         ]
         for graph in _GRAPHS:
             for kind in _KINDS:
-                cells = [_mean(result, graph, kind, k, of) for k in depths]
-                parts.append(f"| {graph}, {kind} | {' | '.join(_text(*cell) for cell in cells)} |")
+                cells = [number(_values(result, graph, kind, k, of), 3) for k in depths]
+                parts.append(f"| {graph}, {kind} | {' | '.join(cells)} |")
     return "\n".join(parts)
-
-
-def _text(mean: float, error: float) -> str:
-    return f"{mean:.3f}" if math.isnan(error) else f"{mean:.3f} ± {error:.3f}"
 
 
 _COLOURS = {"DMP": "#0072B2", "kNN": "#E69F00", "full": "#CC79A7"}
@@ -273,7 +268,8 @@ def _panel(panel: Axes, result: Mapping[str, Any], name: str) -> None:
     for graph in _GRAPHS:
         for kind, remedied in _KINDS.items():
             means, errors = zip(
-                *(_mean(result, graph, kind, k, _MEASURES[name]) for k in depths), strict=True
+                *(mean_and_error(_values(result, graph, kind, k, _MEASURES[name])) for k in depths),
+                strict=True,
             )
             panel.errorbar(
                 depths,

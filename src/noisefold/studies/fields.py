@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from noisefold.studies.tables import mean_and_error
+from noisefold.studies.tables import mean_and_error, number
 
 __all__ = ["figure", "table"]
 
@@ -51,8 +51,7 @@ def _lines(rows: Iterable[Sequence[str]]) -> str:
 
 
 def _number(scores: Sequence[Mapping[str, Any]], decimals: int) -> str:
-    mean, error = mean_and_error([float(s["value"]) for s in scores])
-    text = f"{mean:.{decimals}f}" + (f" ± {error:.{decimals}f}" if len(scores) > 1 else "")
+    text = number([float(s["value"]) for s in scores], decimals)
     if any(s["low"] is None for s in scores):
         return text
     low, high = (statistics.fmean(float(s[end]) for s in scores) for end in ("low", "high"))

@@ -160,12 +160,6 @@ SCALES = {
 }
 
 
-def _middle(nodes: int) -> int:
-    """Half-way, in ratio, between the coarsest resolution and all nodes."""
-    coarsest = Exponential()(0.0, nodes)[1]
-    return round(math.sqrt(coarsest * nodes))
-
-
 def rules(data: Graphs, noised: str, nodes: int) -> dict[str, Adaptive | type[Learned]]:
     """What is compared, all of one budget; what is learned is given by its class, since it is made anew.
 

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-__all__ = ["figure", "mean_and_error", "relative", "table"]
+__all__ = ["figure", "mean_and_error", "number", "relative", "table"]
 
 _Result = Mapping[str, Any]
 _DECIMALS = {"1-NNA-CD": 3, "COV-CD": 3, "MMD-CD": 4, "JSD": 4, "paper-W": 3}
@@ -46,7 +46,8 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
     return statistics.fmean(values), error
 
 
-def _number(values: Sequence[float], decimals: int, sign: str = "") -> str:
+def number(values: Sequence[float], decimals: int, sign: str = "") -> str:
+    """``mean ± standard error``, or a single value."""
     mean, error = mean_and_error(values)
     text = f"{mean:{sign}.{decimals}f}"
     return text if math.isnan(error) else f"{text} ± {error:.{decimals}f}"
@@ -91,8 +92,8 @@ def _table(result: _Result, lines: Mapping[str, str]) -> str:
                 f"{cells[0]['parameters']:,}",
                 f"{cells[0]['cost']:.3f}",
                 str(cells[0]["steps"]),
-                _number(losses, 4),
-                "" if cells is base else _number(gaps, 4, "+"),
+                number(losses, 4),
+                "" if cells is base else number(gaps, 4, "+"),
                 *(_combined([c["scores"][name] for c in cells], name) for name in _HEADS),
                 *([f"{paper[line]:.3f}" if line in paper else ""] * with_paper),
                 f"{statistics.fmean(c['sampling'] for c in cells):.3f}",
@@ -103,7 +104,7 @@ def _table(result: _Result, lines: Mapping[str, str]) -> str:
 
 def _combined(scores: Sequence[Mapping[str, Any]], name: str) -> str:
     factor, decimals = _TIMES.get(name, 1.0), _DECIMALS[name]
-    text = _number([factor * float(s["value"]) for s in scores], decimals)
+    text = number([factor * float(s["value"]) for s in scores], decimals)
     if any(s["low"] is None for s in scores):
         return text
     low, high = (factor * statistics.fmean(float(s[end]) for s in scores) for end in ("low", "high"))

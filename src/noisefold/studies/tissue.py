@@ -283,14 +283,12 @@ def _asked(
 
 def _score(values: Tensor, truth: Tensor, known: Tensor, land: Ground) -> DrawScores:
     """Scores of draws ``[m, n, f]`` of the data, judged in standard deviations of the training cells."""
-    if land.transform.values in ("counts", "log", "fractions"):  # never below zero, for all rows alike
-        values = values.clamp(min=0)
     units = torch.stack([land.unit(v) for v in values])
     return score_draws(units, truth, known, land.test, names=land.train.genes, unit="sd")
 
 
 def _back(land: Ground, units: Tensor) -> Tensor:
-    """Draws in the data's units; counts are never below zero, for all alike."""
+    """Draws in the data's units, which are never below zero where data are not."""
     made = []
     for value in units:
         x = land.transform.undo(land.test.replace(x=value)).x
