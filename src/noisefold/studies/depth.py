@@ -82,7 +82,7 @@ _TRAINING = Training(
 )
 SCALES = {
     "smoke": Scale((1, 3), 2, 8, replace(_TRAINING, steps=3, batch=4, warmup=1), 24, 8, 2),
-    "short": Scale((1, 4, 16, 64), 1, 32, _TRAINING, 2000, 200, 15),
+    "short": Scale((1, 4, 16, 64), 3, 32, _TRAINING, 2000, 200, 15),
     "paper": Scale(
         (1, 2, 4, 8, 16, 32, 64),
         5,
