@@ -8,6 +8,7 @@ import torch
 
 from noisefold.noise import Gaussian
 from noisefold.studies import conditioning as study
+from noisefold.studies import conditioning_laws
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +45,13 @@ def test_guidance_is_nearer_than_replacement_and_that_than_the_prior(result):
 
 def test_the_posterior_is_that_of_the_law():
     """Against the posterior in the limit of little noise, and against weighted draws of the law."""
-    law = study._modes()
+    law = conditioning_laws.modes()
     truths = law.sample(2, torch.Generator().manual_seed(0))
-    posterior = study._posterior(law, study._MODES_KNOWN, truths)
+    posterior = conditioning_laws.posterior_of(law, conditioning_laws.MODES_KNOWN, truths)
     means, covariances = posterior.means, posterior.covariances
     draws = law.sample(400_000, torch.Generator().manual_seed(1))
-    others = [i for i in range(10) if i not in study._MODES_KNOWN]
-    given = list(study._MODES_KNOWN)
+    others = [i for i in range(10) if i not in conditioning_laws.MODES_KNOWN]
+    given = list(conditioning_laws.MODES_KNOWN)
     for i in range(2):
         gap = (draws[:, given] - truths[i, given]).square().sum(1)
         near = draws[gap < 0.15**2][:, others]
@@ -65,8 +66,8 @@ def test_the_posterior_is_that_of_the_law():
 
 def test_exact_draws_have_no_error():
     """But for chance: 60 truths with 99 draws each."""
-    law = study._line()
-    task = study._Task.of(law, study._LINE_KNOWN, 60, 0)
+    law = conditioning_laws.line()
+    task = study._Task.of(law, conditioning_laws.LINE_KNOWN, 60, 0)
     means = task.posterior.means
     draws = task.posterior.draws(study._DRAWS, torch.Generator().manual_seed(0))
     found = study._errors(task, draws)
@@ -83,7 +84,7 @@ def test_exact_draws_have_no_error():
 
 
 def test_draws_of_several_modes_have_the_posteriors_moments():
-    task = study._Task.of(study._modes(), study._MODES_KNOWN, 3, 0)
+    task = study._Task.of(conditioning_laws.modes(), conditioning_laws.MODES_KNOWN, 3, 0)
     draws = task.posterior.draws(40_000, torch.Generator().manual_seed(0))
     spread = task.posterior.covariances.diagonal(dim1=1, dim2=2)
     gap = (draws.mean(1) - task.posterior.means).abs() / (spread / 40_000).sqrt()
@@ -93,7 +94,7 @@ def test_draws_of_several_modes_have_the_posteriors_moments():
 
 
 def test_the_field_of_the_task_is_that_of_the_law():
-    task = study._Task.of(study._field(), tuple(range(40)), 2, 0)
+    task = study._Task.of(conditioning_laws.field(), tuple(range(40)), 2, 0)
     x = torch.randn(2, 100, dtype=torch.float64)
     t = torch.tensor(0.5, dtype=torch.float64)
     expected = task.law.denoise(x, t, Gaussian())

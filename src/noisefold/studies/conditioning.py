@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from noisefold.geometry.graphs import Graphs
@@ -47,11 +46,21 @@ from noisefold.sample import (
     Solver,
     Uniform,
 )
+from noisefold.studies.conditioning_figures import figure, table
+from noisefold.studies.conditioning_laws import (
+    LINE_KNOWN,
+    MODES_KNOWN,
+    Posterior,
+    field,
+    line,
+    modes,
+    posterior_of,
+)
 from noisefold.studies.study import Study, keep
 from noisefold.theory import GaussianMixture
 from noisefold.train import Training, train
 
-__all__ = ["CONDITIONING", "DESCRIPTION", "NAME", "SCALES", "figure", "run", "table"]
+__all__ = ["CONDITIONING", "DESCRIPTION", "NAME", "SCALES", "run"]
 
 NAME = "conditioning"
 DESCRIPTION = "error of the posterior against cost, for every way of conditioning, on laws that are known"
@@ -117,34 +126,6 @@ _SIZES = {
 }
 
 
-def _line() -> GaussianMixture:
-    """Ten nodes on a line, smooth but for a little noise."""
-    place = torch.linspace(0, 1, 10, dtype=torch.float64)
-    covariance = torch.exp(-((place[:, None] - place) ** 2) / 2 / 0.25**2)
-    return GaussianMixture.gaussian(torch.zeros(10), covariance + 0.02 * torch.eye(10))
-
-
-def _field() -> GaussianMixture:
-    """Ten by ten nodes of a rough field."""
-    side = torch.linspace(0, 1, 10, dtype=torch.float64)
-    place = torch.cartesian_prod(side, side)
-    return GaussianMixture.gaussian(torch.zeros(100), torch.exp(-torch.cdist(place, place) / 0.4))
-
-
-def _modes() -> GaussianMixture:
-    """Ten nodes in two modes, which what is known often leaves open."""
-    place = torch.linspace(0, 1, 10, dtype=torch.float64)
-    apart = (place[:, None] - place).abs()
-    wave = torch.sin(torch.pi * place) * 0.9
-    smooth = 0.4 * torch.exp(-(apart**2) / 2 / 0.3**2) + 0.02 * torch.eye(10)
-    rough = 0.3 * torch.exp(-apart / 0.2)
-    return GaussianMixture((0.6, 0.4), torch.stack([wave, -wave]), torch.stack([smooth, rough]))
-
-
-_LINE_KNOWN = (1, 2, 7)
-_MODES_KNOWN = (0, 1, 9)
-
-
 def run(scale: str, seed: int = 0) -> dict[str, Any]:
     """Run the study.
 
@@ -171,16 +152,16 @@ def run(scale: str, seed: int = 0) -> dict[str, Any]:
         raise ValueError(f"scale must be one of {', '.join(SCALES)}, got {scale!r}.")
     size = _SIZES[scale]
     chosen = torch.randperm(100, generator=_generator(seed, 9))[:40].sort().values
-    line = _line()
+    smooth = line()
     tasks = {
-        "line": _Task.of(line, _LINE_KNOWN, size.truths, seed),
-        "field": _Task.of(_field(), tuple(chosen.tolist()), size.wide_truths, seed),
-        "modes": _Task.of(_modes(), _MODES_KNOWN, size.truths, seed),
+        "line": _Task.of(smooth, LINE_KNOWN, size.truths, seed),
+        "field": _Task.of(field(), tuple(chosen.tolist()), size.wide_truths, seed),
+        "modes": _Task.of(modes(), MODES_KNOWN, size.truths, seed),
     }
     plan = [(name, task, way, task.oracle()) for name, task in tasks.items() for way in size.ways]
-    task = _Task.of(line, _LINE_KNOWN, size.learned_truths, seed)
+    task = _Task.of(smooth, LINE_KNOWN, size.learned_truths, seed)
     for informed in (False, True):
-        learned = _learned(line, informed, size.training, seed)
+        learned = _learned(smooth, informed, size.training, seed)
         for way in (_TOLD,) if informed else (w for w in size.ways if w.name not in _LONG):
             plan.append(("line, learned", task, way, task.bound(learned)))
     rows: list[dict[str, Any]] = []
@@ -215,12 +196,12 @@ class _Task:
     law: GaussianMixture
     known: tuple[int, ...]
     truths: Tensor
-    posterior: _Posterior
+    posterior: Posterior
 
     @classmethod
     def of(cls, law: GaussianMixture, known: tuple[int, ...], truths: int, seed: int) -> _Task:
         drawn = law.sample(truths, _generator(seed, 0))
-        return cls(law, known, drawn, _posterior(law, known, drawn))
+        return cls(law, known, drawn, posterior_of(law, known, drawn))
 
     @property
     def others(self) -> list[int]:
@@ -238,57 +219,6 @@ class _Task:
     def bound(self, denoiser: Denoiser) -> _Denoise:
         place = self.frame()
         return Bound(denoiser, place.replace(pos=place.pos.float()))
-
-
-@dataclass(frozen=True)
-class _Posterior:
-    """Of every truth: shares ``[k, g]``, means ``[k, g, f]`` and covariances ``[k, f, f]`` of components."""
-
-    shares: Tensor
-    centres: Tensor
-    spreads: Tensor
-
-    @property
-    def means(self) -> Tensor:
-        """``[g, f]``."""
-        whole: Tensor = (self.shares[..., None] * self.centres).sum(0)
-        return whole
-
-    @property
-    def covariances(self) -> Tensor:
-        """``[g, f, f]``: within the components and between them."""
-        apart = self.centres - self.means
-        within = torch.einsum("kg,kde->gde", self.shares, self.spreads)
-        return within + torch.einsum("kg,kgd,kge->gde", self.shares, apart, apart)
-
-    def draws(self, count: int, generator: torch.Generator) -> Tensor:
-        """Exact draws ``[g, count, f]``."""
-        which = torch.multinomial(self.shares.T, count, replacement=True, generator=generator)
-        graph = torch.arange(which.shape[0])[:, None]
-        size = (*which.shape, self.centres.shape[2])
-        noise = torch.randn(size, generator=generator, dtype=torch.float64)
-        roots = torch.linalg.cholesky(self.spreads)
-        drawn: Tensor = self.centres[which, graph] + (roots[which] @ noise[..., None])[..., 0]
-        return drawn
-
-
-def _posterior(law: GaussianMixture, known: tuple[int, ...], truths: Tensor) -> _Posterior:
-    """The posterior of the other nodes given those that are known."""
-    others = [i for i in range(law.dim) if i not in known]
-    given = truths[:, list(known)]
-    weights, means, covariances = (
-        torch.tensor(v, dtype=torch.float64) for v in (law.weights, law.means, law.covariances)
-    )
-    log_share, centres, spreads = [], [], []
-    for weight, mean, covariance in zip(weights, means, covariances, strict=True):
-        own = covariance[list(known)][:, list(known)]
-        cross = covariance[others][:, list(known)]
-        gain = torch.linalg.solve(own, cross.T).T
-        seen = torch.distributions.MultivariateNormal(mean[list(known)], own)
-        log_share.append(weight.log() + seen.log_prob(given))
-        centres.append(mean[others] + (given - mean[list(known)]) @ gain.T)
-        spreads.append(covariance[others][:, others] - gain @ cross.T)
-    return _Posterior(torch.softmax(torch.stack(log_share), 0), torch.stack(centres), torch.stack(spreads))
 
 
 class _Counted:
@@ -378,84 +308,6 @@ def _learned(law: GaussianMixture, informed: bool, steps: int, seed: int) -> Den
     denoiser = Denoiser(net, Gaussian(), Target("velocity"), "x", informed)
     train(denoiser, data, Training(steps=steps, batch=128, lr=3e-3, seed=seed, device="cpu"))
     return denoiser.requires_grad_(False)
-
-
-# -- what it says --------------------------------------------------------------------------------------------
-
-
-def table(result: dict[str, Any]) -> str:
-    """Markdown: a table for every law."""
-    head = (
-        "| method | cost | mean | covariance | variance | 50 % | 90 % |\n"
-        "| --- | --- | --- | --- | --- | --- | --- |"
-    )
-    lines = [
-        "Errors of the posterior's mean and covariance over their size, total variance over the exact one, "
-        "coverage of two intervals with its standard error, and passes through the denoiser, forwards and "
-        f"backwards. {result['draws']} draws for each of some truths; exact draws err by chance alone."
-    ]
-    for law in dict.fromkeys(row["law"] for row in result["rows"]):
-        lines += [f"\n### {law}\n", head]
-        for row in result["rows"]:
-            if row["law"] == law:
-                cover = [f"{row[f'cover{k}']:.1%} ± {row[f'cover{k}_error']:.1%}" for k in (50, 90)]
-                numbers = [f"{row[k]:.3f}" for k in ("mean", "covariance", "variance")]
-                lines.append(f"| {' | '.join([row['method'], str(row['cost']), *numbers, *cover])} |")
-    return "\n".join(lines)
-
-
-_LOOKS = {
-    "exact": ("#FFFFFF", "o"),
-    "prior": ("#999999", "o"),
-    "replacement": ("#E69F00", "s"),
-    "repaint": ("#56B4E9", "v"),
-    "Langevin": ("#CC79A7", "P"),
-    "scalar": ("#F0E442", "X"),
-    "rows": ("#D55E00", "D"),
-    "full": ("#0072B2", "^"),
-    "told": ("#000000", "*"),
-}
-
-
-_COSTS = (10, 20, 50, 100, 200, 400)
-_LEAST, _MOST = 1e-3, 5.0
-
-
-def figure(result: dict[str, Any]) -> Figure:
-    """Errors of mean and covariance against cost, a column for every law; those outside stand on the rim."""
-    laws = list(dict.fromkeys(row["law"] for row in result["rows"]))
-    picture = Figure(figsize=(3.2 * len(laws) + 1, 6.2), layout="constrained")
-    panels = picture.subplots(2, len(laws), sharex=True, sharey="row", squeeze=False)
-    for row in result["rows"]:
-        column = laws.index(row["law"])
-        family = row["method"].split()[0]
-        colour, marker = _LOOKS[family]
-        for panel, key in zip(panels[:, column], ("mean", "covariance"), strict=True):
-            panel.plot(
-                max(row["cost"], _COSTS[0]),
-                min(max(row[key], _LEAST), _MOST),
-                marker,
-                color=colour,
-                label=family,
-                markeredgecolor="0.3",
-            )
-    for key, limit, line in (("mean", 0.02, panels[0]), ("covariance", 0.05, panels[1])):
-        for panel in line:
-            panel.axhline(limit, color="0.4", linestyle=":")
-            panel.set(xscale="log", yscale="log", ylim=(0.8 * _LEAST, 1.3 * _MOST))
-            panel.set_xticks(_COSTS, ["0", *(str(c) for c in _COSTS[1:])])
-            panel.minorticks_off()
-            panel.grid(which="major", color="0.9")
-        line[0].set_ylabel(f"error of the {key}")
-    for panel, law in zip(panels[0], laws, strict=True):
-        panel.set_title(law)
-    handles: dict[str, Any] = {}
-    for panel in panels.flatten():
-        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    picture.legend(handles.values(), handles.keys(), loc="outside right upper", frameon=False)
-    picture.supxlabel("passes through the denoiser, forwards and backwards")
-    return picture
 
 
 def _study(out: Path, scale: str, seed: int) -> list[Path]:
