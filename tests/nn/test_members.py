@@ -27,6 +27,7 @@ def test_against_a_dense_matrix(name):
     torch.testing.assert_close(members.sum(values), matrix @ values)
     torch.testing.assert_close(members.mean(values), matrix @ values / matrix.sum(1, keepdim=True).clamp(1))
     assert torch.equal(members.spread(rows), matrix.T @ rows)
+    assert torch.equal(members.spread(rows, slice(1, 4)), (matrix.T @ rows)[1:4])
     assert members.counts[:, 0].tolist() == [cell.count(i) for i in range(cells)]
     assert torch.equal(members.order, torch.argsort(members.cell, stable=True))
 

@@ -88,3 +88,12 @@ def test_unknown_names_are_refused():
         Norm("group", 8)
     with pytest.raises(ValueError, match="activation must be one of gelu, relu, silu, got 'tanh'"):
         MLP((2, 2), "tanh")
+
+
+@pytest.mark.parametrize("rows", [RAGGED, UNIFORM], ids=["ragged", "uniform"])
+def test_some_rows_get_the_values_of_their_graphs(rows):
+    values, h = torch.randn(3, 2), torch.randn(6, 2)
+    part = rows.part(slice(1, 4))
+    out = (part.fold(h[1:4]) * part.spread(values)).view(-1, 2)
+    assert torch.equal(out, h[1:4] * values[rows.graph[1:4]])
+    assert rows.part(slice(None)) is rows

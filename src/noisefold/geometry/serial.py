@@ -53,7 +53,14 @@ def side_by_side(function: Callable[[_T], object], parts: Iterable[_T], workers:
         for part in parts:
             function(part)
         return
-    # A thread of Python's has threads of torch's of its own, as many as there are cores unless told.
+    waiting = iter(list(parts))
+
+    def take(_: int) -> None:
+        for part in waiting:
+            function(part)
+
+    # A thread of Python's has threads of torch's of its own, as many as there are cores unless told. Each
+    # takes parts until none is left: handing out a part at a time costs a fifth of the time of short ones.
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for _ in pool.map(function, parts):
+        for _ in pool.map(take, range(workers)):
             pass

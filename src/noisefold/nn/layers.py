@@ -13,6 +13,7 @@ from noisefold.nn.linear import Linear, linear
 from noisefold.nn.links import Links
 from noisefold.nn.message import Coarsen, Uncoarsen
 from noisefold.nn.norms import MLP, Norm, Rows
+from noisefold.nn.rowwise import rowwise
 from noisefold.nn.structure import Structure
 from noisefold.noise.schedule import signal_level
 
@@ -79,9 +80,14 @@ class Lift(nn.Module):
         weight, bias = self.mlp.map()
         on_values, on_context = weight.split(self.widths, dim=1)
         # The context is the same for all nodes of a graph, and so is its share of the first linear map.
-        share = rows.spread(nn.functional.linear(context, on_context, bias))
-        h = rows.fold(linear(values, on_values)) + share
-        return self.mlp.tail(h.reshape(values.shape[0], -1))
+        share = nn.functional.linear(context, on_context, bias)
+
+        def lifted(part: slice) -> Tensor:
+            own = rows.part(part)
+            h = own.fold(linear(values[part], on_values)) + own.spread(share)
+            return self.mlp.tail(h.flatten(0, -2))
+
+        return rowwise(lifted, values, self.training, weight.shape[0])
 
 
 class Gate(nn.Module):
@@ -114,6 +120,11 @@ class Layer(nn.Module):
         """New nodes ``[n, width]`` and cells ``[m, width]``."""
         members = scene.structure.members
         cells = self.conv(self.coarsen(h, scene.offset, cells, members), scene.edges)
-        h = gate(h, self.uncoarsen(h, scene.offset, cells, members))
-        out = self.mlp(self.activation(self.norm(h, scene.context, scene.rows)))
-        return (h + out if self.residual else out), cells
+        received = self.uncoarsen.received(h, scene.offset, cells, members)
+
+        def updated(part: slice) -> Tensor:
+            own = gate(h[part], received(part))
+            out: Tensor = self.mlp(self.activation(self.norm(own, scene.context, scene.rows.part(part))))
+            return own + out if self.residual else out
+
+        return rowwise(updated, h, self.training, into=h), cells

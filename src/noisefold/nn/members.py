@@ -18,6 +18,8 @@ from noisefold.nn.edges import stable_order
 
 __all__ = ["Members"]
 
+_ALL = slice(None)
+
 
 @dataclass(frozen=True, eq=False)
 class Members:
@@ -67,10 +69,12 @@ class Members:
         """Means ``[m, w]`` of ``values [n, w]``; 0 where a cell is empty."""
         return values if self.alone else self.sum(values) / self.counts.clamp(min=1)
 
-    def spread(self, values: Tensor) -> Tensor:
-        """To every node the row of its cell, ``[n, w]``, of ``values [m, w]``."""
+    def spread(self, values: Tensor, part: slice = _ALL) -> Tensor:
+        """To every node, or those of a slice, the row of its cell, ``[n, w]``, of ``values [m, w]``."""
         if self.alone:
-            return values
+            return values[part]
+        if part != _ALL:
+            return values.index_select(0, self.cell[part])
         out: Tensor = _Spread.apply(values, self)  # type: ignore[no-untyped-call]
         return out
 

@@ -26,6 +26,7 @@ from noisefold.nn.linear import Linear, linear
 from noisefold.nn.links import Links
 from noisefold.nn.members import Members
 from noisefold.nn.norms import MLP
+from noisefold.nn.rowwise import rowwise
 
 __all__ = ["GAT", "GCN", "Coarsen", "Convolution", "EdgeConv", "Message", "Uncoarsen", "convolution"]
 
@@ -105,9 +106,13 @@ class Coarsen(nn.Module):
             The nodes of every cell.
         """
         receiver, sender, space, bias = self.message.maps()
-        summed = members.spread(linear(cells, receiver, bias))
-        summed = linear(h, sender).add_(linear(offset, space)).add_(summed)
-        out: Tensor = self.message.last(members.mean(self.message.hidden(summed)))
+        share = linear(cells, receiver, bias)
+
+        def hidden(part: slice) -> Tensor:
+            summed = linear(h[part], sender).add_(linear(offset[part], space))
+            return self.message.hidden(summed.add_(members.spread(share, part)))
+
+        out: Tensor = self.message.last(members.mean(rowwise(hidden, h, self.training)))
         return out if self.aggregate == "mean" else out * members.counts
 
 
@@ -123,12 +128,23 @@ class Uncoarsen(nn.Module):
 
     def forward(self, h: Tensor, offset: Tensor, cells: Tensor, members: Members) -> Tensor:
         """What reaches every node, ``[n, w]``; arguments as in `Coarsen.forward`."""
+        return self.received(h, offset, cells, members)(slice(None))
+
+    def received(
+        self, h: Tensor, offset: Tensor, cells: Tensor, members: Members
+    ) -> Callable[[slice], Tensor]:
+        """What reaches the nodes of a slice; arguments as in `Coarsen.forward`."""
         receiver, sender, space, bias = self.message.maps()
-        summed = members.spread(linear(cells, sender, bias))
+        share = linear(cells, sender, bias)
         # Here the node receives, so the offset points the other way.
-        summed = linear(h, receiver).add_(linear(offset, space * self.sign)).add_(summed)
-        out: Tensor = self.message.last(self.message.hidden(summed))
-        return out
+        space = space * self.sign
+
+        def message(part: slice) -> Tensor:
+            summed = linear(h[part], receiver).add_(linear(offset[part], space))
+            out: Tensor = self.message.last(self.message.hidden(summed.add_(members.spread(share, part))))
+            return out
+
+        return message
 
 
 class GCN(nn.Module):

@@ -36,6 +36,10 @@ class Rows:
     graph: Tensor
     size: int | None = None
 
+    def part(self, rows: slice) -> Rows:
+        """Some of the rows."""
+        return self if rows == slice(None) else Rows(self.graph[rows])
+
     def spread(self, values: Tensor) -> Tensor:
         """Values of the graphs ``[g, c]`` as ``[g, 1, c]`` or ``[n, c]``, to be combined with `fold`."""
         return values.index_select(0, self.graph) if self.size is None else values[:, None]

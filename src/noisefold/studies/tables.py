@@ -204,4 +204,6 @@ def _by_cost(panel: Axes, result: _Result) -> None:
     panel.xaxis.set_minor_formatter(NullFormatter())
     panel.grid(color="0.9")
     panel.set_title("loss after equal training time, against cost (mean ± s.e. over seeds)", fontsize=10)
-    panel.legend(frameon=False, fontsize=8, ncols=2)
+    low, high = panel.get_ylim()
+    panel.set_ylim(low, high + 0.4 * (high - low))  # room for the legend
+    panel.legend(frameon=False, fontsize=8, ncols=2, loc="upper left")
