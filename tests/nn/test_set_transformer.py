@@ -4,8 +4,9 @@ from network_battery import ALL, awake, batch
 from torch.nn import functional
 
 from noisefold.geometry import Graphs
-from noisefold.nn import SetTransformer
-from noisefold.nn.attention import Places
+from noisefold.nn import SetTransformer, attention
+from noisefold.nn import set_transformer as module
+from noisefold.nn.attention import Attention, Places
 
 SMALL = {"width": 16, "blocks": 2, "heads": 2}
 
@@ -80,22 +81,22 @@ def test_one_block_by_hand():
 def test_attention_sees_relative_positions_alone():
     torch.manual_seed(0)
     places = Places(3, 2, 6, 4).double()
-    q, k = torch.randn(2, 1, 2, 5, 6, dtype=torch.float64)
+    qk = torch.randn(1, 5, 2, 2, 6, dtype=torch.float64)
     pos, level = torch.randn(1, 5, 3, dtype=torch.float64), torch.randn(1, 4, dtype=torch.float64)
     shift = torch.tensor([3.0, -1.0, 0.5], dtype=torch.float64)
 
     def weights(pos):
-        a, b = places(pos, level)(q, k)
+        a, b = places(pos, level)(qk)
         return torch.softmax(a @ b.mT, -1)
 
     # Angles of a few dozen radians, squared lengths of a few dozen.
     torch.testing.assert_close(weights(pos), weights(pos + shift), rtol=0, atol=1e-12)
+    q, k = qk.permute(2, 0, 3, 1, 4)
     assert not torch.allclose(weights(pos), torch.softmax(q @ k.mT / 6**0.5, -1))
 
 
 def test_ranges_begin_from_far_to_near():
-    place = Places(2, 4, 6, 3)(torch.zeros(1, 1, 2), torch.zeros(1, 3))
-    ranges = (0.5 / place.nearness.view(-1)).sqrt()
+    ranges = (0.5 / Places(2, 4, 6, 3).price(torch.zeros(1, 3))[0]).sqrt()
     # A softplus and its inverse in float32.
     torch.testing.assert_close(ranges, torch.logspace(0.69897, -0.30103, 4), rtol=1e-4, atol=0)
 
@@ -103,3 +104,88 @@ def test_ranges_begin_from_far_to_near():
 def test_a_head_needs_pairs_of_columns():
     with pytest.raises(ValueError, match="even number"):
         Places(2, 2, 5, 3)
+
+
+def placed_by_hand(layer, places, h, pos, condition):
+    """Attention of one graph ``h [m, width]`` to itself, a head, a pair of nodes and of columns at a time."""
+    q, (k, v) = layer.to_q(h), layer.to_kv(h).chunk(2, 1)
+    c = q.shape[1] // layer.heads
+    price = places.price(condition[None])[0]
+    mixed = torch.empty_like(q)
+    for head in range(layer.heads):
+        part = slice(head * c, (head + 1) * c)
+        logits = torch.empty(len(h), len(h), dtype=h.dtype)
+        for a in range(len(h)):
+            for b in range(len(h)):
+                apart = pos[b] - pos[a]
+                angle = places.waves[head] @ apart
+                # Both turned by the angles of their own places: only the difference is left.
+                same = q[a, part] * k[b, part]
+                cross = (
+                    q[a, part][c // 2 :] * k[b, part][: c // 2] - q[a, part][: c // 2] * k[b, part][c // 2 :]
+                )
+                turned = (same[: c // 2] + same[c // 2 :]) * angle.cos() + cross * angle.sin()
+                logits[a, b] = turned.sum() / c**0.5 - price[head] * apart.square().sum()
+        mixed[:, part] = logits.softmax(1) @ v[:, part]
+    return layer.out(mixed)
+
+
+def rough(*shapes, dtype=torch.float64):
+    """A layer of attention, its places, rows, positions and conditions, for graphs of six nodes at most."""
+    torch.manual_seed(0)
+    layer, places = Attention(12, 12, 3).to(dtype), Places(2, 3, 4, 5).to(dtype)
+    torch.nn.init.normal_(places.nearness.weight)
+    return layer, places, *(torch.randn(*s, dtype=dtype) for s in ((4, 6, 12), *shapes))
+
+
+@pytest.mark.parametrize("sizes", [(6, 6, 6, 6), (6, 1, 4, 5)], ids=["uniform", "ragged"])
+@pytest.mark.parametrize("own_pos", [True, False], ids=["places of its own", "one grid"])
+@pytest.mark.parametrize("own_level", [True, False], ids=["noise of its own", "one noise"])
+@pytest.mark.parametrize("gradients", [True, False])
+@pytest.mark.parametrize("at_once", [0, 1 << 21], ids=["in parts", "at once"])
+def test_placed_attention_by_hand(monkeypatch, sizes, own_pos, own_level, gradients, at_once):
+    monkeypatch.setattr(attention, "_AT_ONCE", at_once)
+    layer, places, h, pos, level = rough((4 if own_pos else 1, 6, 2), (4 if own_level else 1, 5))
+    mask = None if set(sizes) == {6} else torch.arange(6) < torch.tensor(sizes)[:, None]
+    with torch.set_grad_enabled(gradients):
+        out = layer(h, h, mask, places(pos, level))
+    for i, m in enumerate(sizes):
+        one = placed_by_hand(layer, places, h[i, :m], pos[i % len(pos), :m], level[i % len(level)])
+        # Angles of tens of radians and sums of tens of terms in float64.
+        torch.testing.assert_close(out[i, :m], one, rtol=1e-12, atol=1e-12)
+
+
+def test_one_grid_and_one_noise_level_are_many_equal_ones(monkeypatch):
+    """What is done once for graphs that share it is what is done for each."""
+    torch.manual_seed(0)
+    net = awake(SetTransformer(**SMALL, pos_dim=2, features=3, out_dim=3, classes=2)).double()
+    graphs = Graphs.dense(
+        torch.randn(1, 9, 2).expand(5, -1, -1).double(), torch.randn(5, 9, 3, dtype=torch.float64)
+    )
+    level, label = torch.full((5,), 0.7, dtype=torch.float64), torch.ones(5, dtype=torch.long)
+    shared = net(graphs, level, label)
+    monkeypatch.setattr(module, "_same", lambda values: False)
+    torch.testing.assert_close(shared, net(graphs, level, label), rtol=1e-12, atol=1e-12)
+
+
+def test_angles_are_not_rounded_under_autocast():
+    torch.manual_seed(0)
+    places, pos, level = Places(2, 2, 6, 4), 10 * torch.randn(1, 5, 2), torch.randn(1, 4)
+    exact = places(pos, level).turn
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(places(pos, level).turn, exact, rtol=0, atol=0)
+
+
+def test_bfloat16_and_float32_agree_with_float64():
+    torch.manual_seed(0)
+    net = awake(SetTransformer(**SMALL, pos_dim=2, features=3, out_dim=3))
+    pos, x, level = torch.randn(5, 9, 2), torch.randn(5, 9, 3), torch.linspace(-5, 5, 5)
+    with torch.no_grad():
+        single = net(Graphs.dense(pos, x), level)
+        with torch.autocast("cpu", torch.bfloat16):
+            low = net(Graphs.dense(pos, x), level)
+        exact = net.double()(Graphs.dense(pos.double(), x.double()), level.double())
+    scale = exact.square().mean().sqrt()
+    torch.testing.assert_close(single.double(), exact, rtol=1e-5, atol=1e-5)
+    # bfloat16 keeps eight bits, 4e-3, through a dozen products.
+    assert (low.double() - exact).square().mean().sqrt() < 0.03 * scale

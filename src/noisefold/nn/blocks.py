@@ -118,6 +118,8 @@ class Modulation(nn.Module):
         nn.init.zeros_(self.to_scale_shift.bias)
 
     def forward(self, h: Tensor, condition: Tensor) -> Tensor:
-        """Modulated ``h [g, m, width]`` by ``condition [g, c]``."""
+        """Modulated ``h [g, m, width]`` by ``condition [g, c]``, or by one for all, ``[1, c]``."""
         scale, shift = self.to_scale_shift(condition)[:, None].chunk(2, dim=-1)
+        if len(condition) == 1:
+            return nn.functional.layer_norm(h, h.shape[-1:], 1 + scale[0, 0], shift[0, 0], self.norm.eps)
         return torch.addcmul(shift, self.norm(h), 1 + scale)

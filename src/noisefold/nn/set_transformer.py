@@ -79,14 +79,22 @@ class SetTransformer(nn.Module):
 
     def forward(self, graphs: Graphs, log_snr: Tensor, label: Tensor | None = None) -> Tensor:
         """Prediction ``[n, out_dim]`` for noisy graphs at ``log_snr [g]``."""
+        pos, real = graphs.padded(graphs.pos)
+        mask = real if graphs.uniform is None else None
+        if _same(log_snr) and (label is None or _same(label)):
+            log_snr, label = log_snr[:1], None if label is None else label[:1]
         condition = self.condition(log_snr, label)
         inputs = self.fourier(graphs.pos)
         if graphs.x is not None:
             inputs = torch.cat([inputs, graphs.x], dim=-1)
-        h, real = graphs.padded(self.lift(inputs))
-        mask = real if graphs.uniform is None else None
-        place = self.places(graphs.padded(graphs.pos)[0], condition)
+        h, _ = graphs.padded(self.lift(inputs))
+        place = self.places(pos[:1] if _same(pos) else pos, condition)
         for block in self.blocks:
             h = block(h, condition, mask, place)
         out: Tensor = self.head(self.norm(h, condition))
         return out.flatten(0, 1) if mask is None else out[mask]
+
+
+def _same(values: Tensor) -> bool:
+    """Whether the first is as all."""
+    return len(values) > 0 and bool((values == values[:1]).all())
