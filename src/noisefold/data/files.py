@@ -310,12 +310,12 @@ def read_file(
 ) -> Graphs:
     """The graphs in one file; see `load`."""
     ending = path.suffix.lower()
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file; check the path.")
     if ending not in READABLE:
         raise ValueError(
             f"{path}: the ending {ending!r} is not supported, only {' '.join(READABLE)}; convert it."
         )
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such file; check the path.")
     if ending == ".h5ad":
         graphs = _tissue(path, parts)
         return _thinned(graphs, points, _rng(seed, graphs.pos.numpy().tobytes()))
