@@ -1,6 +1,8 @@
 """Tissues: files made with anndata are the oracles, the real ones are read where they are at hand."""
 
+import dataclasses
 import json
+import math
 import os
 import re
 import sys
@@ -758,3 +760,25 @@ def test_real_stages(shared):
     assert graphs.classes == ("D4", "D7", "D10", "D14")
     assert graphs.sizes.tolist() == [747, 1966, 1916, 1967]
     assert [g.pos[0, 2].item() for g in graphs] == [4, 7, 10, 14]
+
+
+def test_what_is_nearer_to_zero_than_to_the_least_value_seen_is_zero():
+    counts = torch.tensor([[0.0, 3.0], [1.0, 5.0], [4.0, 0.0]])
+    graphs = Graphs(torch.zeros(3, 2), counts)
+    transform = Expression.fit(graphs, "counts")
+    assert transform.least == pytest.approx((math.log(2), math.log(4)))
+    drawn = counts.clone()
+    drawn[0, 0], drawn[2, 1] = 0.3, 0.9  # log(1.3) < log(2) / 2 and log(1.9) < log(4) / 2
+    assert torch.equal(transform.undo(transform.apply(graphs.replace(x=drawn))).x == 0, counts == 0)
+    drawn[0, 0], drawn[2, 1] = 0.5, 1.1
+    kept = transform.undo(transform.apply(graphs.replace(x=drawn))).x
+    torch.testing.assert_close(kept, drawn)
+    with pytest.raises(ValueError, match="least must be empty or hold a number for each gene"):
+        dataclasses.replace(transform, least=(1.0,))
+
+
+def test_continuous_values_near_zero_stay():
+    graphs = Graphs(torch.zeros(3, 2), torch.tensor([[-1.0], [0.001], [2.0]]))
+    transform = Expression.fit(graphs, "continuous")
+    assert transform.least == ()
+    torch.testing.assert_close(transform.undo(transform.apply(graphs)).x, graphs.x)

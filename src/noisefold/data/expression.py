@@ -113,6 +113,10 @@ class Expression(Transform):
         The median total m.
     mean, scale
         Mean and standard deviation of each feature, after the logarithm.
+    least
+        The least value above zero of each feature, after the logarithm, 0 where there is none. What a model
+        draws is never exactly zero: where values are not continuous, `undo` takes what is below half of this
+        for zero. Empty: nothing is.
 
     Raises
     ------
@@ -125,6 +129,7 @@ class Expression(Transform):
     target: float = 1.0
     mean: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
+    least: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.values not in KINDS:
@@ -133,6 +138,8 @@ class Expression(Transform):
             raise ValueError(f"size must be one of {', '.join(_SIZES)}, got {self.size!r}.")
         if len(self.mean) != len(self.scale) or not self.target > 0 or not all(s > 0 for s in self.scale):
             raise ValueError("mean and scale must be equally long, scales and target positive.")
+        if len(self.least) not in (0, len(self.mean) - self._extra) or not all(v >= 0 for v in self.least):
+            raise ValueError("least must be empty or hold a number for each gene, none below zero.")
 
     @classmethod
     def fit(cls, data: Graphs | Cells, values: str | None = None, size: str = "none") -> Expression:
@@ -161,18 +168,22 @@ class Expression(Transform):
             target = float(torch.cat([_totals(x) for x in _parts(data)]).median())
         plain = cls(values, size, target)
         count, mean, squares = 0, torch.zeros(()), torch.zeros(())
+        least = torch.tensor(torch.inf)
         for x in _parts(data):
             if values == "counts" and float(x.min()) < 0:
                 raise ValueError(f"counts must not be below zero, the least is {float(x.min()):g}.")
             y = plain._logarithms(x)
             centre, old = y.mean(0), count
             count += len(y)
+            least = torch.minimum(least, torch.where(y > 0, y, torch.inf).amin(0))
             # Chan's update: sums about the mean of all cells so far, from those about the means of two parts.
             squares = squares + (y - centre).square().sum(0) + (centre - mean).square() * old * len(y) / count
             mean = mean + (centre - mean) * len(y) / count
         deviation = (squares / count).sqrt()
         deviation[deviation <= 1e-9 * mean.abs()] = 1.0  # rounding of a gene that never changes, or zero
-        return cls(values, size, target, tuple(mean.tolist()), tuple(deviation.tolist()))
+        genes = torch.where(least.isinf(), 0.0, least)[: len(mean) - plain._extra]
+        seen = () if values == "continuous" else tuple(genes.tolist())
+        return cls(values, size, target, tuple(mean.tolist()), tuple(deviation.tolist()), seen)
 
     def apply(self, graphs: Graphs) -> Graphs:
         """From expression ``[n, genes]`` to standardised values, ``[n, genes]`` or ``[n, genes + 1]``."""
@@ -183,7 +194,7 @@ class Expression(Transform):
         return graphs.replace(x=y.to(x.dtype))
 
     def undo(self, graphs: Graphs, totals: Tensor | None = None) -> Graphs:
-        """From standardised values back to expression, ``[n, genes]``; counts are never below zero.
+        """From standardised values back to expression, ``[n, genes]``, continuous or never below zero.
 
         Parameters
         ----------
@@ -195,6 +206,8 @@ class Expression(Transform):
         x = self._features(graphs, len(self.mean))
         y = x.double() * x.new_tensor(self.scale, dtype=torch.float64)
         y = y + x.new_tensor(self.mean, dtype=torch.float64)
+        genes = y[:, : len(self.mean) - self._extra]
+        silent = genes < genes.new_tensor(self.least or [0.0]) / 2
         if self.values == "counts":
             if totals is not None and (self.size != "median" or totals.shape != (graphs.num_nodes,)):
                 raise ValueError(
@@ -208,7 +221,7 @@ class Expression(Transform):
                 factor = totals.to(y).clamp(min=1)[:, None] / self.target
             y = torch.expm1(y) * factor
         if self.values != "continuous":  # what a model draws may be below what there can be
-            y = y.clamp(min=0)
+            y = torch.where(silent, 0.0, y)
         return graphs.replace(x=y.to(x.dtype))
 
     def entries(self, known: Tensor) -> Tensor:
