@@ -176,6 +176,7 @@ def test_bad_files_are_refused_in_one_sentence(tmp_path: Path, name: str, comman
         (["sample", "{run}", "--out", "a.foo"], ".foo"),
         (["sample", "{run}", "--out", "a.ply", "-n", "0"], "give at least one"),
         (["sample", "{run}", "--out", "a.ply", "--solver", "magic"], "solver 'magic' is unknown"),
+        (["sample", "{run}", "--out", "a.ply", "--precision", "half"], "precision must be one of"),
         (["sample", "{run}", "--out", "a.ply", "--label", "chair"], "without classes"),
         (["train", "{data}", "--out", "{new}", "-o", "net.widht=3"], "did you mean 'width'"),
         (["train", "{data}", "--out", "{new}", "--config", "no.yaml"], "no.yaml"),

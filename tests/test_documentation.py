@@ -78,10 +78,13 @@ def test_every_example_of_a_command_is_understood() -> None:
         context = group.make_context("noisefold", list(words))
         name, command, rest = group.resolve_command(context, words)
         command.make_context(name, rest, parent=context)
-    suggested = plan.suggest(nf.data.shapes(8, points=16))
+    clouds = nf.data.shapes(8, points=16)
+    tissue = clouds.replace(x=clouds.pos.clone(), label=None, classes=())
     for words in commands:
-        options = [value for key, value in pairwise(words) if key == "-o"]
-        plan.build(plan.override(suggested, plan.from_options(options)))
+        options = plan.from_options([value for key, value in pairwise(words) if key == "-o"])
+        informed = "--informed" in words
+        suggested = plan.suggest(tissue if informed else clouds, informed, 1, plan.kind_in([options]))
+        plan.build(plan.override(suggested, options))
 
 
 def test_every_configuration_can_be_built() -> None:

@@ -51,6 +51,20 @@ def test_sample_i_depends_on_seed_and_i_alone(model: Model, solver) -> None:
     assert not torch.allclose(whole.pos, model.sample(7, **{**options, "seed": 6}).pos)
 
 
+def test_precision_on_request(model: Model) -> None:
+    full = model.sample(3, steps=3)
+    low = model.sample(3, steps=3, precision="bfloat16")
+    assert low.pos.dtype == torch.float32
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(model.sample(3, steps=3).pos, low.pos)
+    # bfloat16 keeps eight bits, through a dozen products in each of five evaluations.
+    assert 0 < (low.pos - full.pos).square().mean().sqrt() < 0.1 * full.pos.std()
+    known = torch.arange(full.num_nodes) % 2 == 0
+    done = model.complete(full, known, draws=1, steps=2, precision="bfloat16")
+    assert torch.equal(done.values[0][known], full.pos[known])
+    assert not torch.equal(done.values, model.complete(full, known, draws=1, steps=2).values)
+
+
 def test_ragged_sizes_and_labels(model: Model, data: Graphs) -> None:
     made = model.sample(4, nodes=[3, 7], labels=["chair", "mug"], steps=2)
     assert made.sizes.tolist() == [3, 7, 3, 7]
@@ -143,6 +157,7 @@ def test_evaluate_of_features_is_on_the_positions_of_the_test_set() -> None:
         (lambda m: m.sample(0), "count must be at least 1, got 0"),
         (lambda m: m.sample(1, nodes=0), "nodes must be at least 1, got 0"),
         (lambda m: m.sample(1, labels="sofa"), "class 'sofa' is unknown"),
+        (lambda m: m.sample(1, precision="half"), "precision must be one of float32, bfloat16, got 'half'"),
         (lambda m: m.sample(1, steps=0), "steps must be at least 1, got 0"),
         (lambda m: m.fit(shapes(2, points=8), stepz=3), "no argument 'stepz'"),
         (lambda m: m.fit(Graphs(torch.zeros(4, 2))), "3-D positions"),

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import pytest
+import torch
 import yaml
 
 from noisefold.configuration import encode
 from noisefold.data import shapes
 from noisefold.geometry import Graphs
-from noisefold.plan import build, from_options, override, read_plan, suggest
+from noisefold.plan import KRIGED, build, from_options, kind_in, override, read_plan, suggest, tell
 
 
 @pytest.fixture
@@ -65,3 +66,47 @@ def test_files_that_are_no_plan(text: str, tmp_path) -> None:
     path.write_text(text)
     with pytest.raises(ValueError, match=r"c\.yaml"):
         read_plan(path)
+
+
+# -- few data -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def patches() -> Graphs:
+    generator = torch.Generator().manual_seed(0)
+    pos, x = torch.rand(360, 2, generator=generator), torch.randn(360, 3, generator=generator)
+    return Graphs(pos, x, torch.arange(31) * 12)
+
+
+def test_one_tissue_gets_kriging_and_a_short_training(patches: Graphs, tmp_path) -> None:
+    plan = suggest(patches, informed=True, fields=1)
+    assert (plan["net"]["kind"], plan["net"]["net"]["kind"]) == (KRIGED, "nn.SetTransformer")
+    training = plan["training"]
+    assert (training["steps"], training["batch"], training["weight_decay"]) == (300, 8, 0.05)
+    assert suggest(patches[:5], informed=True, fields=1)["training"]["batch"] == 5
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(plan))
+    model, settings = build(override(plan, read_plan(tmp_path / "c.yaml")))
+    assert (encode(model.net), encode(settings)) == (plan["net"], training)
+    assert "begins with kriging" in tell(plan)
+
+
+def test_many_simulations_do_not(patches: Graphs) -> None:
+    for plan in (suggest(patches, informed=True), suggest(patches, fields=1)):
+        assert plan["net"]["kind"] == "nn.SetTransformer"
+        assert plan["training"]["steps"] == 5000
+        assert "kriging" not in tell(plan)
+
+
+def test_a_network_that_is_named_brings_its_training(patches: Graphs) -> None:
+    wanted = [{}, from_options(["net.kind=nn.SetTransformer", "net.width=16"])]
+    assert kind_in(wanted) == "nn.SetTransformer"
+    plan = suggest(patches, True, 1, kind_in(wanted))
+    model, settings = build(override(plan, wanted[1]))
+    assert (model.net.arguments["width"], model.net.arguments["features"]) == (16, 6)
+    assert settings.steps == 5000
+    wanted = [{"net": {"kind": "nn.Latents"}}, from_options([f"net.kind={KRIGED}", "net.net.width=16"])]
+    plan = suggest(patches, True, None, kind_in(wanted))
+    model, settings = build(override(plan, wanted[1]))
+    assert model.net.net.arguments["width"] == 16
+    assert settings.steps == 300
+    assert kind_in([{}, {"net": {"width": 3}}]) is None

@@ -34,9 +34,11 @@ from noisefold.options import (
     Data,
     Genes,
     Group,
+    Informed,
     Patch,
     Points,
     Pos,
+    Precision,
     Run,
     Seed,
     Steps,
@@ -46,7 +48,7 @@ from noisefold.options import (
     solver_of,
 )
 from noisefold.plainly import plainly, show_tracebacks
-from noisefold.reading import Reading
+from noisefold.reading import Learning, Reading
 from noisefold.report.fields import Names
 from noisefold.report.heldout import evidence
 from noisefold.report.page import write_report
@@ -65,6 +67,7 @@ app = typer.Typer(
     add_completion=False,
 )
 _out = Console()
+_HELD_OUT = 0.1
 
 
 def _several(devices: int) -> int:
@@ -126,23 +129,24 @@ def inspect(
     genes: Genes = None,
     group: Group = None,
     time: Time = None,
-    patch: Patch = 400,
+    patch: Patch = 200,
+    informed: Informed = False,
 ) -> None:
     """Say what was understood of the data, and the configuration it suggests."""
     reading = Reading(data, points, classes, pos, x, genes, group, time, patch)
     if reading.is_tissue:
-        tissue = reading.tissue()
-        patches = tissue.patches(patch)
-        graphs, said = patches[:1], {**tissue.describe(), "patches": str(patches)}
+        learning = reading.learning(_HELD_OUT)
+        said = {**reading.tissue().describe(), "learning": f"from {learning.train}"}
     else:
-        graphs = reading.graphs()
-        said = describe(graphs)
+        learning = Learning(reading.graphs(), None)
+        said = describe(learning.train)
     for name, value in said.items():
         _out.print(f"[bold]{name:>10}[/]  {value}", highlight=False, soft_wrap=True)
     _out.print(
         "\n# configuration; save it, change it, and give it to `noisefold train --config`", style="dim"
     )
-    _say(yaml.safe_dump(plans.suggest(graphs), sort_keys=False))
+    plan = plans.suggest(learning.train, informed, learning.fields)
+    _say(yaml.safe_dump(plan, sort_keys=False))
 
 
 @app.command()
@@ -157,36 +161,35 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Training steps; short for -o training.steps=N.")] = None,
     points: Points = None,
     classes: Classes = None,
-    hold_out: Annotated[float, typer.Option(help="Share of the graphs kept for validation.")] = 0.1,
+    hold_out: Annotated[float, typer.Option(help="Share of the graphs kept for validation.")] = _HELD_OUT,
     seed: Seed = 0,
     pos: Pos = None,
     x: Values = "X",
     genes: Genes = None,
     group: Group = None,
     time: Time = None,
-    patch: Patch = 400,
-    informed: Annotated[
-        bool, typer.Option("--informed", help="Learn from random masks, for `noisefold complete`.")
-    ] = False,
+    patch: Patch = 200,
+    informed: Informed = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     devices: Annotated[int, typer.Option(help="Processes that share each batch, one for each device.")] = 1,
 ) -> None:
     """Train a model on a data set."""
     reading = Reading(data, points, classes, pos, x, genes, group, time, patch)
     learning = reading.learning(hold_out, seed)
-    changes = plans.from_options([*(option or []), *([f"training.steps={steps}"] if steps else [])])
-    plan = plans.suggest(learning.train, informed)
-    if config is not None:
-        plan = plans.override(plan, plans.read_plan(config))
-    plan = plans.override(plan, {"training": {"seed": seed}})
-    model, settings = plans.build(plans.override(plan, changes), **learning.fitted)
+    wanted = [{} if config is None else plans.read_plan(config), {"training": {"seed": seed}}]
+    wanted += [plans.from_options([*(option or []), *([f"training.steps={steps}"] if steps else [])])]
+    plan = plans.suggest(learning.train, informed, learning.fields, plans.kind_in(wanted))
+    for changes in wanted:
+        plan = plans.override(plan, changes)
+    model, settings = plans.build(plan, **learning.fitted)
     if not resume and Checkpoints(out / "checkpoints").steps():
         raise ValueError(f"{out} already holds a run; give --resume to go on with it, or another --out.")
     if devices > 1 and "RANK" not in os.environ:  # only now, when all that the user could mend is checked
         raise typer.Exit(_several(devices))
-    _say("\n".join(filter(None, (learning.about, str(learning.train), str(model)))))
+    told = (learning.about, str(learning.train), str(model), plans.tell(plan))
+    _say("\n".join(filter(None, told)))
     remember_data(out, **reading.facts(), hold_out=hold_out, seed=seed)
-    model.fit(learning.train, learning.val, out=out, resume=resume, settings=settings)
+    model.fit(learning.train, learning.judged, out=out, resume=resume, settings=settings)
     losses = [e["val_loss"] for e in log_of(out) if "val_loss" in e]
     held = f", held-out loss {losses[-1]:.4f}" if losses else ""
     _say(f"{out}: {settings.steps} steps done{held}; next: noisefold report {out}")
@@ -204,13 +207,15 @@ def sample(
     steps: Steps = 50,
     solver: Annotated[str | None, typer.Option(help=", ".join(SOLVERS))] = None,
     seed: Seed = 0,
+    precision: Precision = "float32",
     like: Annotated[
         str | None, typer.Option(help="File whose positions features are generated on, as .h5ad.")
     ] = None,
 ) -> None:
     """Generate graphs from a trained model."""
     model = Model.from_pretrained(run)
-    how: dict[str, Any] = {"steps": steps, "solver": solver_of(solver), "guidance": guidance, "seed": seed}
+    how: dict[str, Any] = {"steps": steps, "solver": solver_of(solver), "guidance": guidance}
+    how |= {"seed": seed, "precision": precision}
     if like is not None and model.noised == "x":
         reading = _like_run(run, like)
         if reading.is_tissue:
@@ -244,6 +249,7 @@ def complete(
     method: Annotated[str | None, typer.Option(help=", ".join(METHODS))] = None,
     steps: Steps = 20,
     seed: Seed = 0,
+    precision: Precision = "float32",
     pos: Pos = None,
     x: Annotated[str | None, typer.Option("--x", help="Of .h5ad: another part than in training.")] = None,
 ) -> None:
@@ -251,6 +257,7 @@ def complete(
     model = Model.from_pretrained(run)
     missing = Missing(genes, region, time)
     how: dict[str, Any] = {"draws": draws, "steps": steps, "seed": seed, "method": method_of(method)}
+    how["precision"] = precision
     if not data.lower().endswith(".h5ad"):
         if missing != Missing():
             raise ValueError("--genes, --region and --time are for .h5ad files; mark what is missing by NaN.")
@@ -337,14 +344,16 @@ def _time_axis(run: Path, fields: Graphs | None) -> int | None:
 @plainly
 def study(
     name: Annotated[str, typer.Argument(help='A study, or "list".')],
+    source: Annotated[
+        str | None,
+        typer.Argument(metavar="DATA", help="Other data, for studies that take them: a name or a file."),
+    ] = None,
     scale: Annotated[str, typer.Option(help="smoke, short or paper.")] = "smoke",
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("runs/studies"),
-    data: Annotated[
-        str | None, typer.Option(help="Other data, for studies that take them: a name or a file.")
-    ] = None,
+    data: Annotated[str | None, typer.Option(help="The same as DATA.")] = None,
     seed: Seed = 0,
 ) -> None:
-    """Run one of the studies behind the documentation's tables and figures."""
+    """Run one of the studies behind the documentation's tables and figures; some on data of your own."""
     if name == "list":
         for known, item in STUDIES.items():
             _out.print(
@@ -355,11 +364,14 @@ def study(
         raise ValueError(f"study {name!r} is unknown; known are {', '.join(STUDIES)}.")
     if scale not in STUDIES[name].scales:
         raise ValueError(f"study {name} has no scale {scale!r}; it has {', '.join(STUDIES[name].scales)}.")
-    chosen = STUDIES[name]
-    if data is not None:
+    if source is not None and data is not None:
+        raise ValueError(f"data were named twice, {source!r} and --data {data!r}; name them once.")
+    chosen, other = STUDIES[name], source if data is None else data
+    if other is not None:
         if chosen.on is None:
-            raise ValueError(f"study {name} has its own data and takes no --data, got {data!r}.")
-        chosen = chosen.on(data)
+            taking = ", ".join(known for known, item in STUDIES.items() if item.on is not None)
+            raise ValueError(f"study {name} has its own data and takes no other, got {other!r}; {taking} do.")
+        chosen = chosen.on(other)
     for path in chosen.run(out / name, scale, seed):
         _say(str(path))
 

@@ -20,9 +20,8 @@ from noisefold.eval.scores import Scores
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.transform import Chain, Transform
-from noisefold.nn.denoiser import Denoiser
-from noisefold.nn.latents import Latents
-from noisefold.nn.set_transformer import SetTransformer
+from noisefold.nn.choice import default_net
+from noisefold.nn.denoiser import Denoiser, classes_of
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.source import Streams, seeded
 from noisefold.noise.target import Target
@@ -37,7 +36,7 @@ from noisefold.sample.solver import Heun, Solver
 from noisefold.storage import PACKAGED, folder_of, read_model, write_model
 from noisefold.train.batches import Batches
 from noisefold.train.checkpoint import Checkpoints, atomic_text
-from noisefold.train.device import is_main
+from noisefold.train.device import autocast, is_main
 from noisefold.train.loop import train
 from noisefold.train.profile import Profile, measure_profile
 from noisefold.train.settings import Training
@@ -45,7 +44,6 @@ from noisefold.train.settings import Training
 __all__ = ["PACKAGED", "Model"]
 
 _FORMAT = 2
-_ATTENDED = 2000  # nodes of a graph that may all attend to each other
 
 
 class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diffusion", "flow-matching"]):
@@ -135,7 +133,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
     @property
     def conditional(self) -> bool:
         """Whether the network takes classes."""
-        return bool(getattr(self.net, "arguments", {}).get("classes", 0))
+        return bool(classes_of(self.net))
 
     @property
     def device(self) -> torch.device:
@@ -179,33 +177,42 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         informed: bool = False,
         transform: Transform | None = None,
         feature_names: Sequence[str] = (),
+        fields: int | None = None,
         **net: Any,
     ) -> Model:
-        """A model with sensible defaults for a data set; keywords go to its network.
+        """A model with sensible defaults for a data set.
 
-        Positions are generated, with `Latents`; or features if there are any, with `SetTransformer` (with
-        `Latents` where a graph has more than 2,000 nodes). The first weights follow from the seed. With
-        `informed` the model learns to be told what is known.
+        Positions are generated, with `noisefold.nn.Latents`; or features if there are any, with
+        `noisefold.nn.SetTransformer` (with `Latents` where a graph has more than 2,000 nodes). An informed
+        model of features from fewer than 20 independent fields has `noisefold.nn.Kriged` around a small
+        `SetTransformer`, which `fit` measures first.
+
+        Parameters
+        ----------
+        data
+            The data set, in its own units.
+        seed
+            The first weights follow from it.
+        informed
+            Whether the model learns to be told what is known.
+        transform, feature_names
+            As of `noisefold.Model`.
+        fields
+            How many independent fields the graphs were cut from, 1 for the patches of one tissue; None: as
+            many as there are graphs.
+        **net
+            Arguments of the network; those of the `SetTransformer` where that is within `Kriged`.
         """
-        noised = "x" if data.x is not None else "pos"
-        own, data = data, data if transform is None else transform.apply(data)
-        arguments: dict[str, Any] = {
-            "pos_dim": data.dim,
-            "features": data.features,
-            "out_dim": data.features if noised == "x" else data.dim,
-            "classes": len(data.classes) if data.label is not None else 0,
-        }
-        if informed:
-            arguments["features"] += arguments["out_dim"]
+        unit = data if transform is None else transform.apply(data)
         with seeded(seed):
-            known: dict[str, Any] = {
-                "transform": transform,
-                "feature_names": feature_names,
-                "informed": informed,
-            }
-            each = SetTransformer if noised == "x" and int(data.sizes.max()) <= _ATTENDED else Latents
-            model = cls(each(**{**arguments, **net}), noised=noised, **known)
-        model._adopt(own)
+            model = cls(
+                default_net(unit, informed, fields, **net),
+                noised="x" if data.features else "pos",
+                informed=informed,
+                transform=transform,
+                feature_names=feature_names,
+            )
+        model._adopt(data)
         return model
 
     def _adopt(self, data: Graphs) -> None:
@@ -308,6 +315,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         grid: Grid | None = None,
         seed: int = 0,
         batch: int = 64,
+        precision: str = "float32",
         watch: Watch | None = None,
     ) -> Graphs:
         """Generate graphs.
@@ -335,6 +343,9 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
             The seed.
         batch
             Graphs at a time; only speed and memory depend on it.
+        precision
+            "float32", or "bfloat16": the matrix products of the network in half of the bits, faster on most
+            devices.
         watch
             Called after every step of the first batch with (step, signal level u, graphs).
 
@@ -360,7 +371,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
 
         self.net.eval()
         parts = []
-        with progress("sampling", count) as advance:
+        with progress("sampling", count) as advance, autocast(precision, self.device):
             for start in range(0, count, batch):
                 indices = range(start, min(start + batch, count))
                 shape = frames_of(indices, nodes, like, self.sizes, len(scaling.pos_mean), seed)
@@ -403,6 +414,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         method: Conditioning | None = None,
         solver: Solver | None = None,
         grid: Grid | None = None,
+        precision: str = "float32",
         **sampling: Any,
     ) -> Completion:
         """Draw what is not known of graphs, given what is.
@@ -426,6 +438,8 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         solver, grid
             Default Heun for informed models, DDIM for all ways that draw again and again; the grid as for
             `sample`.
+        precision
+            As for `sample`.
         **sampling
             `guidance`, `seed` and `batch`, as for `sample`.
 
@@ -441,17 +455,18 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         chosen = self._labels(labels, len(graphs), 0)
         solver = solver or default_solver(method)
         self.net.eval()
-        return complete(
-            self.denoiser,
-            units,
-            graphs.replace(label=chosen, classes=() if chosen is None else self.classes),
-            known,
-            (grid or default_grid(self.path, solver))(self.path, steps),
-            solver,
-            method,
-            draws=draws,
-            **sampling,
-        )
+        with autocast(precision, self.device):
+            return complete(
+                self.denoiser,
+                units,
+                graphs.replace(label=chosen, classes=() if chosen is None else self.classes),
+                known,
+                (grid or default_grid(self.path, solver))(self.path, steps),
+                solver,
+                method,
+                draws=draws,
+                **sampling,
+            )
 
     # -- judging -----------------------------------------------------------------------------------------
 

@@ -21,9 +21,11 @@ __all__ = [
     "Data",
     "Genes",
     "Group",
+    "Informed",
     "Patch",
     "Points",
     "Pos",
+    "Precision",
     "Run",
     "Seed",
     "Steps",
@@ -52,12 +54,17 @@ Points = Annotated[int | None, typer.Option(help="Points sampled on each mesh an
 Classes = Annotated[str | None, typer.Option(help="Keep these classes alone, separated by commas.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Steps = Annotated[int, typer.Option(help="Steps of the solver.")]
+Precision = Annotated[str, typer.Option(help="float32, or bfloat16: faster, with rounded products.")]
 Pos = Annotated[str | None, typer.Option(help="Of .h5ad: obsm/KEY, or obs/x,obs/y; default obsm/spatial.")]
 Values = Annotated[str, typer.Option("--x", help="Of .h5ad: X, layers/NAME or raw/X.")]
 Genes = Annotated[str | None, typer.Option(help="Of .h5ad: genes to keep, a,b,c or @file.")]
 Group = Annotated[str | None, typer.Option(help="Of .h5ad: obs/COLUMN; a graph for each of its values.")]
 Time = Annotated[str | None, typer.Option(help="Of .h5ad: obs/COLUMN of numbers, the time of each cell.")]
 Patch = Annotated[int, typer.Option(help="Of .h5ad: cells of the patches that tissues are cut into.")]
+
+Informed = Annotated[
+    bool, typer.Option("--informed", help="Learn from random masks, for `noisefold complete`.")
+]
 
 
 def solver_of(name: str | None) -> Solver | None:

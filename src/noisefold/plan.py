@@ -11,6 +11,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,28 @@ import yaml
 from noisefold.configuration import Config, class_of, decode, encode
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
+from noisefold.nn.choice import FEW, few_data
 from noisefold.noise.source import seeded
+from noisefold.train.masks import Masks
 from noisefold.train.settings import Training
 
-__all__ = ["build", "from_options", "override", "read_plan", "suggest"]
+__all__ = ["KRIGED", "build", "from_options", "kind_in", "override", "read_plan", "suggest", "tell"]
 
 _MODEL = ("net", "path", "target", "noised", "informed")
 _NODES = 400
+KRIGED = "nn.Kriged"
+"""The kind of the network for few data."""
+# Found by the study of tissues; "nothing" beside its masks, since such a model also generates.
+_FEW: dict[str, Any] = {
+    "steps": 300,
+    "batch": 8,
+    "warmup": 30,
+    "weight_decay": 0.05,
+    "ema": 0.98,
+    "masks": Masks(("nothing", "entries", "features", "region", "region")),
+    "validate_every": 50,
+    "checkpoint_every": 50,
+}
 
 
 class _Loader(yaml.SafeLoader):
@@ -37,11 +53,28 @@ _Loader.add_implicit_resolver(
 )
 
 
-def suggest(data: Graphs, informed: bool = False) -> Config:
-    """The plan that fits a data set; `informed` is for a model that completes (`noisefold.Model`)."""
-    model = Model.for_data(data, informed=informed)
+def suggest(
+    data: Graphs, informed: bool = False, fields: int | None = None, kind: str | None = None
+) -> Config:
+    """The plan that fits a data set.
+
+    Parameters
+    ----------
+    data
+        The data set, in its own units.
+    informed
+        Whether the model is to complete (`noisefold.Model`).
+    fields
+        Independent fields that the graphs were cut from, as of `noisefold.Model.for_data`.
+    kind
+        Of the network, if it is not for this function to choose; the training is to suit it.
+    """
+    few = few_data(data, informed, fields if kind is None else 1 if kind == KRIGED else FEW)
+    model = Model.for_data(data, informed=informed, fields=1 if few else FEW)
     largest = int(data.sizes.max())
     training = Training(batch=min(64, len(data)), nodes=_NODES if largest > _NODES else None)
+    if few:
+        training = replace(training, **{**_FEW, "batch": min(_FEW["batch"], len(data))})
     config = model.config()["model"]
     return {**{k: config[k] for k in _MODEL}, "training": encode(training)}
 
@@ -89,7 +122,8 @@ def override(plan: Config, changes: Mapping[str, Any]) -> Config:
 def _net_for(net: Config, fitted: Mapping[str, Any]) -> Config:
     """Another network, with the dimensions that were read off the data."""
     known = inspect.signature(class_of(net["kind"])).parameters
-    dimensions = {k: fitted[k] for k in ("pos_dim", "features", "out_dim", "classes") if k in known}
+    named = ("pos_dim", "features", "out_dim", "classes")
+    dimensions = {k: fitted[k] for k in named if k in known and k in fitted}
     return {**dimensions, **net}
 
 
@@ -118,6 +152,24 @@ def from_options(options: Sequence[str]) -> Config:
             at = at.setdefault(key, {})
         at[keys[-1]] = yaml.load(text, _Loader)
     return changes
+
+
+def kind_in(changes: Sequence[Mapping[str, Any]]) -> str | None:
+    """The kind of network that changes ask for, the last word counting; None if they leave it as it is."""
+    nets = [change["net"] for change in changes if isinstance(change.get("net"), Mapping)]
+    return next((net["kind"] for net in reversed(nets) if "kind" in net), None)
+
+
+def tell(plan: Config) -> str:
+    """Network and training of a plan, in words."""
+    net, training = plan["net"], plan["training"]
+    told = f"{training['steps']} steps of {training['batch']} graphs, learning rate {training['lr']:g}"
+    if net["kind"] != KRIGED:
+        return f"network: {net['kind']}; {told}"
+    return (
+        f"network: {KRIGED}, which begins with kriging and regression, measured first, around a "
+        f"{net['net']['kind']} (-o net.kind={net['net']['kind']} for that alone); {told}"
+    )
 
 
 def build(plan: Config, **fitted: Any) -> tuple[Model, Training]:

@@ -10,12 +10,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from noisefold.data import Expression, Tissue, load, shapes
+from noisefold.data.patches import blocks
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.transform import Transform
 
 __all__ = ["Learning", "Reading", "names_in"]
+
+_JUDGED = 24
+_OVERLAP = 0.6  # one tissue is few patches; the more they overlap, the more places they are cut at
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,8 @@ class Learning:
         Names of the features; empty where there are none.
     transform, scaling
         Measured on the training data; None leaves both to the model.
+    fields
+        Independent fields that the graphs were cut from, as of `noisefold.Model.for_data`; with a time, None.
     about
         What was understood, in words.
     """
@@ -39,7 +47,18 @@ class Learning:
     feature_names: tuple[str, ...] = ()
     transform: Transform | None = None
     scaling: Scaling | None = None
+    fields: int | None = None
     about: str = ""
+
+    @property
+    def judged(self) -> Graphs | None:
+        """What the held-out loss is measured on: held-out graphs, again and again if they are few.
+
+        Each stands at one noise level, and of a few levels a mean says little.
+        """
+        if self.val is None or len(self.val) >= _JUDGED:
+            return self.val
+        return self.val[[i % len(self.val) for i in range(_JUDGED)]]
 
     @property
     def fitted(self) -> dict[str, Any]:
@@ -72,7 +91,7 @@ class Reading:
     genes: str | None = None
     group: str | None = None
     time: str | None = None
-    patch: int = 400
+    patch: int = 200
 
     def __post_init__(self) -> None:
         if not self.is_tissue:
@@ -129,11 +148,21 @@ class Reading:
         whole = self.tissue()
         train, val = whole.split(1 - hold_out, self.patch, seed) if hold_out else (whole, None)
         transform = Expression.fit(train)
-        patches = train.patches(self.patch)
+        patches = train.patches(self.patch, _OVERLAP)
         graphs = patches.graphs()
         scaling = Scaling.fit(transform.apply(graphs), apart=(-1,) if self.time else ())
-        held = None if val is None else val.patches(self.patch, 0.0).graphs()
-        return Learning(graphs, held, whole.genes, transform, scaling, f"{whole}, {patches}")
+        held = None if val is None else _blocks(whole, val, self.patch)
+        # A patch of one time would not tell a network that sees places relative to their middle which it is.
+        fields = None if self.time else len(train.parts())
+        return Learning(graphs, held, whole.genes, transform, scaling, fields, f"{whole}, {patches}")
+
+
+def _blocks(whole: Tissue, part: Tissue, cells: int) -> Graphs:
+    """A held-out part of a tissue as the blocks that it consists of, a graph each."""
+    number = {name: i for i, name in enumerate(part.cells)}
+    group = np.unique(whole.group, return_inverse=True)[1]
+    every = [[whole.cells[i] for i in rows] for each in blocks(whole.pos, group, cells) for rows in each]
+    return part.take([np.array([number[name] for name in names]) for names in every if names[0] in number])
 
 
 def names_in(text: str | None) -> list[str] | None:

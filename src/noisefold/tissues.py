@@ -2,6 +2,9 @@
 
 The state of a sample is the whole tissue, and only the network works patch by patch
 (`noisefold.nn.Patched`); so draws have no seams, and known cells act across patches.
+
+What is torn out may be larger than a patch, and in the middle of it a patch would see nothing that is known.
+Such a patch is shown, beside its own cells, the nearest ones that know what it lacks.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from noisefold.data.biology import Tissue
@@ -27,6 +32,8 @@ __all__ = ["Drawn", "complete_tissue", "sample_tissue"]
 
 _OVERLAP = 0.25
 _CELLS = 16_384  # of all draws that are made together
+_TOLD = 1.0  # of a patch: fewer cells that know what it lacks are joined by others
+_BESIDE = 1e-3  # weight of those, whose answers count only where no other patch has one
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,9 +177,11 @@ def _on_patches(model: Model, pos: Any, hidden: Tensor, patch: int) -> tuple[Mod
     """The model on the patches that have anything to draw, and the cells ``[k]`` in these."""
     if len(pos) <= patch:
         return model, torch.arange(len(pos))
-    wanted = hidden.any(1).numpy()
+    unknown = hidden.numpy()
+    wanted: NDArray[np.bool_] = np.any(unknown, axis=1)
     cuts = zip(*cut(pos, np.zeros(len(pos), dtype=np.int64), patch, _OVERLAP), strict=True)
-    chosen = [(rows, weights) for rows, weights in cuts if wanted[rows].any()]
+    least = round(_TOLD * patch)
+    chosen = [_told(pos, unknown, *each, least) for each in cuts if wanted[each[0]].any()]
     inside, place = np.unique(np.concatenate([rows for rows, _ in chosen]), return_inverse=True)
     total = np.bincount(place, np.concatenate([weights for _, weights in chosen]))
     ends = np.cumsum([len(rows) for rows, _ in chosen])[:-1]
@@ -185,6 +194,26 @@ def _on_patches(model: Model, pos: Any, hidden: Tensor, patch: int) -> tuple[Mod
     on = copy.copy(model)
     on.denoiser = Denoiser(net, model.path, model.target, model.noised, model.informed)
     return on, torch.from_numpy(inside)
+
+
+def _told(
+    pos: NDArray[np.float64],
+    unknown: NDArray[np.bool_],
+    rows: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    least: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """A patch with so many cells, if there are, that know all features that others of its cells do not."""
+    lacking = unknown[rows]
+    knows: NDArray[np.bool_] = ~np.any(unknown[:, lacking.any(0)], axis=1)
+    more = least - int(knows[rows].sum())
+    if more <= 0:
+        return rows, weights
+    knows[rows] = False
+    others = np.flatnonzero(knows)
+    away = KDTree(pos[rows[lacking.any(1)]]).query(pos[others])[0] if len(others) else np.empty(0)
+    beside = others[np.argsort(away, kind="stable")[:more]]
+    return np.concatenate([rows, beside]), np.concatenate([weights, np.full(len(beside), _BESIDE)])
 
 
 def _classes(model: Model, graphs: Graphs) -> list[int | str] | None:

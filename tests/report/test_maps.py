@@ -288,3 +288,20 @@ def test_paper_is_what_was_asked_for(paper: Any) -> None:
 def test_errors_say_what_to_do(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_patches_of_a_large_tissue_are_drawn_about_their_middles() -> None:
+    """Three patches of one extent, 20 of them apart: in one window each would be a speck."""
+    patches = [tissue(100, seed=s) for s in range(3)]
+    patches = [p.replace(pos=p.pos + 20 * p.pos.abs().max() * s) for s, p in enumerate(patches)]
+    extent = max(float((p.pos.amax(0) - p.pos.amin(0)).max()) for p in patches)
+    figure = field_maps({"generated": Graphs.collate(patches), "real": Graphs.collate(patches)})
+    shown = [ax for ax in figure.axes if ax.collections and ax.get_xlabel() != "value"]
+    for ax in panels(figure):
+        low, high = ax.get_xlim()
+        assert high - low < 1.5 * extent
+        assert low < 0 < high
+    assert any("from its middle" in ax.get_xlabel() for ax in shown)
+    inside(figure)
+    near = field_maps({"real": Graphs.collate([tissue(100, seed=s) for s in range(3)])})
+    assert not any("middle" in ax.get_xlabel() for ax in near.axes)

@@ -7,6 +7,7 @@ from noisefold.nn.dmp import DMP, Details
 from noisefold.nn.effort import Effort
 from noisefold.nn.kriged import Kriged
 from noisefold.nn.latents import Latents
+from noisefold.nn.learns import Learns
 from noisefold.nn.patched import Patched
 from noisefold.nn.routed import Routed
 from noisefold.nn.set_transformer import SetTransformer
@@ -20,6 +21,7 @@ __all__ = [
     "Effort",
     "Kriged",
     "Latents",
+    "Learns",
     "Patched",
     "Routed",
     "SetTransformer",

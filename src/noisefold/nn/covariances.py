@@ -36,10 +36,10 @@ def grid(pos: Tensor) -> list[tuple[float, Tensor]]:
     near = torch.where(gap > 0, gap, math.inf).amin(1).median()
     lengths = torch.logspace(float(near.log10()), float((2 * gap.max()).log10()), _LENGTHS).tolist()
     dim = pos.shape[1]
-    axes = [torch.ones(dim, dtype=pos.dtype)]
+    axes = [pos.new_ones(dim)]
     for axis in range(dim):
         for factor in (_STRETCH, 1 / _STRETCH):
-            axes.append(axes[0].index_fill(0, torch.tensor(axis), factor))
+            axes.append(axes[0].index_fill(0, torch.tensor(axis, device=pos.device), factor))
     return [(length, stretch) for length in lengths for stretch in axes]
 
 
@@ -54,7 +54,7 @@ def tried(
         for pos, x, there in parts:
             place = pos * stretch
             cov = (1 - nugget) * matern(torch.cdist(place[there], place) / length)
-            inner = cov[:, there] + (nugget + JITTER) * torch.eye(int(there.sum()))
+            inner = cov[:, there] + (nugget + JITTER) * torch.eye(int(there.sum())).to(pos)
             root = torch.linalg.cholesky(inner)
             inverse = torch.cholesky_inverse(root)
             weight = inverse @ cov[:, ~there]
@@ -63,10 +63,10 @@ def tried(
             left[0].append(1 - (weight * cov[:, ~there]).sum(0)[:, None])
             away[1].append(inverse @ x[there] / own)
             left[1].append(1 / own)
-        score, spread = torch.zeros(parts[0][1].shape[1]), torch.zeros(parts[0][1].shape[1])
+        score, spread = parts[0][1].new_zeros(2, parts[0][1].shape[1])
         for e, v in ((torch.cat(e), torch.cat(v).clamp(min=LEAST)) for e, v in zip(away, left, strict=True)):
             own = (e.square() / v).mean(0).clamp(min=LEAST)
-            score += crps(e, torch.zeros(()), (v * own).sqrt()).mean(0)
+            score += crps(e, e.new_zeros(()), (v * own).sqrt()).mean(0)
             spread += own / 2
         scores.append(score)
         spreads.append(spread)

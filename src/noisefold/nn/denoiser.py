@@ -18,7 +18,7 @@ from noisefold.geometry.graphs import Graphs
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.target import Target
 
-__all__ = ["NOISED", "Denoise", "Denoiser", "Known", "noised_value", "with_noised"]
+__all__ = ["NOISED", "Denoise", "Denoiser", "Known", "classes_of", "noised_value", "with_noised"]
 
 NOISED = ("pos", "x")
 
@@ -29,6 +29,13 @@ def noised_value(graphs: Graphs, noised: str) -> Tensor:
     if value is None:
         raise ValueError('noised="x" needs graphs with features, and these have none.')
     return value
+
+
+def classes_of(net: nn.Module) -> int:
+    """How many classes a network takes, or else the one that it wraps, ``net.net``."""
+    own = int(getattr(net, "arguments", {}).get("classes") or 0)
+    inner = getattr(net, "net", None)
+    return classes_of(inner) if not own and isinstance(inner, nn.Module) else own
 
 
 def with_noised(graphs: Graphs, noised: str, value: Tensor) -> Graphs:

@@ -16,14 +16,19 @@ Known features are kriged as if they were hidden where the unknown ones are, so 
 both: from the nodes where those are known, or, where entries are missing at random, from all other nodes. R
 is measured for each of these cases, and for that in which no node tells anything.
 
+A gene that is often silent has no normal law. Where a fiftieth of the values or more are the least one, the
+law is a spike and a slab (`noisefold.nn.spike`), made of that mean and variance; how far the variance is
+believed, or whether a normal law does better after all, is chosen by CRPS in holes, gene by gene.
+
 Seen through noise, :math:`x_t = \alpha x_0 + \sigma \varepsilon` at unit scale, :math:`s`, with
-:math:`a = \alpha / \sqrt{\alpha^2 + \sigma^2}` and :math:`b = \sigma / \sqrt{\alpha^2 + \sigma^2}`, the
-data have the mean and standard deviation
+:math:`a = \alpha / \sqrt{\alpha^2 + \sigma^2}` and :math:`b = \sigma / \sqrt{\alpha^2 + \sigma^2}`, data
+of a normal law have the mean and standard deviation
 
 .. math:: \frac{b^2 m + a v s}{b^2 + a^2 v}, \qquad \frac{b \sqrt v}{\sqrt{b^2 + a^2 v}},
 
-and the network says how far from that mean, in these standard deviations, they are. Where nothing is known,
-m = 0 and v = 1, and all is as without.
+those of a spike and a slab are averages over both, and the network says how far from that mean, in these
+standard deviations, they are. Where nothing is known and nothing is silent, m = 0 and v = 1, and all is as
+without.
 
 Source: this library. Journel and Huijbregts, Mining Geostatistics (1978), for kriging.
 """
@@ -41,6 +46,7 @@ from torch import Tensor, nn
 from noisefold.configuration import register_module
 from noisefold.geometry.graphs import Graphs
 from noisefold.nn.covariances import JITTER, LEAST, NUGGETS, crps, grid, matern, tried
+from noisefold.nn.spike import SpikeAndSlab
 
 __all__ = ["Kriged"]
 
@@ -48,6 +54,8 @@ _MOST, _KEPT = 4.0, 512
 _PRIORS = (10.0, 50.0, math.inf)  # known values that the spread measured in training counts for
 _CASES = ("nothing", "hole", "scattered")  # which nodes tell of a value
 _FEW = 8
+_SILENT = 0.02  # least share of values that make a spike
+_BELIEFS = (-1.0, 0.0, 0.5, 1.0)
 _FITTED = 16
 
 
@@ -56,7 +64,8 @@ class Kriged(nn.Module):
     """A network around another one, which begins with kriging and regression.
 
     It is for an informed model (`noisefold.Model`) of features whose target is residual, and belongs to the
-    features in their order. `learn` measures the covariances; they are kept with the weights.
+    features in their order. `learn` measures the covariances, and a training does so by itself at its start
+    (`noisefold.nn.Learns`); they are kept with the weights, and so is `learned`, whether that was done.
 
     Parameters
     ----------
@@ -71,6 +80,11 @@ class Kriged(nn.Module):
     kernels
         Covariances in space that features choose from.
 
+    Raises
+    ------
+    ValueError
+        If graphs to measure or to predict have another number of features.
+
     Notes
     -----
     ``forward(graphs, log_snr [g], label [g] or None) -> [n, columns]`` takes graphs with
@@ -78,6 +92,7 @@ class Kriged(nn.Module):
     predictions are kept for as long as the same is known of the same graph: each step of a solver asks again.
     """
 
+    learned: Tensor
     length: Tensor
     nugget: Tensor
     stretch: Tensor
@@ -85,11 +100,16 @@ class Kriged(nn.Module):
     spread: Tensor
     trust: Tensor
     related: Tensor
+    spike: Tensor
+    above: Tensor
+    slab: Tensor
+    belief: Tensor
 
     def __init__(self, net: nn.Module, columns: int, dim: int, kernels: int = 6) -> None:
         super().__init__()
         self.net = net
-        self.classes = int(getattr(net, "arguments", {}).get("classes", 0))
+        self.columns = columns
+        self.register_buffer("learned", torch.tensor(False))
         self.register_buffer("length", torch.ones(kernels))
         self.register_buffer("nugget", torch.full((kernels,), 0.5))
         self.register_buffer("stretch", torch.ones(kernels, dim))
@@ -97,6 +117,10 @@ class Kriged(nn.Module):
         self.register_buffer("spread", torch.ones(columns))
         self.register_buffer("trust", torch.zeros(columns))
         self.register_buffer("related", torch.eye(columns).repeat(len(_CASES), 1, 1))
+        self.register_buffer("spike", torch.zeros(columns))
+        self.register_buffer("above", torch.ones(2, columns))
+        self.register_buffer("slab", torch.ones(columns))
+        self.register_buffer("belief", torch.full((columns,), -1.0))
         self._kept: dict[bytes, tuple[Tensor, Tensor]] = {}
         forget = self.register_load_state_dict_post_hook
         forget(lambda module, _: module._kept.clear())  # type: ignore[no-untyped-call]
@@ -114,30 +138,34 @@ class Kriged(nn.Module):
         Parameters
         ----------
         graphs
-            Some patches, of a few hundred nodes each.
+            Some patches, of a few hundred nodes each; covariances in space are chosen on the first 16.
         ridge
             Added to the variances of the regression.
         """
-        assert graphs.x is not None
+        if graphs.features != self.columns:
+            raise ValueError(f"graphs must have {self.columns} features, got {graphs.features}.")
+        graphs = graphs.to(self.length.device)
         parts = list(self._holes(graphs[:_FITTED]))
         laws = grid(parts[0][0])
         found = [tried(parts, length, axes) for length, axes in laws]
         fit = -torch.stack([f for f, _ in found], 1).flatten(1)  # [features, laws x nuggets]
         scale = torch.stack([s for _, s in found], 1).flatten(1)
         chosen: list[int] = []
-        best = torch.full((len(fit),), -math.inf)
+        best = fit.new_full((len(fit),), -math.inf)
         for _ in range(len(self.length)):
             gains = torch.maximum(fit, best[:, None]).sum(0)
             chosen.append(int(gains.argmax()))
             best = torch.maximum(best, fit[:, chosen[-1]])
         self.choice.copy_(fit[:, chosen].argmax(1))
-        picked = torch.tensor(chosen)
-        self.spread.copy_(scale.gather(1, picked[self.choice.cpu()][:, None])[:, 0])
+        picked = torch.tensor(chosen, device=fit.device)
+        self.spread.copy_(scale.gather(1, picked[self.choice][:, None])[:, 0])
         self.nugget.copy_(torch.tensor([NUGGETS[k % len(NUGGETS)] for k in chosen]))
         self.length.copy_(torch.tensor([laws[k // len(NUGGETS)][0] for k in chosen]))
         self.stretch.copy_(torch.stack([laws[k // len(NUGGETS)][1] for k in chosen]))
         self._weigh(graphs)
         self._relate(graphs, ridge)
+        self._find_spikes(graphs)
+        self.learned.fill_(True)
         self._kept.clear()
         return self
 
@@ -160,7 +188,7 @@ class Kriged(nn.Module):
                 score += crps(x, mean, variance.sqrt())[~there].sum(0)
             scores.append(score)
         best = torch.stack(scores).argmin(0)
-        self.trust.copy_(1 / torch.tensor(_PRIORS)[best])
+        self.trust.copy_(1 / torch.tensor(_PRIORS, device=best.device)[best])
 
     def _relate(self, graphs: Graphs, ridge: float) -> None:
         """Covariance R of what kriging leaves: where it knows nothing, in holes, at each node from others."""
@@ -177,19 +205,44 @@ class Kriged(nn.Module):
             share = min(1.0, ridge + z.shape[1] / (4 * len(z)))
             self.related[case] = (1 - share) * cov + share * torch.diag(cov.diagonal())
 
+    def _find_spikes(self, graphs: Graphs) -> None:
+        """Which features have a spike, what the others of their values are, and how their law is made."""
+        assert graphs.x is not None
+        x = graphs.x.float()
+        self.spike.copy_(x.amin(0))
+        up = x - self.spike
+        rest = up > JITTER
+        silent = (~rest).float().mean(0)
+        count = rest.sum(0).clamp(min=1)
+        self.above.copy_(torch.stack([up.mean(0), (up * rest).sum(0) / count]))
+        self.slab.copy_((((up - self.above[1]) * rest).square().sum(0) / count).clamp(min=LEAST))
+        scores = torch.zeros(len(_BELIEFS), self.columns).to(x)
+        for pos, value, there in self._holes(graphs[:_FITTED]):
+            known = there[:, None].expand_as(value)
+            predicted = self._predict(pos, torch.where(known, value, 0.0), known)
+            for score, belief in zip(scores, _BELIEFS, strict=True):
+                self.belief.fill_(belief)
+                score += self._law(*predicted).crps(value)[~there].sum(0)
+        best = torch.tensor(_BELIEFS).to(x)[scores.argmin(0)]
+        self.belief.copy_(torch.where((silent >= _SILENT) & (silent < 1), best, -1.0))
+
     # -- predicting --------------------------------------------------------------------------------------
 
     def forward(self, graphs: Graphs, log_snr: Tensor, label: Tensor | None = None) -> Tensor:
         """Prediction ``[n, columns]`` for noisy graphs at ``log_snr [g]``."""
-        assert graphs.x is not None
+        if graphs.x is None or graphs.features != 2 * self.columns:
+            raise ValueError(
+                f"Kriged must be told what is known of {self.columns} features; make the model with "
+                'noised="x" and informed=True.'
+            )
         state, flags = graphs.x.float().chunk(2, dim=1)
         known = flags > 0.5
         with torch.no_grad(), torch.autocast(state.device.type, enabled=False):
-            mean, variance = self.predicted(graphs, state, known)
+            law = self._law(*self.predicted(graphs, state, known))
+            mean, variance = law.moments
         signal = torch.sigmoid(log_snr.float())[graphs.batch, None]
         a, b = signal.sqrt(), (1 - signal).sqrt()
-        total = b.square() + a.square() * variance
-        root = total.sqrt()
+        root = (b.square() + a.square() * variance).sqrt()
         seen = torch.where(known, state, (state - a * mean) / root)
         inputs = torch.cat([seen, flags, mean, variance.sqrt()], dim=1)
         # Places relative to the middle of the graph: from absolute ones a network learns a tissue by heart.
@@ -197,9 +250,16 @@ class Kriged(nn.Module):
         middle = middle / graphs.sizes.to(graphs.pos)[:, None]
         inner = graphs.replace(pos=graphs.pos - middle[graphs.batch], x=inputs)
         left = self.net(inner, log_snr, label)
-        start = b * (mean - a * state * (1 - variance)) / total
-        answer: Tensor = start + variance.sqrt() / root * left
+        start, spread = law.answer(state, a, b)
+        answer: Tensor = start + spread * left
         return answer
+
+    def law(self, graphs: Graphs, value: Tensor, known: Tensor) -> SpikeAndSlab:
+        """What is predicted of each value ``[n, columns]`` given the values where known."""
+        return self._law(*self.predicted(graphs, value, known))
+
+    def _law(self, mean: Tensor, variance: Tensor) -> SpikeAndSlab:
+        return SpikeAndSlab.matched(mean, variance, self.spike, self.above, self.slab, self.belief)
 
     def predicted(self, graphs: Graphs, value: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance ``[n, columns]`` given the values where known; of no use where they are."""
@@ -241,7 +301,8 @@ class Kriged(nn.Module):
     def _kriged(self, pos: Tensor, value: Tensor, known: Tensor, loo: bool) -> tuple[Tensor, Tensor]:
         """Each feature alone; with `loo`, what is known from all the other nodes, and else as it is."""
         mean, variance = torch.zeros_like(value), torch.ones_like(value)
-        kind = torch.cat([known.T, self.choice[:, None] == torch.arange(len(self.length))], dim=1)
+        kernels = torch.arange(len(self.length), device=pos.device)
+        kind = torch.cat([known.T, self.choice[:, None] == kernels], dim=1)
         laws, group = kind.unique(dim=0, return_inverse=True)
         gaps: dict[int, Tensor] = {}
         for i, law in enumerate(laws):
@@ -256,7 +317,7 @@ class Kriged(nn.Module):
                 )
             at, off = there.nonzero().view(-1), (~there).nonzero().view(-1)
             cov = gaps[number][at]
-            inner = cov[:, at] + (self.nugget[number] + JITTER) * torch.eye(len(at), dtype=pos.dtype)
+            inner = cov[:, at] + (self.nugget[number] + JITTER) * torch.eye(len(at)).to(pos)
             root = torch.linalg.cholesky(inner)
             given = value[at][:, features]
             inverse = torch.cholesky_inverse(root)
@@ -292,7 +353,7 @@ class Kriged(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """The same, given what is known of other features at the node."""
         related = self.related[case]
-        eye = torch.eye(len(related), dtype=value.dtype)
+        eye = torch.eye(len(related)).to(value)
         wanted = [i for i, law in enumerate(laws) if not bool(law.all()) and only in (None, i)]
         step = max(1, (1 << 22) // related.numel())
         mean, variance = mean.clone(), variance.clone()

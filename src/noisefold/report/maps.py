@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from noisefold.sample.completion import Completion
 
 __all__ = ["completion_maps", "field_maps", "truth_of"]
 
+_SPECK = 4.0  # how much larger a window may be than the largest field in it
+
 
 def field_maps(
     sets: Mapping[str, Graphs],
@@ -27,6 +30,8 @@ def field_maps(
     paper: Paper = LIGHT,
 ) -> Figure:
     """One feature of some graphs of each set: a row for each set, all with one colour scale.
+
+    Small patches of a large tissue are all drawn about their own middles.
 
     Parameters
     ----------
@@ -62,6 +67,12 @@ def field_maps(
         rows.append((name, [seen(pos, names) for pos in part.unpack()], values))
         heads = heads or [class_name(graphs, i) for i in chosen]
     views = range(len(rows[0][1][0]))
+    for v in views:
+        together = _gathered([sides[v] for _, places, _ in rows for sides in places])
+        moved = iter(together)
+        for _, places, _ in rows:
+            for sides in places:
+                sides[v] = next(moved)
     windows = [Places.together([sides[v] for _, places, _ in rows for sides in places])[0] for v in views]
     scale = Scale.of(np.concatenate(rows[-1][2]), np.concatenate([v for row in rows for v in row[2]]))
     most = max(len(values) for _, _, values in rows)
@@ -80,6 +91,21 @@ def field_maps(
                     sheet.axes[row][at].set_visible(False)
     sheet.bar_beside(0, len(sheet.rows) - 1, scale, names.values)
     return sheet.figure
+
+
+def _gathered(sides: list[Places]) -> list[Places]:
+    """Fields as they are, or, where they would be specks in the window of all, each about its middle."""
+    low, high = np.array([p.low for p in sides]), np.array([p.high for p in sides])
+    own, all_ = (high - low).max(0), high.max(0) - low.min(0)
+    if float(own.prod()) * _SPECK >= float(all_.prod()) or any(p.grid is not None for p in sides):
+        return sides
+    out = []
+    for p, middle in zip(sides, (low + high) / 2, strict=True):
+        wide, tall = ((b - a) / 2 for a, b in zip(p.low, p.high, strict=True))
+        first, second = (f"{name}, from its middle" for name in p.labels)
+        xy = p.xy - middle
+        out.append(replace(p, xy=xy, labels=(first, second), low=(-wide, -tall), high=(wide, tall)))
+    return out
 
 
 def completion_maps(

@@ -9,7 +9,7 @@ writes files. Where names such as "localhost" cannot be resolved, say ``--rdzv-b
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from accelerate.utils import reduce
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["DEVICES", "PRECISIONS", "Runner", "is_main"]
+__all__ = ["DEVICES", "PRECISIONS", "Runner", "autocast", "is_main"]
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 DEVICES = ("auto", "cpu")
@@ -27,6 +27,20 @@ DEVICES = ("auto", "cpu")
 def is_main() -> bool:
     """Whether this process is the first of those that ``torchrun`` started, or the only one."""
     return int(os.environ.get("RANK", 0)) == 0
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    """Context in which networks compute in "float32", or their matrix products in "bfloat16".
+
+    Raises
+    ------
+    ValueError
+        If the precision is unknown.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
+    dtype = PRECISIONS[precision]
+    return nullcontext() if dtype is torch.float32 else torch.autocast(device.type, dtype=dtype)
 
 
 class Runner:
@@ -46,11 +60,10 @@ class Runner:
     """
 
     def __init__(self, precision: str = "float32", device: str = "auto") -> None:
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
+        autocast(precision, torch.device("cpu"))
         if device not in DEVICES:
             raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {device!r}.")
-        self.precision = PRECISIONS[precision]
+        self.precision = precision
         launched = "LOCAL_RANK" in os.environ
         on_cpu = device == "cpu" or not torch.accelerator.is_available()
         # Accelerate joins processes on CPUs only if told so; a single process may change its device freely.
@@ -87,8 +100,7 @@ class Runner:
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Context in which the network computes in the chosen precision."""
-        low = self.precision is not torch.float32
-        return torch.autocast(self.device.type, dtype=self.precision if low else None, enabled=low)
+        return autocast(self.precision, self.device)
 
     def mean(self, value: Tensor) -> Tensor:
         """Average over the processes."""

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from noisefold.geometry.graphs import Graphs
-from noisefold.nn.denoiser import Denoiser, noised_value
+from noisefold.nn.denoiser import Denoiser, classes_of, noised_value
+from noisefold.nn.learns import Learns
 from noisefold.noise.source import mix
 from noisefold.noise.within import WithinCloud
 from noisefold.progress import progress
@@ -37,6 +38,7 @@ from noisefold.train.validation import validate
 __all__ = ["TrainingError", "train"]
 
 _CHORES = ("log", "validate", "checkpoint")
+_MEASURED = 64
 
 
 class TrainingError(RuntimeError):
@@ -54,6 +56,8 @@ def train(
     on_step: Callable[[int], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Train a denoiser's network in place; it ends with the averaged weights.
+
+    A network of the kind `noisefold.nn.Learns` first measures what it has not measured yet.
 
     Parameters
     ----------
@@ -120,6 +124,10 @@ class _Run:
         self.settings, self.val, self.out = settings, val, out
         self.runner = Runner(settings.precision, settings.device)
         self.denoiser, self.net = denoiser, denoiser.net.to(self.runner.device)
+        self.checkpoints = None if out is None else Checkpoints(out / "checkpoints", settings.keep)
+        if self.checkpoints is None or not self.checkpoints.steps():
+            _measure(self.net, data, settings)
+        # Also gives every process the weights and buffers of the first; the average must begin with these.
         wrapped = self.runner.prepare(self.net)
         self.learner = Denoiser(wrapped, denoiser.path, denoiser.target, denoiser.noised, denoiser.informed)
         self.batches = Batches(
@@ -129,7 +137,6 @@ class _Run:
             self.net.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
         )
         self.average = Average(self.net, settings.ema)
-        self.checkpoints = None if out is None else Checkpoints(out / "checkpoints", settings.keep)
         self.log = Log(None if out is None else out / "metrics.jsonl", self.runner.main)
         self.identity = run_identity(denoiser, data, settings)
         self.step, self.note = 0, ""
@@ -256,6 +263,14 @@ class _Run:
         self.log.add({"step": self.step, **scores})
 
 
+def _measure(net: nn.Module, data: Graphs, settings: Training) -> None:
+    """What a network measures itself, unless it has; a function of data, seed and nodes."""
+    if not isinstance(net, Learns) or bool(net.learned):
+        return
+    count = min(len(data), _MEASURED)
+    net.learn(Batches(data, count, settings.seed, settings.nodes).part(0, range(count)).graphs)
+
+
 def _check_data(denoiser: Denoiser, data: Graphs, name: str) -> None:
     noised_value(data, denoiser.noised)
     if len(data) == 0 or int(data.sizes.min()) == 0:
@@ -264,7 +279,7 @@ def _check_data(denoiser: Denoiser, data: Graphs, name: str) -> None:
         value = getattr(data, field)
         if value is not None and not bool(value.isfinite().all()):
             raise ValueError(f"{name}.{field} holds NaN or infinity; leave those graphs out.")
-    classes = getattr(denoiser.net, "arguments", {}).get("classes")
+    classes = classes_of(denoiser.net)
     if classes and data.label is not None and not bool(((data.label >= -1) & (data.label < classes)).all()):
         found = f"{int(data.label.min())} to {int(data.label.max())}"
         raise ValueError(f"{name}.label must lie below the network's classes={classes}, got {found}.")
