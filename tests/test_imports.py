@@ -34,7 +34,7 @@ ALLOWED = {
     "plainly": MODEL,
     "runs": MODEL | {"reading"},
     "report": MODEL,
-    "studies": MODEL | {"report", "runs", "tissues"},
+    "studies": MODEL | {"plan", "reading", "report", "runs", "tissues"},
     "demo": MODEL | {"report", "runs"},
     "cli": MODEL
     | {"plan", "runs", "report", "studies", "demo", "reading", "filling", "options"}

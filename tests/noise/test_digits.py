@@ -97,6 +97,32 @@ def test_the_source_reads_the_decimal_of_the_time():
     assert torch.equal(scalar, every[24])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_in_training_it_has_the_moments_of_any_noise(dtype):
+    """From the fourth decimal on: mean 0, variance 1, unrelated to the data and to other times.
+
+    20,000 numbers, 24 times: standard errors .0071 of a mean or a correlation, and of a variance
+    (1.3 / 20,000) ** .5 = .0081; 5 of them.
+    """
+    generator = torch.Generator().manual_seed(3)
+    data = torch.randn(10_000, 2, generator=generator, dtype=dtype)
+    graphs, source = Graphs(data), Digits()
+    times = torch.arange(4, 100, 4) / 100
+    drawn = torch.stack([source.draw(graphs, 2, Streams(0, [0]), data, t) for t in times]).flatten(1).double()
+    assert torch.equal(drawn[0], source.draw(graphs, 2, Streams(9, [4]), data, times[0]).flatten().double())
+    assert float(drawn.mean(1).abs().max()) < 5 * 0.0071
+    assert float((drawn.var(1) - 1).abs().max()) < 5 * 0.0081
+    every = torch.corrcoef(torch.cat([drawn, data.flatten()[None].double()])) - torch.eye(25)
+    assert float(every.abs().max()) < 5 * 0.0071
+
+
+def test_the_first_decimals_tell_of_the_number():
+    """What the docstring warns of: the first decimal of numbers in [0, 1) is the number, in ten steps."""
+    data = torch.rand(5000, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    first = Digits().draw(Graphs(data), 1, Streams(0, [0]), data, torch.tensor(0.01))
+    assert float(torch.corrcoef(torch.cat([first, data], 1).T)[0, 1]) > 0.95
+
+
 def test_without_data_the_source_draws_levels_from_the_streams():
     graphs, source = cloud((400, 600)), Digits()
     drawn = source.draw(graphs, 3, Streams(1, [0, 1]))

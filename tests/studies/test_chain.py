@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from noisefold.noise import Gaussian
+from noisefold.geometry import Graphs
+from noisefold.noise import Digits, Gaussian, Streams
 from noisefold.studies.chain import NOISES, Betas, chain, grid, noise_table
 
 _BETAS = torch.linspace(0.001, 0.2, 100, dtype=torch.float64)
@@ -71,3 +72,14 @@ def test_cosine_ends_within_its_margin():
     walk = chain("cosine", 100)
     assert float(walk.times[-1]) == 1 - Gaussian().margin
     assert float(walk.alpha[0]) == 1
+
+
+def test_the_librarys_source_noises_as_the_study_does():
+    """Entry k of the table of digits is what training with `Digits` takes at the time k / T."""
+    values = torch.randn(30, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    table = noise_table("digits", values, 25, seed=0)
+    for k in (1, 7, 25):
+        drawn = Digits(places=25).draw(
+            Graphs(values), 2, Streams(0, [0]), values, torch.tensor(k / 25, dtype=torch.float64)
+        )
+        assert torch.equal(drawn.float(), table[k - 1])

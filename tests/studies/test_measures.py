@@ -119,3 +119,7 @@ def test_intervals():
     assert ratio.mean == pytest.approx(1)
     assert ratio.low * ratio.high == pytest.approx(1)
     assert interval([4.0, math.nan]).plain() == {"mean": 4.0, "low": None, "high": None, "spread": None}
+    wild = interval([1e-300, 1e200, 1e250], ratio=True)  # walks that ran away; exp(709) is the last double
+    assert wild.high == math.inf
+    assert wild.plain()["high"] is None
+    assert wild.plain()["low"] == 0

@@ -96,11 +96,25 @@ def digits(values: Tensor, count: int) -> Tensor:
 @configurable
 @dataclass(frozen=True)
 class Digits(Source):
-    """The decimals of the data as noise, with nothing random about it.
+    r"""The decimals of the data as noise, with nothing random about it.
 
-    In training the noise of a number at time t is that of its decimal number ceil(t places): a function of
-    the data and the time. Where there is no data, in sampling, each number is one of the ten levels, drawn
-    from the graph's stream, which is the law that decimals have.
+    In training the noise of a number at time t is that of its decimal number :math:`k = \lceil t P \rceil`,
+    of P places: a function of the data and the time. Where there is no data, in sampling, each number is one
+    of the ten levels, drawn from the graph's stream, which is the law that decimals have.
+
+    What it does: :math:`x_t = \alpha_t x_0 + \sigma_t z_k`, from one decimal alone, as in the notes and in
+    the trainings of the study of diffusion. Mean 0 and variance 1 are those of any other noise, so paths,
+    targets and losses hold as they are, and any training may use it.
+
+    What it does not:
+
+    - It does not walk the chain. A state after k steps of a chain holds k decimals, and is nearly normal by
+      their sum; this one holds one, and has ten possible values for each :math:`x_0`. What assumes a normal
+      law, such as a likelihood, does not hold.
+    - The first decimals are not noise: they tell of the number, and its size decides how many do. Of data
+      with a spread of 1 those from the fourth on are even, so the times :math:`t > 3 / P`.
+    - It does not sample without randomness: solvers that add noise take levels drawn from the seed. The study
+      of diffusion has walks that take the decimals of points of the data instead.
 
     When to use: to ask whether diffusion needs randomness. Data on a coarse lattice, such as counts, have
     decimals that hardly vary.

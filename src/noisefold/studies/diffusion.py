@@ -10,7 +10,7 @@ Data are 10,000 points of a mixture of two Gaussians; the network is a perceptro
 - starts: N(0, I), and the paper's grid from -7 to 7.
 
 All networks are trained at once (`noisefold.studies.networks`). The same is done for graphs of two kinds on
-three nodes, and with ``--data`` for a named toy or the points of a csv file.
+three nodes, and for a named toy or the points of a csv file.
 
 Source: the notes on diffusion models on graphs (figures 3 to 11), with the corrections of the documentation.
 """
@@ -18,6 +18,7 @@ Source: the notes on diffusion models on graphs (figures 3 to 11), with the corr
 from __future__ import annotations
 
 import math
+import shlex
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,10 +71,11 @@ def run(scale: str, seed: int = 0, data: Toy = MIXTURE) -> tuple[dict[str, Any],
     Returns
     -------
     tuple
-        Plain data, and the figures by name. The data: ``rows`` of the crossing with the values of every
-        measure, one for each seed; ``scores`` (relative errors by step); ``schedules`` (steps without, with
-        some and with all information on the component); ``noise``, ``shares`` and ``samplers`` (the answers
-        to Q1 and Q2), ``needed`` (Q3), ``figures`` (the number beside each), ``graphs`` and ``seconds``.
+        Plain data, and the figures by name. The data: ``standard`` (what networks are compared with);
+        ``rows`` of the crossing with the values of every measure, one for each seed; ``scores`` (relative
+        errors by step); ``schedules`` (steps without, with some and with all information on the component);
+        ``noise``, ``shares`` and ``samplers`` (the answers to Q1 and Q2), ``needed`` (Q3), ``figures`` (the
+        number beside each), ``graphs`` and ``seconds``.
 
     Raises
     ------
@@ -98,6 +100,7 @@ def run(scale: str, seed: int = 0, data: Toy = MIXTURE) -> tuple[dict[str, Any],
     result: dict[str, Any] = {
         "name": NAME,
         "data": data.name,
+        "standard": data.standard,
         "scale": scale,
         "seeds": list(size.seed_range),
         "samples": size.samples,
@@ -152,9 +155,9 @@ class _Clock:
         self.laps[name], self._last = round(now - self._last, 1), now
 
 
-def _study(out: Path, scale: str, seed: int, data: Toy = MIXTURE) -> list[Path]:
+def _study(out: Path, scale: str, seed: int, data: Toy = MIXTURE, asked: str = NAME) -> list[Path]:
     result, figures = run(scale, seed, data)
-    paths = keep(out, NAME, scale, _plain(result), table(result), figures.pop(""))
+    paths = keep(out, asked, scale, _plain(result), table(result), figures.pop(""))
     for name, figure in figures.items():
         paths.append(out / f"{scale}-{name}.png")
         figure.savefig(paths[-1], dpi=110, bbox_inches="tight")
@@ -173,7 +176,12 @@ def _plain(value: Any) -> Any:
 def on(data: str) -> Study:
     """The study of a named toy or of the points of a csv file."""
     chosen = toy(data)
-    return Study(DESCRIPTION, SCALES, lambda out, scale, seed: _study(out / chosen.name, scale, seed, chosen))
+    asked = shlex.join((NAME, data))
+
+    def study(out: Path, scale: str, seed: int) -> list[Path]:
+        return _study(out / chosen.name, scale, seed, chosen, asked)
+
+    return Study(DESCRIPTION, SCALES, study)
 
 
 DIFFUSION = Study(DESCRIPTION, SCALES, _study, on=on)

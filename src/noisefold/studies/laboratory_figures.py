@@ -17,7 +17,7 @@ from noisefold.studies.crossing import ORACLE, Crossing, Trained
 from noisefold.studies.laboratory_walks import fields, trajectories, walked
 from noisefold.studies.measures import LEVELS, MEASURES, cluster_bits, schedule_steps
 from noisefold.studies.sampling import SAMPLERS
-from noisefold.studies.toys import Toy
+from noisefold.studies.toys import EXACT, Toy
 
 __all__ = ["gallery", "law_figure", "schedule_figure", "score_gap", "summary", "target_figure"]
 
@@ -135,7 +135,8 @@ def schedule_figure(toy: Toy, size: Crossing) -> tuple[Figure, Any]:
     picture = Figure(figsize=(11, 7.6), layout="constrained")
     places = picture.add_gridspec(2, 1, height_ratios=(1, 1.35))
     above, below = (picture.add_subfigure(places[i]) for i in range(2))
-    factor, beta, told = above.subplots(1, 3)
+    # Without a law nobody knows what a state tells of its component.
+    factor, beta, *told = above.subplots(1, 3 if toy.law is not None else 2)
     steps, numbers = {}, torch.arange(1, size.recipe.steps + 1)
     for name, colour, style in zip(SCHEDULES, (ORANGE, BLUE), ("--", "-"), strict=True):
         walk = chain(name, size.recipe.steps)
@@ -147,20 +148,24 @@ def schedule_figure(toy: Toy, size: Crossing) -> tuple[Figure, Any]:
             bits = cluster_bits(toy.law, walk)
             steps[name] = schedule_steps(bits)
             look["label"] = f"{name}: {'/'.join(map(str, steps[name]))} steps"
-            told.plot(numbers, bits, **look)
+            told[0].plot(numbers, bits, **look)
     factor.set(title="signal that is left", ylabel=r"$\bar\alpha$ = $\alpha^2$ [1]")
     beta.set(title="noise added", ylabel=r"$\beta$ [1]", yscale="log")
-    told.set(title="what a state tells of its component", ylabel="mutual information [bit]")
-    for panel in (factor, beta, told):
+    for panel in (factor, beta, *told):
         panel.set_xlabel("step k")
         panel.grid(color="0.92")
     factor.legend(frameon=False)
-    if toy.law is not None:
+    for panel in told:
+        panel.set(title="what a state tells of its component", ylabel="mutual information [bit]")
         for level in (0.05, 0.95):
-            told.axhline(level, color="0.6", linewidth=0.8)
-        told.legend(frameon=False, fontsize=8, title="< .05 / between / > .95 bit", title_fontsize=8)
-    else:
-        told.set_visible(False)
+            panel.axhline(level, color="0.6", linewidth=0.8)
+        panel.legend(
+            frameon=False,
+            fontsize=8,
+            title="< .05 / between / > .95 bit",
+            title_fontsize=8,
+            loc="center left",
+        )
     panels = below.subplots(2, 5, sharex=True, sharey=True)
     generator = torch.Generator().manual_seed(mix(5))
     x0 = toy.draw(1500, generator)
@@ -195,13 +200,16 @@ def summary(result: dict[str, Any]) -> Figure:
     picture = Figure(figsize=(11.5, 7.2), layout="constrained")
     (det, bits), (share, width) = picture.subplots(2, 2)
     rows = [r for r in result["samplers"] if r["start"] == "normal"]
+    exact = result["standard"] == EXACT
     for offset, (target, (colour, mark)) in enumerate(_MARKS.items()):
         own = {r["sampler"]: r for r in rows if r["target"] == target}
-        label = "exact oracle" if target == ORACLE else f"network, {target}"
+        label = result["standard"] if target == ORACLE else f"network, {target}"
         for panel, name, least in ((det, "det", 1e-3), (bits, "bits", 1e-5)):
             places = [i + (offset - 2) * 0.14 for i in range(len(SAMPLERS))]
             values = [own[s][name] for s in SAMPLERS]
-            mean, low, high = ([_bounded(v[key], least) for v in values] for key in ("mean", "low", "high"))
+            mean, low, high = (
+                [_bounded(v[key], v["low"], least) for v in values] for key in ("mean", "low", "high")
+            )
             reach = [
                 [m - a for m, a in zip(mean, low, strict=True)],
                 [b - m for m, b in zip(mean, high, strict=True)],
@@ -211,8 +219,9 @@ def summary(result: dict[str, Any]) -> Figure:
                 places, mean, yerr=errors, fmt=mark, color=colour, capsize=2, markersize=6, label=label
             )
     det.axhline(1, color="0.6", linewidth=0.8)
-    det.set(yscale="log", ylabel="det of covariance over truth [1]", ylim=(5e-4, 2e3))
-    det.set_title("Spread of a mode by sampler\n(N(0, I), cosine; bars: 95 % over seeds)", fontsize=10)
+    whose = ("a mode", "the truth") if exact else ("the samples", "held-out points")
+    det.set(yscale="log", ylabel=f"det of covariance over {whose[1]} [1]", ylim=(5e-4, 2e3))
+    det.set_title(f"Spread of {whose[0]} by sampler\n(N(0, I), cosine; bars: 95 % over seeds)", fontsize=10)
     bits.set(ylabel="start and end share [bit]", ylim=(-0.05, 1.05))
     bits.set_title("What the end knows of the start", fontsize=10)
     for panel in (det, bits):
@@ -220,12 +229,15 @@ def summary(result: dict[str, Any]) -> Figure:
         panel.grid(axis="y", color="0.92")
     picture.legend(*det.get_legend_handles_labels(), loc="outside lower center", ncol=5, frameon=False)
     _stacked(share, result["shares"])
-    _widths(width, result["needed"])
+    _widths(width, result["needed"], "error of the score" if exact else "gap to the sample's score")
     return picture
 
 
-def _bounded(value: float | None, least: float) -> float:
-    return math.nan if value is None else min(max(value, least), 1e6)
+def _bounded(value: float | None, low: float | None, least: float) -> float:
+    """Within the panel; what is missing although its interval begins somewhere is infinite."""
+    if value is None:
+        return math.nan if low is None else 1e6
+    return min(max(value, least), 1e6)
 
 
 def _stacked(panel: Axes, rows: Sequence[dict[str, Any]]) -> None:
@@ -246,7 +258,7 @@ def _stacked(panel: Axes, rows: Sequence[dict[str, Any]]) -> None:
     panel.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncol=5, frameon=False)
 
 
-def _widths(panel: Axes, rows: Sequence[dict[str, Any]]) -> None:
+def _widths(panel: Axes, rows: Sequence[dict[str, Any]], measure: str) -> None:
     looks = zip(LEVELS[1:], (BLUE, ORANGE, GREEN, RED, PINK), "os^Dv", strict=True)
     for k, colour, mark in looks:
         i = LEVELS.index(k)
@@ -265,7 +277,7 @@ def _widths(panel: Axes, rows: Sequence[dict[str, Any]]) -> None:
         for r in rows
     ]
     panel.set_xticks(range(len(rows)), names)
-    panel.set(xlabel="width of the two layers", ylabel="relative error of the score [1]", yscale="log")
+    panel.set(xlabel="width of the two layers", ylabel=f"relative {measure} [1]", yscale="log")
     panel.set_title("How much network (bars: least to most of the seeds)", fontsize=10)
     panel.grid(axis="y", color="0.92")
     panel.legend(fontsize=8, frameon=False)

@@ -66,6 +66,7 @@ def fields(toy: Toy, trained: Trained, size: Crossing) -> tuple[Figure, Any]:
     picture = Figure(figsize=(11, 8), layout="constrained")
     panels = picture.subplots(4, 6, sharex=True, sharey=True)
     numbers: dict[str, list[Any]] = {name: [] for name in estimates if name != "exact"}
+    gap = "error" if toy.law is not None else "difference"
     for (i, name), (j, k) in product(enumerate(estimates), enumerate(levels(walk.steps))):
         panel, estimate = panels[i, j], estimates[name]
         # An oracle computes in float64 whatever it is given; networks want their own type.
@@ -78,15 +79,16 @@ def fields(toy: Toy, trained: Trained, size: Crossing) -> tuple[Figure, Any]:
         if name != "exact":
             errors = score_error(estimate, toy, walk, size.seeds, k).tolist()
             numbers[name].append(interval(errors, ratio=True).plain())
-            title = f"error {_short(numbers[name][-1]['mean'])}"
+            title = f"{gap} {_short(numbers[name][-1]['mean'])}"
         panel.set_title(title, fontsize=9)
         panel.set(aspect="equal", xlim=(-_REACH, _REACH), ylim=(-_REACH, _REACH))
         if j == 0:
-            panel.set_ylabel(f"{name}\n$x_2$ [{toy.unit}]")
+            row = toy.standard if name == "exact" else f"network, {name}"
+            panel.set_ylabel(f"{row}\n$x_2$ [{toy.unit}]")
         if i == 3:
             panel.set_xlabel(f"$x_1$ [{toy.unit}]")
     picture.suptitle(
-        "Direction of the score: exact, and as networks learn it by target; relative error of the score",
+        f"Direction of the score: {toy.standard}, and networks by target; relative {gap} of their scores",
         fontsize=10,
     )
     return picture, numbers
@@ -116,7 +118,8 @@ def trajectories(toy: Toy, trained: Trained, size: Crossing) -> tuple[Figure, An
     score = _score(toy, places)
     unit = score / score.norm(dim=1, keepdim=True)
     panels[2].quiver(*places.T, *unit.T, color=_INK, angles="xy", scale_units="xy", scale=1.2, width=0.004)
-    panels[2].set_title("direction of the score of the data", fontsize=10)
+    whose = "the data" if toy.law is not None else f"a {toy.standard}\nunder noise of a tenth"
+    panels[2].set_title(f"direction of the score of {whose}", fontsize=10)
     for panel in panels:
         _plane(panel, toy, _REACH)
     return picture, numbers

@@ -205,7 +205,10 @@ def score_error(estimate: Estimate, toy: Toy, walk: Chain, cells: int, k: int, n
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over seeds, its 95 % interval (Student's t), and their standard deviation."""
+    """A mean over seeds, its 95 % interval (Student's t), and their standard deviation.
+
+    All are NaN but the mean for a single seed; ratios may be infinite.
+    """
 
     mean: float
     low: float
@@ -213,7 +216,7 @@ class Interval:
     spread: float
 
     def plain(self) -> dict[str, Any]:
-        """As a dictionary, five digits."""
+        """As a dictionary, five digits; None for what is NaN or infinite."""
         return {k: digits(getattr(self, k)) for k in ("mean", "low", "high", "spread")}
 
 
@@ -230,7 +233,7 @@ def interval(values: Sequence[float], level: float = 0.95, ratio: bool = False) 
     found = [v for v in values if math.isfinite(v)]
     if ratio:
         logs = interval([math.log(max(v, 1e-300)) for v in found], level)
-        return Interval(*(math.exp(v) for v in (logs.mean, logs.low, logs.high, logs.spread)))
+        return Interval(*(_power(v) for v in (logs.mean, logs.low, logs.high, logs.spread)))
     if len(found) < 2:
         mean = found[0] if found else math.nan
         return Interval(mean, math.nan, math.nan, math.nan)
@@ -238,6 +241,11 @@ def interval(values: Sequence[float], level: float = 0.95, ratio: bool = False) 
     mean, spread = float(data.mean()), float(data.std())
     half = float(stats.t.ppf((1 + level) / 2, len(found) - 1)) * spread / math.sqrt(len(found))
     return Interval(mean, mean - half, mean + half, spread)
+
+
+def _power(log: float) -> float:
+    """The exponential; infinity beyond the largest double, where walks that ran away may end."""
+    return math.inf if log > 709 else math.exp(log)
 
 
 def digits(value: float, places: int = 5) -> float | None:

@@ -2,24 +2,30 @@ r"""The study behind "why the graph should follow the noise": figure 2 of the pa
 
 The radius of the greatest mutual information (lemma 3.1) at each ratio of signal to noise, for four
 correlations in one to three dimensions; the same for the paper's own example, with the sign of lemma A.1 and
-with the right one; and simulated fields and nodes beside the formulas of lemma 3.1 and proposition 3.3.
+with the right one; and simulated fields and nodes beside the formulas of lemma 3.1 and proposition 3.3. Given
+data, the study is that of `noisefold.studies.own_range`.
 """
 
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from matplotlib.figure import Figure
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from noisefold.noise.source import mix
 from noisefold.progress import progress
+from noisefold.reading import Reading
+from noisefold.studies import own_range_figures, own_range_tables
+from noisefold.studies.own_range import graphs_of, measure, net_of, stem_of
 from noisefold.studies.study import Study, keep
 from noisefold.theory import (
     Correlation,
@@ -34,6 +40,7 @@ from noisefold.theory import (
     mutual_information,
 )
 from noisefold.theory.radial import ball_points
+from noisefold.train.checkpoint import atomic_text
 
 __all__ = [
     "CORRELATIONS",
@@ -42,6 +49,7 @@ __all__ = [
     "RANGE",
     "SCALES",
     "figure",
+    "on",
     "paper_example",
     "run",
     "simulated_distance",
@@ -50,8 +58,9 @@ __all__ = [
 ]
 
 NAME = "range"
-DESCRIPTION = "radius of the greatest mutual information by noise (figure 2, corrected)"
+DESCRIPTION = "radius of the greatest mutual information by noise (figure 2, corrected); or on your own data"
 SCALES = ("smoke", "short")
+_CENTRES = {"smoke": 512, "short": 4096}  # nodes from which the variogram of given data looks
 
 CORRELATIONS: dict[str, Correlation] = {
     "squared exponential": SquaredExponential(0.5),
@@ -299,4 +308,22 @@ def _study(out: Path, scale: str, seed: int) -> list[Path]:
     return keep(out, NAME, scale, result, table(result), figure(result))
 
 
-RANGE = Study(DESCRIPTION, SCALES, _study)
+def on(source: str) -> Study:
+    """The study of a file, a folder, a pattern, or "shapes" for procedural ones."""
+    reading = Reading(source)
+
+    def study(out: Path, scale: str, seed: int) -> list[Path]:
+        result = measure(graphs_of(reading, seed), _CENTRES[scale], seed)
+        folder = out / stem_of(source)
+        config = folder / f"{scale}.yaml"
+        told = own_range_tables.table(result, source, config)
+        result = {"name": NAME, "source": source, "scale": scale, "seed": seed, **result}
+        asked = shlex.join((NAME, source))
+        paths = keep(folder, asked, scale, result, told, own_range_figures.figure(result))
+        atomic_text(config, yaml.safe_dump({"net": net_of(result)}, sort_keys=False))
+        return [*paths, config]
+
+    return Study(DESCRIPTION, SCALES, study)
+
+
+RANGE = Study(DESCRIPTION, SCALES, _study, on=on)

@@ -19,7 +19,10 @@ from torch import Tensor
 from noisefold.noise import Gaussian, mix
 from noisefold.theory import GaussianMixture
 
-__all__ = ["GRAPHS", "MIXTURE", "NAMED", "Cloud", "Oracle", "Toy", "toy"]
+__all__ = ["EXACT", "GRAPHS", "MIXTURE", "NAMED", "Cloud", "Oracle", "Toy", "toy"]
+
+EXACT = "exact oracle"
+"""What networks are compared with where the law is known."""
 
 _REFERENCE = 2000
 _FEWEST = 100
@@ -100,6 +103,11 @@ class Toy:
     def reference(self, n: int = _REFERENCE) -> Tensor:
         """Points ``[n, d]`` of the law that no training sees; the same ones at every call."""
         return self.draw(n, torch.Generator().manual_seed(mix(7, 7, 7)))
+
+    @property
+    def standard(self) -> str:
+        """What networks are compared with, in words."""
+        return EXACT if self.law is not None else f"sample of {len(self.reference())} points"
 
     def oracle(self) -> Oracle:
         """The exact law if it is known, else that of a large sample."""
