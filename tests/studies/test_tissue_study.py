@@ -67,7 +67,7 @@ def test_it_answers_what_it_has_data_for_and_names_the_rest(ran):
     asked = result["tissues"]["fly"]["questions"]
     assert list(asked) == list(QUESTIONS)
     for found in asked.values():
-        assert list(found["rows"]) == [tissue.NETWORK, "Gaussian start", *tissue._BASELINES]
+        assert list(found["rows"]) == [tissue.NETWORK, "its start", *tissue._BASELINES]
         for row in found["rows"].values():
             assert row["draws"] == SMALL["fly"].draws
             assert all(math.isfinite(s["value"]) for s in row["scores"].values())
@@ -151,7 +151,7 @@ def test_the_files_of_a_study(ran, tmp_path, monkeypatch):
     paths = STUDIES["tissue"].run(tmp_path, "smoke", 0)
     assert [p.name for p in paths] == ["smoke.json", "smoke.md", "smoke.png"]
     text = paths[1].read_text()
-    for words in ("Gaussian start", "kriging", "days 7 and 14, half each", *QUESTIONS.values()):
+    for words in ("its start", "kriging", "days 7 and 14, half each", *QUESTIONS.values()):
         assert words in text
     assert all(p.stat().st_size > 1000 for p in paths)
     assert {p.name for p in (ran[0] / "out" / "fly").glob("torn-*.png")} == {

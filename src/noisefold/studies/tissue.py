@@ -43,7 +43,7 @@ from noisefold.train.settings import Training
 __all__ = ["SCALES", "TISSUE", "run"]
 
 NAME = "tissue"
-NETWORK = "network"
+NETWORK, START = "network", "its start"
 _BASELINES: dict[str, Baseline] = {
     "mean": Mean(),
     "nearest cells": Nearest(),
@@ -257,7 +257,7 @@ def _asked(
     )
     seconds = {NETWORK: time.process_time() - start}
     rows = {NETWORK: _score(answer.values, truth, known, land)}
-    rows["Gaussian start"] = _score(_start(model, land, known, size.draws, seed), truth, known, land)
+    rows[START] = _score(_start(model, land, known, size.draws, seed), truth, known, land)
     cells = land.transform.apply(land.train.graphs())
     unit = land.test.replace(x=truth)
     for row, baseline in _BASELINES.items():
@@ -298,13 +298,13 @@ def _back(land: Ground, units: Tensor) -> Tensor:
 
 
 def _start(model: Model, land: Ground, known: Tensor, draws: int, seed: int) -> Tensor:
-    """Draws, value by value, of the Gaussian prediction that the network begins with."""
+    """Draws, value by value, of the prediction that the network begins with."""
     unit = model.units.apply(land.test)
     assert isinstance(model.net, Kriged)
     assert unit.x is not None
-    mean, variance = model.net.eval().predicted(unit, unit.x, known)
-    noise = torch.randn(draws, *mean.shape, generator=torch.Generator().manual_seed(seed))
-    return _back(land, torch.where(known, unit.x, mean + variance.sqrt() * noise))
+    law = model.net.eval().law(unit, unit.x, known)
+    drawn = law.draw(draws, torch.Generator().manual_seed(seed))
+    return _back(land, torch.where(known, unit.x, drawn))
 
 
 def _maps(

@@ -27,7 +27,7 @@ _HEADS = {
 # Okabe and Ito's colours, with a marker each for print.
 _LOOKS = {
     "network": ("#0072B2", "o"),
-    "Gaussian start": ("#56B4E9", "D"),
+    "its start": ("#56B4E9", "D"),
     "kriging": ("#D55E00", "s"),
     "nearest cells": ("#E69F00", "^"),
     "k-NN in expression": ("#009E73", "v"),
@@ -41,7 +41,7 @@ def table(result: _Result) -> str:
     parts = [
         "CRPS, energy score and RMSE in standard deviations of each gene among the training cells, after the "
         "logarithm where the values are counts; 95 % intervals from leaving out blocks of cells [low, high]. "
-        "Gaussian start: draws of the prediction that the network begins with, value by value."
+        "Its start: draws of the prediction that the network begins with, value by value."
     ]
     for found in result["tissues"].values():
         parts += [f"\n## {found['title']}\n", found["about"]]
