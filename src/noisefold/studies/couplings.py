@@ -315,7 +315,8 @@ def figure(result: _Result) -> Figure:
     panels[-1].yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     panels[-1].yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     panels[-1].yaxis.set_minor_formatter(NullFormatter())
-    panels[0].legend(frameon=False, fontsize=8)
+    handles, labels = panels[0].get_legend_handles_labels()
+    picture.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=9)
     picture.supxlabel("sampling steps (lines: Euler; dashed: DPM-Solver)", fontsize=10)
     return picture
 
