@@ -117,7 +117,7 @@ SCALES: dict[str, dict[str, Any]] = {
     },
     "short": {
         "fly": Size(_training(150, kinds=_FLY)),
-        "mouse": Size(_training(200), patches=600, width=128),
+        "mouse": Size(_training(800), patches=600, width=128),
         "cortex": Size(_training(900)),
         "chick": Stages(_training(400, 8, ()), 100, 800, 18, 96, 2, 20),
         "whole": (None, 8),
