@@ -138,7 +138,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
     @property
     def device(self) -> torch.device:
         """Where the network is."""
-        return next(self.net.parameters()).device
+        return self.denoiser.device
 
     @property
     def num_parameters(self) -> int:

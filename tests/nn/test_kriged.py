@@ -9,6 +9,7 @@ from torch import nn
 import noisefold as nf
 from noisefold.geometry import Graphs
 from noisefold.nn import Denoiser, Kriged, SetTransformer
+from noisefold.nn.covariances import crps
 from noisefold.nn.denoiser import Known
 from noisefold.noise import Gaussian, Target
 
@@ -207,3 +208,82 @@ def test_the_steps_of_a_solver_predict_once(learned, field, monkeypatch):
         state = torch.randn(N, F, generator=torch.Generator().manual_seed(step))
         denoiser(field, state, torch.tensor([0.9 - 0.2 * step]), known=Known(field.x, known))
     assert len(asked) == 1
+
+
+# -- silent features -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def silent():
+    """Fields of two features, the first zero where a rough wave is low, in standard deviations."""
+    torch.manual_seed(4)
+    pos = torch.rand(6 * 80, 2) * 3
+    wave = (2 * pos[:, 0]).sin() + (2 * pos[:, 1]).cos() + 0.7 * torch.randn(480)
+    x = torch.stack([(wave - 0.6).clamp(min=0), wave], 1)
+    graphs = Graphs(pos, (x - x.mean(0)) / x.std(0, correction=0), torch.arange(7) * 80)
+    return graphs, Kriged(Zero(), 2, 2, kernels=2).learn(graphs).eval()
+
+
+def test_a_silent_feature_has_a_spike_and_another_has_none(silent):
+    graphs, net = silent
+    low = graphs.x.amin(0)
+    assert float((graphs.x[:, 0] == low[0]).float().mean()) > 0.5
+    assert float(net.belief[0]) >= 0
+    assert float(net.belief[1]) == -1
+    assert torch.equal(net.spike, low)
+    above = graphs.x[:, 0][graphs.x[:, 0] > low[0]] - low[0]
+    torch.testing.assert_close(net.above[1, 0], above.mean())
+    torch.testing.assert_close(net.slab[0], above.var(correction=0))
+
+
+def test_a_spike_foretells_held_out_values_better_than_a_normal_law(silent):
+    graphs, net = silent
+    field = graphs[:1]
+    known = (torch.arange(80) >= 25)[:, None].expand(80, 2)
+    mean, variance = net.predicted(field, field.x, known)
+    law = net.law(field, field.x, known)
+    normal = crps(field.x, mean, variance.sqrt())[:25, 0].mean()
+    # Measured .24 for .29; half of that must remain.
+    assert float(law.crps(field.x)[:25, 0].mean()) < 0.92 * float(normal)
+
+
+def test_the_estimate_of_a_silent_feature_is_the_posterior(silent):
+    graphs, net = silent
+    field = graphs[:1]
+    path = Gaussian()
+    denoiser = Denoiser(net, path, Target(), "x", informed=True)
+    known = (torch.arange(80) >= 12)[:, None].expand(80, 2)
+    law = net.law(field, field.x, known)
+    draws = law.draw(200_000, torch.Generator().manual_seed(0))[:, :12].double()
+    x_t = torch.randn(80, 2, generator=torch.Generator().manual_seed(2))
+    for t in (0.4, 0.7, 0.95):
+        at = torch.tensor([t])
+        found = denoiser(field, x_t, at, known=Known(field.x, known))[:12].double()
+        alpha, sigma = (float(f(at)) for f in (path.schedule.alpha, path.schedule.sigma))
+        weight = torch.exp(-((x_t[:12].double() - alpha * draws) / sigma).square() / 2)
+        weight /= weight.sum(0)
+        expected = (weight * draws).sum(0)
+        error = (weight.square() * (draws - expected).square()).sum(0).sqrt()
+        assert bool(((found - expected).abs() < 5 * error + 1e-3).all())
+
+
+def test_untrained_it_draws_its_law(silent):
+    graphs, net = silent
+    field = graphs[:1]
+    known = (torch.arange(80) >= 40)[:, None].expand(80, 2)
+    scaling = nf.geometry.Scaling((0.0, 0.0), 1.0, (0.0, 0.0), (1.0, 1.0))
+    model = nf.Model(net, noised="x", informed=True, scaling=scaling)
+    done = model.complete(field, known, draws=400, steps=25, solver=nf.sample.DPMSolver(), seed=0)
+    law = net.law(field, field.x, known)
+    middle = net.spike + 0.2
+    drawn = (done.values[:, :40, 0] < middle[0]).float().mean(0)
+    mean, variance = (v[:40, 0] for v in law.moments)
+    share = 1 - law.share[:40, 0]
+    share = share + law.share[:40, 0] * torch.distributions.Normal(
+        law.mean[:40, 0], law.variance[:40, 0].sqrt()
+    ).cdf(middle[0])
+    # 400 draws err by .025 at most, and the solver by as much.
+    assert float((drawn - share).abs().mean()) < 0.03
+    torch.testing.assert_close(done.values[:, :40, 0].mean(0), mean, rtol=0, atol=0.2)
+    spread = done.values[:, :40, 0].std(0) / variance.sqrt()
+    assert 0.93 < float(spread.mean()) < 1.07

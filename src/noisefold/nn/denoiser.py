@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 import torch
@@ -112,6 +113,12 @@ class Denoiser(nn.Module):
             )
         self.net, self.path, self.target, self.noised = net, path, target, noised
         self.informed = informed
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is; one that holds nothing is on the CPU."""
+        held = next(chain(self.net.parameters(), self.net.buffers()), None)
+        return torch.device("cpu") if held is None else held.device
 
     def predict(
         self,

@@ -165,7 +165,7 @@ def complete(
     blank = with_noised(graphs, noised, given.masked_fill(~mask, 0.0))
     unit = scaling.apply(blank)
     given_there = mask if noised == "pos" else scaling.entries(mask)
-    device = next(denoiser.parameters()).device
+    device = denoiser.device
     parts = []
     items = [(i, j) for i in range(len(graphs)) for j in range(draws)]
     with progress("completing", len(items)) as advance:

@@ -122,7 +122,7 @@ def measure_profile(
             f"measure_profile needs 2 graphs and 1 level at least, got {len(data)} and {levels}."
         )
     denoiser.eval()
-    device = next(denoiser.parameters()).device
+    device = denoiser.device
     count = min(len(data), most)
     explained, error = [], []
     with progress("profile", levels) as advance:
