@@ -81,13 +81,13 @@ def law_figure(toy: Toy) -> tuple[Figure, Any]:
         (left, told.exp(), "density [1 / area]"),
         (right, told, "log-density [nat]"),
     ):
-        image = panel.imshow(values, origin="lower", extent=extent, cmap="cividis")
+        image = panel.imshow(values.numpy(), origin="lower", extent=extent, cmap="cividis")
         picture.colorbar(image, ax=panel, shrink=0.85, label=name)
         _plane(panel, toy)
     places = grid(15**2, 2, 6.5)
     score = toy.law.score(places, zero, path)
     unit = score / score.norm(dim=1, keepdim=True)
-    right.quiver(*places.T, *unit.T, color="white", scale=26, width=0.004)
+    right.quiver(*places.T.numpy(), *unit.T.numpy(), color="white", scale=26, width=0.004)
     gap = score_gap(toy)
     left.set_title("density")
     right.set_title(f"log-density, direction of the score\n(error of the score: {gap:.0e})")
@@ -121,7 +121,8 @@ def target_figure(toy: Toy, size: Crossing) -> tuple[Figure, Any]:
         panel.plot(*x.T, "s", color=BLUE, markersize=6, label=f"$x_k$, k = {k}")
         arrow = {"arrowstyle": "-|>", "color": RED, "lw": 1.8, "shrinkA": 0, "shrinkB": 0}
         panel.annotate("", tuple(head[0].tolist()), tuple(tail[0].tolist()), arrowprops=arrow)
-        panel.set(xlim=(low[0] - pad, high[0] + pad), ylim=(low[1] - pad, high[1] + pad))
+        (left, bottom), (right, top) = (low - pad).tolist(), (high + pad).tolist()
+        panel.set(xlim=(left, right), ylim=(bottom, top))
         panel.set_title(title, fontsize=9)
         panel.set_xlabel(f"$x_1$ [{toy.unit}]")
         panel.grid(color="0.92")
