@@ -68,6 +68,7 @@ def test_it_answers_what_it_has_data_for_and_names_the_rest(ran):
     assert list(asked) == list(QUESTIONS)
     for found in asked.values():
         assert list(found["rows"]) == [tissue.NETWORK, "its start", *tissue._BASELINES]
+        assert list(found["moran"]) == [*found["rows"], "truth"]
         for row in found["rows"].values():
             assert row["draws"] == SMALL["fly"].draws
             assert all(math.isfinite(s["value"]) for s in row["scores"].values())

@@ -16,6 +16,10 @@ Known features are kriged as if they were hidden where the unknown ones are, so 
 both: from the nodes where those are known, or, where entries are missing at random, from all other nodes. R
 is measured for each of these cases, and for that in which no node tells anything.
 
+Values of a feature at several nodes hang together: their covariance is that of kriging, scaled to v. So m and
+v of a node are taken given the noisy values of the other nodes, too (`noisefold.nn.together`), and what is
+drawn is a field, not a heap of values. Not where entries are missing at random, whose neighbours are known.
+
 A gene that is often silent has no normal law. Where a fiftieth of the values or more are the least one, the
 law is a spike and a slab (`noisefold.nn.spike`), made of that mean and variance; how far the variance is
 believed, or whether a normal law does better after all, is chosen by CRPS in holes, gene by gene.
@@ -27,8 +31,7 @@ of a normal law have the mean and standard deviation
 .. math:: \frac{b^2 m + a v s}{b^2 + a^2 v}, \qquad \frac{b \sqrt v}{\sqrt{b^2 + a^2 v}},
 
 those of a spike and a slab are averages over both, and the network says how far from that mean, in these
-standard deviations, they are. Where nothing is known and nothing is silent, m = 0 and v = 1, and all is as
-without.
+standard deviations, they are. Where nothing is known, what remains of this are the covariances.
 
 Source: this library. Journel and Huijbregts, Mining Geostatistics (1978), for kriging.
 """
@@ -38,6 +41,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -47,16 +51,34 @@ from noisefold.configuration import register_module
 from noisefold.geometry.graphs import Graphs
 from noisefold.nn.covariances import JITTER, LEAST, NUGGETS, crps, grid, matern, tried
 from noisefold.nn.spike import SpikeAndSlab
+from noisefold.nn.together import Together
 
 __all__ = ["Kriged"]
 
-_MOST, _KEPT = 4.0, 512
+_MOST, _KEPT = 4.0, 256
 _PRIORS = (10.0, 50.0, math.inf)  # known values that the spread measured in training counts for
 _CASES = ("nothing", "hole", "scattered")  # which nodes tell of a value
 _FEW = 8
 _SILENT = 0.02  # least share of values that make a spike
 _BELIEFS = (-1.0, 0.0, 0.5, 1.0)
 _FITTED = 16
+
+
+@dataclass(frozen=True, eq=False)
+class _Predicted:
+    """Mean and variance ``[n, columns]`` of a graph's values, and which of them hang together how."""
+
+    mean: Tensor
+    variance: Tensor
+    together: tuple[Together, ...] = ()
+
+    def seen(self, state: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of each value given the noisy values of other nodes, at signal a and noise b."""
+        mean, variance = self.mean.clone(), self.variance.clone()
+        for some in self.together:
+            at = (some.rows[:, None], some.features)
+            mean[at], variance[at] = some.others(self.mean[at], state[at], a, b)
+        return mean, variance.clamp(LEAST, _MOST)
 
 
 @register_module
@@ -121,7 +143,7 @@ class Kriged(nn.Module):
         self.register_buffer("above", torch.ones(2, columns))
         self.register_buffer("slab", torch.ones(columns))
         self.register_buffer("belief", torch.full((columns,), -1.0))
-        self._kept: dict[bytes, tuple[Tensor, Tensor]] = {}
+        self._kept: dict[bytes, _Predicted] = {}
         forget = self.register_load_state_dict_post_hook
         forget(lambda module, _: module._kept.clear())  # type: ignore[no-untyped-call]
 
@@ -219,10 +241,10 @@ class Kriged(nn.Module):
         scores = torch.zeros(len(_BELIEFS), self.columns).to(x)
         for pos, value, there in self._holes(graphs[:_FITTED]):
             known = there[:, None].expand_as(value)
-            predicted = self._predict(pos, torch.where(known, value, 0.0), known)
+            found = self._predict(pos, torch.where(known, value, 0.0), known, together=False)
             for score, belief in zip(scores, _BELIEFS, strict=True):
                 self.belief.fill_(belief)
-                score += self._law(*predicted).crps(value)[~there].sum(0)
+                score += self._law(found.mean, found.variance).crps(value)[~there].sum(0)
         best = torch.tensor(_BELIEFS).to(x)[scores.argmin(0)]
         self.belief.copy_(torch.where((silent >= _SILENT) & (silent < 1), best, -1.0))
 
@@ -237,14 +259,18 @@ class Kriged(nn.Module):
             )
         state, flags = graphs.x.float().chunk(2, dim=1)
         known = flags > 0.5
-        with torch.no_grad(), torch.autocast(state.device.type, enabled=False):
-            law = self._law(*self.predicted(graphs, state, known))
-            mean, variance = law.moments
-        signal = torch.sigmoid(log_snr.float())[graphs.batch, None]
+        signal = torch.sigmoid(log_snr.float())
         a, b = signal.sqrt(), (1 - signal).sqrt()
+        with torch.no_grad(), torch.autocast(state.device.type, enabled=False):
+            found = self._foretold(graphs, state, known)
+            own = zip(found, state.split(graphs.sizes.tolist()), a, b, strict=True)
+            seen = [one.seen(*given) for one, *given in own]
+            law = self._law(*(torch.cat(v) for v in zip(*seen, strict=True)))
+            mean, variance = law.moments
+        a, b = a[graphs.batch, None], b[graphs.batch, None]
         root = (b.square() + a.square() * variance).sqrt()
-        seen = torch.where(known, state, (state - a * mean) / root)
-        inputs = torch.cat([seen, flags, mean, variance.sqrt()], dim=1)
+        away = torch.where(known, state, (state - a * mean) / root)
+        inputs = torch.cat([away, flags, mean, variance.sqrt()], dim=1)
         # Places relative to the middle of the graph: from absolute ones a network learns a tissue by heart.
         middle = torch.zeros(len(graphs), graphs.dim).to(graphs.pos).index_add(0, graphs.batch, graphs.pos)
         middle = middle / graphs.sizes.to(graphs.pos)[:, None]
@@ -263,7 +289,11 @@ class Kriged(nn.Module):
 
     def predicted(self, graphs: Graphs, value: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance ``[n, columns]`` given the values where known; of no use where they are."""
-        means, variances = [], []
+        found = self._foretold(graphs, value, known)
+        return torch.cat([one.mean for one in found]), torch.cat([one.variance for one in found])
+
+    def _foretold(self, graphs: Graphs, value: Tensor, known: Tensor) -> list[_Predicted]:
+        out = []
         value = torch.where(known, value.float(), 0.0)  # a product would leave zeros of either sign
         for start, end in pairwise(graphs.ptr.tolist()):
             args = (graphs.pos[start:end].float(), value[start:end], known[start:end])
@@ -276,16 +306,16 @@ class Kriged(nn.Module):
                         self._kept.clear()
                     self._kept[key] = self._predict(*args)
                 found = self._kept[key]
-            means.append(found[0])
-            variances.append(found[1])
-        return torch.cat(means), torch.cat(variances)
+            out.append(found)
+        return out
 
-    def _predict(self, pos: Tensor, value: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    def _predict(self, pos: Tensor, value: Tensor, known: Tensor, together: bool = True) -> _Predicted:
         laws, group = known.unique(dim=0, return_inverse=True)
         if len(laws) > _FEW:
             mean, variance = self._kriged(pos, value, known, loo=True)
-            return self._told(mean, variance, value, laws, group, 2)
+            return _Predicted(*self._told(mean, variance, value, laws, group, 2))
         mean, variance = torch.zeros_like(value), torch.ones_like(value)
+        hang: list[Together] = []
         for i, law in enumerate(laws):
             if bool(law.all()):
                 continue
@@ -296,7 +326,29 @@ class Kriged(nn.Module):
                 k, w = self._kriged(pos, value, known & full[:, None], loo=False)
                 mean[rows], variance[rows] = k[rows], w[rows]
             mean, variance = self._told(mean, variance, value, laws, group, case, only=i)
-        return mean, variance
+            if together:
+                hang += self._hang(pos, rows.nonzero().view(-1), full.nonzero().view(-1), ~law, variance)
+        return _Predicted(mean, variance, tuple(hang))
+
+    def _hang(
+        self, pos: Tensor, rows: Tensor, at: Tensor, unknown: Tensor, variance: Tensor
+    ) -> Iterator[Together]:
+        """How values at nodes `rows` hang together, given those at nodes `at`."""
+        for number in self.choice[unknown].unique().tolist():
+            features = (unknown & (self.choice == number)).nonzero().view(-1)
+            both = torch.cat([rows, at])
+            place = pos[both] * self.stretch[number]
+            cov = (1 - self.nugget[number]) * matern(torch.cdist(place, place) / self.length[number])
+            cov = cov + (self.nugget[number] + JITTER) * torch.eye(len(both)).to(pos)
+            r = len(rows)
+            left = cov[:r, :r]
+            if len(at):
+                root = torch.linalg.cholesky(cov[r:, r:])
+                half = torch.linalg.solve_triangular(root, cov[r:, :r], upper=False)
+                left = left - half.T @ half
+            scale = (variance[rows[:, None], features] / left.diagonal()[:, None]).mean(0)
+            values, vectors = torch.linalg.eigh(left)
+            yield Together(rows, features, vectors, values.clamp(min=LEAST), scale)
 
     def _kriged(self, pos: Tensor, value: Tensor, known: Tensor, loo: bool) -> tuple[Tensor, Tensor]:
         """Each feature alone; with `loo`, what is known from all the other nodes, and else as it is."""

@@ -23,6 +23,8 @@ from noisefold.eval.baselines import Alike, Baseline, Mean, Nearest
 from noisefold.eval.draws import DrawScores, score_draws
 from noisefold.eval.kriging import Kriging
 from noisefold.eval.regression import Regression
+from noisefold.eval.texture import morans_i
+from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
 from noisefold.nn.kriged import Kriged
 from noisefold.nn.set_transformer import SetTransformer
@@ -32,6 +34,7 @@ from noisefold.sample.solver import DPMSolver
 from noisefold.studies.cells import one_thread, read
 from noisefold.studies.data import data_folder
 from noisefold.studies.study import Study, keep
+from noisefold.studies.tables import mean_and_error
 from noisefold.studies.tissue_figures import figure, maps, table
 from noisefold.studies.tissue_ground import QUESTIONS, SUBJECTS, Ground, ground
 from noisefold.studies.tissue_stages import Stages, stages
@@ -256,21 +259,25 @@ def _asked(
         land.test, known, draws=size.draws, steps=size.steps, solver=DPMSolver(), seed=seed
     )
     seconds = {NETWORK: time.process_time() - start}
-    rows = {NETWORK: _score(answer.values, truth, known, land)}
-    rows[START] = _score(_start(model, land, known, size.draws, seed), truth, known, land)
+    draws = {NETWORK: answer.values, START: _start(model, land, known, size.draws, seed)}
     cells = land.transform.apply(land.train.graphs())
     unit = land.test.replace(x=truth)
     for row, baseline in _BASELINES.items():
         start = time.process_time()
         drawn = baseline.fit(cells).draw(unit, known, size.draws, seed)
-        rows[row] = _score(_back(land, drawn), truth, known, land)
+        draws[row] = _back(land, drawn)
         seconds[row] = time.process_time() - start
+    units = {row: torch.stack([land.unit(v) for v in values]) for row, values in draws.items()}
+    rows = {row: _score(values, truth, known, land) for row, values in units.items()}
     result = {
         "rows": {row: scores.to_dict() for row, scores in rows.items()},
         "over": {
             row: {m: asdict(rows[NETWORK].minus(scores, m)) for m in ("CRPS", "energy")}
             for row, scores in rows.items()
             if row != NETWORK
+        },
+        "moran": {
+            row: _moran(values, known, land) for row, values in {**units, "truth": truth[None]}.items()
         },
         "unknown": int((~known).sum()),
         "genes": [g for g, hidden in zip(genes, (~known).any(0).tolist(), strict=True) if hidden],
@@ -281,10 +288,21 @@ def _asked(
     return result
 
 
-def _score(values: Tensor, truth: Tensor, known: Tensor, land: Ground) -> DrawScores:
-    """Scores of draws ``[m, n, f]`` of the data, judged in standard deviations of the training cells."""
-    units = torch.stack([land.unit(v) for v in values])
+def _score(units: Tensor, truth: Tensor, known: Tensor, land: Ground) -> DrawScores:
+    """Scores of draws ``[m, n, f]``, judged in standard deviations of the training cells."""
     return score_draws(units, truth, known, land.test, names=land.train.genes, unit="sd")
+
+
+def _moran(units: Tensor, known: Tensor, land: Ground) -> list[float]:
+    """Moran's I among the held-out cells of features with unknown values: mean over blocks, its error."""
+    hidden = (~known).any(0)
+    parts = [rows.nonzero().view(-1) for rows in land.test.unpack(land.core)]
+    places = [pos[rows] for pos, rows in zip(land.test.unpack(), parts, strict=True)]
+    found = []
+    for values in units:
+        x = [v[rows][:, hidden] for v, rows in zip(land.test.unpack(values), parts, strict=True)]
+        found.append(morans_i(Graphs.ragged(places, x)).mean(1))
+    return list(mean_and_error(torch.stack(found).mean(0).tolist()))
 
 
 def _back(land: Ground, units: Tensor) -> Tensor:

@@ -41,7 +41,9 @@ def table(result: _Result) -> str:
     parts = [
         "CRPS, energy score and RMSE in standard deviations of each gene among the training cells, after the "
         "logarithm where the values are counts; 95 % intervals from leaving out blocks of cells [low, high]. "
-        "Its start: draws of the prediction that the network begins with, value by value."
+        "Its start: draws of the prediction that the network begins with, value by value. Moran's I of the "
+        "held-out cells: how much a drawn value is like those of the six nearest ones (mean ± standard error "
+        "over blocks)."
     ]
     for found in result["tissues"].values():
         parts += [f"\n## {found['title']}\n", found["about"]]
@@ -77,13 +79,17 @@ def _number(score: Mapping[str, Any], decimals: int, sign: str = "") -> str:
 
 
 def _question(asked: _Result) -> str:
-    rows = [["", *_ASKED, "CRPS of the network less this"]]
+    real = asked["moran"]["truth"]
+    rows = [
+        ["", *_ASKED, f"Moran's I (truth {real[0]:.2f} ± {real[1]:.2f})", "CRPS of the network less this"]
+    ]
     for name, found in asked["rows"].items():
         over = asked["over"].get(name)
         rows.append(
             [
                 name,
                 *(_number(found["scores"][m], d) for m, d in _ASKED.items()),
+                "{:.2f} ± {:.2f}".format(*asked["moran"][name]),
                 "" if over is None else _number(over["CRPS"], 4, "+"),
             ]
         )
