@@ -11,6 +11,7 @@ from noisefold.geometry import Graphs
 from noisefold.nn import Denoiser, Kriged, SetTransformer
 from noisefold.nn.covariances import crps
 from noisefold.nn.denoiser import Known
+from noisefold.nn.field_prior import FieldPrior
 from noisefold.noise import Gaussian, Target
 
 N, F = 40, 3
@@ -47,10 +48,10 @@ def field():
 
 def covariance(net, pos, feature):
     """Of one feature over space, in units of its process, float64, with the jitter of 1e-4."""
-    k = int(net.choice[feature])
-    place = pos.double() * net.stretch[k]
-    r = math.sqrt(3) * torch.cdist(place, place) / net.length[k]
-    eta = float(net.nugget[k])
+    k = int(net.prior.choice[feature])
+    place = pos.double() * net.prior.stretch[k]
+    r = math.sqrt(3) * torch.cdist(place, place) / net.prior.length[k]
+    eta = float(net.prior.nugget[k])
     return (1 - eta) * (1 + r) * torch.exp(-r) + (eta + 1e-4) * torch.eye(len(pos))
 
 
@@ -59,7 +60,7 @@ def solved(net, field, feature, given, at):
     cov = covariance(net, field.pos, feature)
     weight = torch.linalg.solve(cov[given][:, given], cov[given, at])
     mean = weight @ field.x[given, feature].double()
-    return mean, float(net.spread[feature]) * (cov[at, at] - weight @ cov[given, at])
+    return mean, float(net.prior.spread[feature]) * (cov[at, at] - weight @ cov[given, at])
 
 
 def kriged(net, field, feature, given, at, among=None):
@@ -70,20 +71,20 @@ def kriged(net, field, feature, given, at, among=None):
         m, v = solved(net, field, feature, among[among != i], i)
         squares += float((field.x[i, feature] - m) ** 2 / v)
     mean, variance = solved(net, field, feature, given, at)
-    trust = float(net.trust[feature])
+    trust = float(net.prior.trust[feature])
     return mean, variance * (1 + trust * squares) / (1 + trust * len(among))
 
 
 def test_a_hole_is_kriged_feature_by_feature(learned, field):
     known = (torch.arange(N) >= 12)[:, None].expand(N, F)
-    mean, variance = learned.predicted(field, field.x, known)
+    mean, variance = learned.prior.predicted(field, field.x, known)
     given = torch.arange(12, N)
     for feature in range(F):
         for at in range(12):
             m, v = kriged(learned, field, feature, given, at)
             # Float32, condition numbers up to 40 / .003; covariance R scales the variance.
             assert float(mean[at, feature]) == pytest.approx(float(m), abs=5e-3)
-            r = float(learned.related[1, feature, feature])
+            r = float(learned.prior.related[1, feature, feature])
             assert float(variance[at, feature]) == pytest.approx(
                 min(float(v.clamp(1e-4, 4)) * r, 4), rel=0.02, abs=2e-3
             )
@@ -91,8 +92,8 @@ def test_a_hole_is_kriged_feature_by_feature(learned, field):
 
 def test_an_unmeasured_feature_follows_from_the_others_where_no_node_tells(learned, field):
     known = torch.tensor([True, True, False]).expand(N, F)
-    mean, variance = learned.predicted(field, field.x, known)
-    cov = learned.related[0].double()
+    mean, variance = learned.prior.predicted(field, field.x, known)
+    cov = learned.prior.related[0].double()
     weight = torch.linalg.solve(cov[:2, :2], cov[:2, 2])
     torch.testing.assert_close(mean[:, 2].double(), field.x[:, :2].double() @ weight, atol=1e-4, rtol=1e-4)
     left = float(cov[2, 2] - cov[:2, 2] @ weight)
@@ -104,8 +105,8 @@ def test_an_unmeasured_feature_follows_from_the_others_where_no_node_tells(learn
 def test_a_hole_in_one_feature_is_kriged_and_then_told_by_the_others(learned, field):
     known = torch.ones(N, F, dtype=torch.bool)
     known[:10, 2] = False
-    mean, variance = learned.predicted(field, field.x, known)
-    given, r = torch.arange(10, N), learned.related[1].double()
+    mean, variance = learned.prior.predicted(field, field.x, known)
+    given, r = torch.arange(10, N), learned.prior.related[1].double()
     for at in range(10):
         found = [kriged(learned, field, f, given, at) for f in range(F)]
         found = [(m, v.clamp(max=4)) for m, v in found]
@@ -119,7 +120,7 @@ def test_a_hole_in_one_feature_is_kriged_and_then_told_by_the_others(learned, fi
 
 def test_scattered_values_are_kriged_from_all_others(learned, field):
     known = torch.rand(N, F, generator=torch.Generator().manual_seed(3)) < 0.7
-    k, w = learned._kriged(field.pos, field.x * known, known, loo=True)
+    k, w = learned.prior._kriged(field.pos, field.x * known, known, loo=True)
     for at, feature in [(0, 0), (5, 1), (9, 2), (20, 0), (31, 2)]:
         given = known[:, feature].nonzero().view(-1)
         m, v = kriged(learned, field, feature, given[given != at], at, given)
@@ -132,7 +133,7 @@ def test_the_estimate_is_the_gaussian_posterior_of_all_nodes_at_every_noise_leve
     path = Gaussian()
     denoiser = Denoiser(learned, path, Target(), "x", informed=True)
     known = (torch.arange(N) >= 12)[:, None].expand(N, F)
-    mean, variance = (v.double()[:12] for v in learned.predicted(field, field.x, known))
+    mean, variance = (v.double()[:12] for v in learned.prior.predicted(field, field.x, known))
     x_t = torch.randn(N, F, generator=torch.Generator().manual_seed(2))
     for t in (0.05, 0.4, 0.7, 0.98):
         at = torch.tensor([t])
@@ -188,22 +189,24 @@ def test_each_feature_takes_the_covariance_that_predicts_it(patches):
     x = patches.x.clone()
     x[:, 1] = torch.randn(240, generator=torch.Generator().manual_seed(5))
     net = Kriged(Zero(), F, 2, kernels=2).learn(patches.replace(x=x))
-    assert net.nugget[net.choice[1]] > 0.9
-    assert net.nugget[net.choice[0]] < 0.2
-    assert torch.equal(net.choice[[0, 2]] == net.choice[1], torch.tensor([False, False]))
+    assert net.prior.nugget[net.prior.choice[1]] > 0.9
+    assert net.prior.nugget[net.prior.choice[0]] < 0.2
+    assert torch.equal(net.prior.choice[[0, 2]] == net.prior.choice[1], torch.tensor([False, False]))
 
 
 def test_told_nothing_it_is_as_without(learned, field):
-    mean, variance = learned.predicted(field, field.x, torch.zeros(N, F, dtype=torch.bool))
+    mean, variance = learned.prior.predicted(field, field.x, torch.zeros(N, F, dtype=torch.bool))
     assert torch.equal(mean, torch.zeros(N, F))
-    torch.testing.assert_close(variance, learned.related[0].diagonal().expand(N, F))
+    torch.testing.assert_close(variance, learned.prior.related[0].diagonal().expand(N, F))
 
 
 def test_graphs_of_a_batch_do_not_see_each_other(learned, patches):
     known = torch.rand(patches.num_nodes, F, generator=torch.Generator().manual_seed(0)) < 0.5
     known[:60] = torch.arange(60)[:, None] > 20
-    together = learned.predicted(patches, patches.x, known)[0]
-    alone = [learned.predicted(patches[i], patches[i].x, known[60 * i : 60 * (i + 1)])[0] for i in range(4)]
+    together = learned.prior.predicted(patches, patches.x, known)[0]
+    alone = [
+        learned.prior.predicted(patches[i], patches[i].x, known[60 * i : 60 * (i + 1)])[0] for i in range(4)
+    ]
     assert torch.equal(together, torch.cat(alone))
 
 
@@ -217,14 +220,14 @@ def test_a_model_keeps_what_was_learned(patches, tmp_path):
     known = torch.arange(240) % 60 > 20
     first, second = (m.complete(patches, known, draws=2, steps=2).values for m in (model, again))
     assert torch.equal(first, second)
-    assert torch.equal(again.net.related, net.related)
+    assert torch.equal(again.net.prior.related, net.prior.related)
 
 
 def test_the_steps_of_a_solver_predict_once(learned, field, monkeypatch):
     asked = []
-    predict = Kriged._predict
-    monkeypatch.setattr(Kriged, "_predict", lambda self, *a: asked.append(a) or predict(self, *a))
-    learned._kept.clear()
+    predict = FieldPrior._predict
+    monkeypatch.setattr(FieldPrior, "_predict", lambda self, *a: asked.append(a) or predict(self, *a))
+    learned.prior._kept.clear()
     denoiser = Denoiser(learned, Gaussian(), Target(), "x", informed=True)
     known = (torch.arange(N) >= 12)[:, None].expand(N, F)
     for step in range(4):
@@ -251,19 +254,19 @@ def test_a_silent_feature_has_a_spike_and_another_has_none(silent):
     graphs, net = silent
     low = graphs.x.amin(0)
     assert float((graphs.x[:, 0] == low[0]).float().mean()) > 0.5
-    assert float(net.belief[0]) >= 0
-    assert float(net.belief[1]) == -1
-    assert torch.equal(net.spike, low)
+    assert float(net.prior.belief[0]) >= 0
+    assert float(net.prior.belief[1]) == -1
+    assert torch.equal(net.prior.spike, low)
     above = graphs.x[:, 0][graphs.x[:, 0] > low[0]] - low[0]
-    torch.testing.assert_close(net.above[1, 0], above.mean())
-    torch.testing.assert_close(net.slab[0], above.var(correction=0))
+    torch.testing.assert_close(net.prior.above[1, 0], above.mean())
+    torch.testing.assert_close(net.prior.slab[0], above.var(correction=0))
 
 
 def test_a_spike_foretells_held_out_values_better_than_a_normal_law(silent):
     graphs, net = silent
     field = graphs[:1]
     known = (torch.arange(80) >= 25)[:, None].expand(80, 2)
-    mean, variance = net.predicted(field, field.x, known)
+    mean, variance = net.prior.predicted(field, field.x, known)
     law = net.law(field, field.x, known)
     normal = crps(field.x, mean, variance.sqrt())[:25, 0].mean()
     # Measured .24 for .29; half of that must remain.
@@ -276,14 +279,14 @@ def test_the_estimate_of_a_silent_feature_is_the_posterior(silent):
     path = Gaussian()
     denoiser = Denoiser(net, path, Target(), "x", informed=True)
     known = (torch.arange(80) >= 12)[:, None].expand(80, 2)
-    (told,) = net._foretold(field, field.x, known)
+    (told,) = net.prior.foretold(field, field.x, known)
     x_t = torch.randn(80, 2, generator=torch.Generator().manual_seed(2))
     for t in (0.4, 0.7, 0.95):
         at = torch.tensor([t])
         found = denoiser(field, x_t, at, known=Known(field.x, known))[:12].double()
         alpha, sigma = (f(at) for f in (path.schedule.alpha, path.schedule.sigma))
         size = (alpha**2 + sigma**2).sqrt()
-        law = net._law(*told.seen(x_t / size, alpha[0] / size[0], sigma[0] / size[0]))
+        law = net.prior.law(*told.seen(x_t / size, alpha[0] / size[0], sigma[0] / size[0]))
         draws = law.draw(100_000, torch.Generator().manual_seed(0))[:, :12].double()
         weight = torch.exp(-((x_t[:12].double() - alpha * draws) / sigma).square() / 2)
         weight /= weight.sum(0)
@@ -300,7 +303,7 @@ def test_untrained_it_draws_its_law(silent):
     model = nf.Model(net, noised="x", informed=True, scaling=scaling)
     done = model.complete(field, known, draws=400, steps=25, solver=nf.sample.DPMSolver(), seed=0)
     law = net.law(field, field.x, known)
-    middle = net.spike + 0.2
+    middle = net.prior.spike + 0.2
     drawn = (done.values[:, :40, 0] < middle[0]).float().mean(0)
     mean, variance = (v[:40, 0] for v in law.moments)
     share = 1 - law.share[:40, 0]

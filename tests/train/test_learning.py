@@ -112,7 +112,7 @@ def test_averaging_leaves_what_was_measured_as_it_is(tmp_path: Path) -> None:
     train(denoiser(places), data(), settings(steps=1))
     twin.learn(places.seen[0])
     assert bool(net.learned)
-    assert float(net.spread.std()) > 0  # not what it was made with
+    assert float(net.prior.spread.std()) > 0  # not what it was made with
     assert_same_state(measured(net.state_dict()), measured(twin.state_dict()))
     for step in (1, 6):
         for group in ("net", "average"):
@@ -150,7 +150,7 @@ out, rank = Path(sys.argv[1]), int(os.environ["RANK"])
 net = network()
 if rank:  # another machine may round otherwise
     learn = net.learn
-    net.learn = lambda graphs: (learn(graphs), net.related.mul_(1.001))
+    net.learn = lambda graphs: (learn(graphs), net.prior.related.mul_(1.001))
 train(denoiser(net), data(), settings(), out=out / "run")
 save_file({k: v.clone() for k, v in net.state_dict().items()}, out / f"{rank}.safetensors")
 """
