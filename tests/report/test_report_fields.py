@@ -5,20 +5,25 @@ from __future__ import annotations
 import base64
 import io
 import re
+from html import unescape
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from PIL import Image
 from test_maps import LIMB, completed, limb, tissue
 from test_report_page import HOSTILE, Page
 
 from noisefold.eval.draws import score_draws
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.scaling import Scaling
 from noisefold.model import Model
+from noisefold.nn.set_transformer import SetTransformer
 from noisefold.report import report_html
 from noisefold.report.fields import Names
 from noisefold.report.heldout import hidden_genes, recover
+from noisefold.report.sections import configuration
 
 _SMALL = {"width": 16, "blocks": 1, "heads": 2}
 
@@ -156,3 +161,13 @@ def test_a_model_is_asked_for_what_was_hidden() -> None:
     assert "neighbours" in Page(html).text
     with pytest.raises(ValueError, match="one of features"):
         recover(Model.for_data(train.replace(x=None), **_SMALL), train)
+
+
+def test_long_lists_are_shortened_on_the_page_and_short_ones_are_whole():
+    scaling = Scaling((0.0, 0.0), 1.0, tuple(float(i) for i in range(40)), (1.0,) * 40)
+    net = SetTransformer(2, 40, 40, width=8, heads=2, blocks=1)
+    model = Model(net, noised="x", scaling=scaling, sizes=(5,) * 12)
+    shown = yaml.safe_load(unescape(re.search(r"<code>(.*)</code>", configuration(model).html, re.S)[1]))
+    assert shown["model"]["scaling"]["x_mean"] == [0.0, 1.0, 2.0, "... 40 in all, in config.json"]
+    assert shown["model"]["sizes"] == [5] * 12
+    assert shown["model"]["net"] == model.config()["model"]["net"]

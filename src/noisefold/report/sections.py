@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 from matplotlib.figure import Figure
@@ -42,6 +42,7 @@ COMMAND = "command"
 _GALLERY, _SMALL_GALLERY, _CLOUD_POINTS, _FEW_POINTS = 10, 7, 1200, 200
 _JOURNEY, _MOMENTS, _JOURNEY_POINTS = 7, 31, 400
 _TURN = "Drag to turn them; arrow keys turn them too, + and - make them larger and smaller."
+_MOST, _FIRST = 12, 3  # entries of a list that a page shows, whole or of longer ones
 
 
 class _Set(NamedTuple):
@@ -182,13 +183,23 @@ def scoring(scores: Scores) -> Section:
 
 
 def configuration(model: Model) -> Section:
-    """The model's configuration as YAML."""
+    """The model's configuration as YAML; of long lists, measured on the data, only the beginning."""
     try:
-        text = yaml.safe_dump(model.config(), sort_keys=False, allow_unicode=True)
+        text = yaml.safe_dump(_shortened(model.config()), sort_keys=False, allow_unicode=True)
     except ValueError as error:
         text = f"# {error}\n{model!r}\n"
     body = f"<details><summary>The model as YAML</summary><pre><code>{escape(text)}</code></pre></details>"
     return Section(section("Configuration", "", body))
+
+
+def _shortened(part: Any) -> Any:
+    """A configuration on a page: a tissue has thousands of numbers."""
+    if isinstance(part, Mapping):
+        return {k: _shortened(v) for k, v in part.items()}
+    if isinstance(part, list):
+        rest = [] if len(part) <= _MOST else [f"... {len(part)} in all, in config.json"]
+        return [_shortened(v) for v in part[: len(part) if not rest else _FIRST]] + rest
+    return part
 
 
 def provenance(facts: Mapping[str, str]) -> Section:
