@@ -256,8 +256,8 @@ def complete(
     """Draw what is missing, given what is there; mean and spread as layers of an .h5ad file."""
     model = Model.from_pretrained(run)
     missing = Missing(genes, region, time)
-    how: dict[str, Any] = {"draws": draws, "steps": steps, "seed": seed, "method": method_of(method)}
-    how["precision"] = precision
+    asked: dict[str, Any] = {"draws": draws, "steps": steps, "seed": seed, "precision": precision}
+    how = {**asked, "method": method_of(method)}
     if not data.lower().endswith(".h5ad"):
         if missing != Missing():
             raise ValueError("--genes, --region and --time are for .h5ad files; mark what is missing by NaN.")
@@ -266,8 +266,7 @@ def complete(
     reading = _like_run(run, data)
     reading = replace(reading, pos=pos or reading.pos, x=x or reading.x)
     line = shlex.join(["noisefold", *sys.argv[1:]])
-    asked = {"draws": draws, "steps": steps, "seed": seed, "method": method or "default"}
-    facts = provenance(run, line, **asdict(missing), **asked)
+    facts = provenance(run, line, **asdict(missing), **asked, method=method or "default")
     _say(fill_tissue(model, reading, out, missing, facts, keep=keep_draws, **how))
 
 
