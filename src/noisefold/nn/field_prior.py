@@ -361,12 +361,12 @@ class FieldPrior(nn.Module):
             root = torch.linalg.cholesky(inner)
             half = torch.linalg.solve_triangular(root, cov, upper=False)
             left = (related.diagonal() - half.square().sum(1)).clamp(min=LEAST)
-            weight = torch.linalg.solve_triangular(root.mT, half, upper=True)
-            for i, w, v in zip(some, weight, left, strict=True):
+            for i, lower, across, v in zip(some, root, half, left, strict=True):
                 rows = (group == i).nonzero().view(-1)
                 hidden = (~laws[i]).nonzero().view(-1)
                 k, spread = mean[rows], variance[rows].sqrt()
                 z = (value[rows] - k) / spread * laws[i]
-                mean[rows[:, None], hidden] = (k + spread * (z @ w))[:, hidden]
+                given = across.T @ torch.linalg.solve_triangular(lower, z.T, upper=False)
+                mean[rows[:, None], hidden] = (k + spread * given.T)[:, hidden]
                 variance[rows[:, None], hidden] = (variance[rows] * v)[:, hidden]
         return mean, variance.clamp(LEAST, _MOST)
