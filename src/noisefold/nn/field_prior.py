@@ -18,7 +18,8 @@ is measured for each of these cases, and for that in which no node tells anythin
 
 Values of a feature at several nodes hang together: their covariance is that of kriging, scaled to v. So m and
 v of a node are taken given the noisy values of the other nodes, too (`noisefold.nn.together`), and what is
-drawn is a field, not a heap of values. Not where entries are missing at random, whose neighbours are known.
+drawn is a field, not a heap of values. Not where entries are missing at random, whose neighbours are known,
+and not among more than 800 nodes, whose eigenvectors would take seconds.
 
 A gene that is often silent has no normal law. Where a fiftieth of the values or more are the least one, the
 law is a spike and a slab (`noisefold.nn.spike`), made of that mean and variance; how far the variance is
@@ -48,7 +49,7 @@ __all__ = ["FieldPrior", "Foretold"]
 _MOST, _KEPT = 4.0, 256
 _PRIORS = (10.0, 50.0, math.inf)  # known values that the spread measured in training counts for
 _CASES = ("nothing", "hole", "scattered")  # which nodes tell of a value
-_FEW = 8
+_FEW, _MANY = 8, 800  # laws of what is known, and nodes, up to which values hang together
 _SILENT = 0.02  # least share of values that make a spike
 _BELIEFS = (-1.0, 0.0, 0.5, 1.0)
 _FITTED = 16
@@ -269,7 +270,7 @@ class FieldPrior(nn.Module):
                 k, w = self._kriged(pos, value, known & full[:, None], loo=False)
                 mean[rows], variance[rows] = k[rows], w[rows]
             mean, variance = self._told(mean, variance, value, laws, group, case, only=i)
-            if together:
+            if together and int(rows.sum()) <= _MANY:
                 hang += self._hang(pos, rows.nonzero().view(-1), full.nonzero().view(-1), ~law, variance)
         return Foretold(mean, variance, tuple(hang))
 
