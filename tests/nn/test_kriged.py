@@ -315,3 +315,41 @@ def test_untrained_it_draws_its_law(silent):
     torch.testing.assert_close(done.values[:, :40, 0].mean(0), mean, rtol=0, atol=0.2)
     spread = done.values[:, :40, 0].std(0) / variance.sqrt()
     assert 0.93 < float(spread.mean()) < 1.07
+
+
+@pytest.mark.parametrize("kind", ["constant", "rare", "two places", "duplicates", "sizes"])
+def test_poor_data_are_measured_and_drawn(kind):
+    torch.manual_seed(0)
+    pos, x = torch.rand(4, 30, 2), torch.randn(4, 30, 3)
+    if kind == "constant":
+        x[..., 0] = 0
+    elif kind == "rare":
+        x[..., 0] = 0
+        x[0, 0, 0] = 9.0
+    elif kind == "two places":
+        pos = torch.zeros(4, 30, 2)
+        pos[:, 1:] = 1
+    elif kind == "duplicates":
+        pos[:, ::2] = pos[:, 1::2]
+    graphs = Graphs.dense(pos, x)
+    if kind == "sizes":
+        graphs = Graphs.ragged([*pos, torch.rand(1, 2), torch.rand(2, 2)], [*x, x[0, :1], x[0, :2]])
+    net = Kriged(Zero(), 3, 2, kernels=2).learn(graphs).eval()
+    for known in (
+        torch.ones(graphs.num_nodes, 3, dtype=torch.bool).index_fill(1, torch.tensor(0), False),
+        (torch.arange(graphs.num_nodes) % 30 > 9)[:, None].expand(-1, 3),
+        torch.rand(graphs.num_nodes, 3) < 0.5,
+        torch.zeros(graphs.num_nodes, 3, dtype=torch.bool),
+    ):
+        law = net.law(graphs, graphs.x, known)
+        assert all(bool(v.isfinite().all()) for v in law.moments)
+        noisy = graphs.replace(x=torch.cat([torch.randn_like(graphs.x), known.float()], 1))
+        for level in (-8.0, 0.0, 8.0):
+            assert bool(net(noisy, torch.full((len(graphs),), level)).isfinite().all())
+
+
+def test_without_places_apart_nothing_is_measured():
+    for pos in (torch.rand(4, 2, 2), torch.ones(4, 30, 2)):
+        graphs = Graphs.dense(pos, torch.randn(*pos.shape[:2], 3))
+        with pytest.raises(ValueError, match="three nodes or more that do not all stand at one place"):
+            Kriged(Zero(), 3, 2).learn(graphs)

@@ -135,10 +135,21 @@ class FieldPrior(nn.Module):
             Some patches, of a few hundred nodes each; covariances in space are chosen on the first 16.
         ridge
             Added to the variances of the regression.
+
+        Raises
+        ------
+        ValueError
+            If the number of features is another, or no graph has three nodes that stand apart.
         """
         if graphs.features != self.columns:
             raise ValueError(f"graphs must have {self.columns} features, got {graphs.features}.")
-        graphs = graphs.to(self.length.device)
+        apart = [i for i, pos in enumerate(graphs.unpack()) if len(pos) > 2 and bool((pos != pos[0]).any())]
+        if not apart:
+            raise ValueError(
+                "covariances in space are measured on graphs of three nodes or more that do not all stand at "
+                "one place, and there is none; take another network (-o net.kind=nn.SetTransformer)."
+            )
+        graphs = graphs[apart].to(self.length.device)
         parts = list(self._holes(graphs[:_FITTED]))
         laws = grid(parts[0][0])
         found = [tried(parts, length, axes) for length, axes in laws]
@@ -169,7 +180,8 @@ class FieldPrior(nn.Module):
         for start, end in pairwise(graphs.ptr.tolist()):
             pos = graphs.pos[start:end].float()
             away = (pos - pos[0]).square().sum(1)
-            yield pos, graphs.x[start:end].float(), away > away.sort().values[len(pos) // 3]
+            left = away > away.sort().values[len(pos) // 3]
+            yield pos, graphs.x[start:end].float(), left if bool(left.any()) else away > 0
 
     def _weigh(self, graphs: Graphs) -> None:
         """How much the spread of a graph counts beside that of all, ``trust = 1 / c``, feature by feature."""
@@ -197,7 +209,9 @@ class FieldPrior(nn.Module):
             z = torch.cat(parts).clamp(-8, 8)
             cov = z.T @ z / len(z)
             share = min(1.0, ridge + z.shape[1] / (4 * len(z)))
-            self.related[case] = (1 - share) * cov + share * torch.diag(cov.diagonal())
+            # A feature that never changes has no variance, and must not make the matrix singular.
+            own = torch.diag(share * cov.diagonal() + JITTER)
+            self.related[case] = (1 - share) * cov + own
 
     def _find_spikes(self, graphs: Graphs) -> None:
         """Which features have a spike, what the others of their values are, and how their law is made."""
