@@ -48,7 +48,7 @@ from noisefold.options import (
     solver_of,
 )
 from noisefold.plainly import plainly, show_tracebacks
-from noisefold.reading import Learning, Reading
+from noisefold.reading import HELD_OUT, Learning, Reading
 from noisefold.report.fields import Names
 from noisefold.report.heldout import evidence
 from noisefold.report.page import write_report
@@ -67,7 +67,6 @@ app = typer.Typer(
     add_completion=False,
 )
 _out = Console()
-_HELD_OUT = 0.1
 
 
 def _several(devices: int) -> int:
@@ -135,7 +134,7 @@ def inspect(
     """Say what was understood of the data, and the configuration it suggests."""
     reading = Reading(data, points, classes, pos, x, genes, group, time, patch)
     if reading.is_tissue:
-        learning = reading.learning(_HELD_OUT)
+        learning = reading.learning(HELD_OUT)
         said = {**reading.tissue().describe(), "learning": f"from {learning.train}"}
     else:
         learning = Learning(reading.graphs(), None)
@@ -161,7 +160,7 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Training steps; short for -o training.steps=N.")] = None,
     points: Points = None,
     classes: Classes = None,
-    hold_out: Annotated[float, typer.Option(help="Share of the graphs kept for validation.")] = _HELD_OUT,
+    hold_out: Annotated[float, typer.Option(help="Share of the graphs kept for validation.")] = HELD_OUT,
     seed: Seed = 0,
     pos: Pos = None,
     x: Values = "X",

@@ -18,8 +18,10 @@ from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.transform import Transform
 
-__all__ = ["Learning", "Reading", "names_in"]
+__all__ = ["HELD_OUT", "Learning", "Reading", "names_in"]
 
+HELD_OUT = 0.1
+"""Share of the data that a training does not see, unless it is told."""
 _JUDGED = 24
 _OVERLAP = 0.6  # one tissue is few patches; the more they overlap, the more places they are cut at
 
@@ -136,8 +138,8 @@ class Reading:
             return shapes(count, points=self.points or 1024, families=chosen, seed=int(held_out))
         return load(self.source, points=self.points, classes=chosen)
 
-    def learning(self, hold_out: float, seed: int = 0) -> Learning:
-        """The data, a share of it held out."""
+    def learning(self, hold_out: float, seed: int = 0, overlap: float = _OVERLAP) -> Learning:
+        """The data, a share of it held out; patches of a tissue overlap by a share."""
         if not 0 <= hold_out < 1:
             raise ValueError(f"hold_out must lie in [0, 1), got {hold_out}.")
         if not self.is_tissue:
@@ -148,7 +150,7 @@ class Reading:
         whole = self.tissue()
         train, val = whole.split(1 - hold_out, self.patch, seed) if hold_out else (whole, None)
         transform = Expression.fit(train)
-        patches = train.patches(self.patch, _OVERLAP)
+        patches = train.patches(self.patch, overlap)
         graphs = patches.graphs()
         scaling = Scaling.fit(transform.apply(graphs), apart=(-1,) if self.time else ())
         held = None if val is None else _blocks(whole, val, self.patch)

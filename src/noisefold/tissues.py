@@ -32,7 +32,6 @@ __all__ = ["Drawn", "complete_tissue", "sample_tissue"]
 
 _OVERLAP = 0.25
 _CELLS = 16_384  # of all draws that are made together
-_TOLD = 1.0  # of a patch: fewer cells that know what it lacks are joined by others
 _BESIDE = 1e-3  # weight of those, whose answers count only where no other patch has one
 
 
@@ -180,8 +179,7 @@ def _on_patches(model: Model, pos: Any, hidden: Tensor, patch: int) -> tuple[Mod
     unknown = hidden.numpy()
     wanted: NDArray[np.bool_] = np.any(unknown, axis=1)
     cuts = zip(*cut(pos, np.zeros(len(pos), dtype=np.int64), patch, _OVERLAP), strict=True)
-    least = round(_TOLD * patch)
-    chosen = [_told(pos, unknown, *each, least) for each in cuts if wanted[each[0]].any()]
+    chosen = [_told(pos, unknown, *each, patch) for each in cuts if wanted[each[0]].any()]
     inside, place = np.unique(np.concatenate([rows for rows, _ in chosen]), return_inverse=True)
     total = np.bincount(place, np.concatenate([weights for _, weights in chosen]))
     ends = np.cumsum([len(rows) for rows, _ in chosen])[:-1]

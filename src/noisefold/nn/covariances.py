@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["JITTER", "LEAST", "NUGGETS", "crps", "grid", "matern", "tried"]
+__all__ = ["JITTER", "LEAST", "NUGGETS", "crps", "grid", "magnitude", "matern", "tried"]
 
 NUGGETS = (0.003, 0.01, 0.04, 0.12, 0.3, 0.6, 0.8, 0.92, 0.98)
 """Shares of what neighbours do not have in common."""
@@ -18,11 +18,16 @@ LEAST = 1e-4
 _LENGTHS, _STRETCH = 6, 2.0
 
 
+def magnitude(mean: Tensor, spread: Tensor) -> Tensor:
+    """Mean absolute value of normal laws."""
+    z = mean / spread
+    density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
+    return spread * (z * torch.erf(z / math.sqrt(2)) + 2 * density)
+
+
 def crps(x: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
     """CRPS of normal laws."""
-    z = (x - mean) / spread
-    density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
-    return spread * (z * torch.erf(z / math.sqrt(2)) + 2 * density - 1 / math.sqrt(math.pi))
+    return magnitude(x - mean, spread) - spread / math.sqrt(math.pi)
 
 
 def matern(r: Tensor) -> Tensor:
@@ -48,13 +53,14 @@ def tried(
 ) -> tuple[Tensor, Tensor]:
     """CRPS in holes and at single nodes, and the spread that fits, ``[features, nuggets]`` each."""
     scores, spreads = [], []
+    places = [(pos * stretch, there) for pos, _, there in parts]
+    shared = [matern(torch.cdist(place[there], place) / length) for place, there in places]
     for nugget in NUGGETS:
         away: list[list[Tensor]] = [[], []]
         left: list[list[Tensor]] = [[], []]
-        for pos, x, there in parts:
-            place = pos * stretch
-            cov = (1 - nugget) * matern(torch.cdist(place[there], place) / length)
-            inner = cov[:, there] + (nugget + JITTER) * torch.eye(int(there.sum())).to(pos)
+        for (_, x, there), common in zip(parts, shared, strict=True):
+            cov = (1 - nugget) * common
+            inner = cov[:, there] + (nugget + JITTER) * torch.eye(int(there.sum())).to(common)
             root = torch.linalg.cholesky(inner)
             inverse = torch.cholesky_inverse(root)
             weight = inverse @ cov[:, ~there]

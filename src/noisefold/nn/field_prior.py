@@ -50,7 +50,7 @@ _MOST, _KEPT = 4.0, 256
 _PRIORS = (10.0, 50.0, math.inf)  # known values that the spread measured in training counts for
 _CASES = ("nothing", "hole", "scattered")  # which nodes tell of a value
 _FEW, _MANY = 8, 800  # laws of what is known, and nodes, up to which values hang together
-_SILENT = 0.02  # least share of values that make a spike
+_SILENT, _SAME = 0.02, 1e-4  # least share of values that make a spike, and how far apart they may be
 _BELIEFS = (-1.0, 0.0, 0.5, 1.0)
 _FITTED = 16
 
@@ -219,7 +219,7 @@ class FieldPrior(nn.Module):
         x = graphs.x.float()
         self.spike.copy_(x.amin(0))
         up = x - self.spike
-        rest = up > JITTER
+        rest = up > _SAME
         silent = (~rest).float().mean(0)
         count = rest.sum(0).clamp(min=1)
         self.above.copy_(torch.stack([up.mean(0), (up * rest).sum(0) / count]))
@@ -295,9 +295,9 @@ class FieldPrior(nn.Module):
         for number in self.choice[unknown].unique().tolist():
             features = (unknown & (self.choice == number)).nonzero().view(-1)
             both = torch.cat([rows, at])
-            place = pos[both] * self.stretch[number]
-            cov = (1 - self.nugget[number]) * matern(torch.cdist(place, place) / self.length[number])
-            cov = cov + (self.nugget[number] + JITTER) * torch.eye(len(both)).to(pos)
+            cov = self._shared(pos[both], number) + (self.nugget[number] + JITTER) * torch.eye(len(both)).to(
+                pos
+            )
             r = len(rows)
             left = cov[:r, :r]
             if len(at):
@@ -307,6 +307,11 @@ class FieldPrior(nn.Module):
             scale = (variance[rows[:, None], features] / left.diagonal()[:, None]).mean(0)
             values, vectors = torch.linalg.eigh(left)
             yield Together(rows, features, vectors, values.clamp(min=LEAST), scale)
+
+    def _shared(self, pos: Tensor, number: int) -> Tensor:
+        """What nodes have in common by a covariance, ``[n, n]``, without the nugget of each."""
+        place = pos * self.stretch[number]
+        return (1 - self.nugget[number]) * matern(torch.cdist(place, place) / self.length[number])
 
     def _kriged(self, pos: Tensor, value: Tensor, known: Tensor, loo: bool) -> tuple[Tensor, Tensor]:
         """Each feature alone; with `loo`, what is known from all the other nodes, and else as it is."""
@@ -321,10 +326,7 @@ class FieldPrior(nn.Module):
             if not bool(there.any()):
                 continue
             if number not in gaps:
-                place = pos * self.stretch[number]
-                gaps[number] = (1 - self.nugget[number]) * matern(
-                    torch.cdist(place, place) / self.length[number]
-                )
+                gaps[number] = self._shared(pos, number)
             at, off = there.nonzero().view(-1), (~there).nonzero().view(-1)
             cov = gaps[number][at]
             inner = cov[:, at] + (self.nugget[number] + JITTER) * torch.eye(len(at)).to(pos)

@@ -28,6 +28,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from noisefold.nn.covariances import magnitude
+
 __all__ = ["SpikeAndSlab"]
 
 _FLOOR = 0.05  # of a feature's mean above its spike: kriging may predict less than the least value
@@ -107,7 +109,7 @@ class SpikeAndSlab:
         """
         total = b.square() + a.square() * self.variance
         near, far = (state - a * self.spike) / b, (state - a * self.mean) / total.sqrt()
-        odds = (self.share / b.new_ones(()).sub(self.share)).log() + (near.square() - far.square()) / 2
+        odds = (self.share / (1 - self.share)).log() + (near.square() - far.square()) / 2
         slab = torch.sigmoid(odds + b.log() - total.log() / 2)
         first = (self.spike - a * state) / b
         second = b * (self.mean - a * state * (1 - self.variance)) / total
@@ -124,16 +126,7 @@ class SpikeAndSlab:
 
     def crps(self, x: Tensor) -> Tensor:
         """CRPS ``[n, f]`` at ``x [n, f]``: Grimit et al. (2006), for the mixture of two normals."""
-        none = torch.zeros_like(self.variance)
-        spiked, d = 1 - self.share, self.mean - self.spike
-        away = spiked * (x - self.spike).abs() + self.share * _gap(x - self.mean, self.variance)
-        among = 2 * spiked * self.share * _gap(d, self.variance)
-        return away - (among + self.share.square() * _gap(none, 2 * self.variance)) / 2
-
-
-def _gap(mean: Tensor, variance: Tensor) -> Tensor:
-    """Mean absolute value of normal laws."""
-    spread = variance.sqrt()
-    z = mean / spread
-    density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
-    return mean * torch.erf(z / math.sqrt(2)) + 2 * spread * density
+        spread, spiked = self.variance.sqrt(), 1 - self.share
+        away = spiked * (x - self.spike).abs() + self.share * magnitude(x - self.mean, spread)
+        among = spiked * self.share * magnitude(self.mean - self.spike, spread)
+        return away - among - self.share.square() * spread / math.sqrt(math.pi)

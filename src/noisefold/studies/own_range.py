@@ -27,7 +27,6 @@ import torch
 from torch import Tensor
 
 from noisefold.configuration import Config, encode
-from noisefold.data import Expression
 from noisefold.geometry.correlation import Correlation, Nested
 from noisefold.geometry.fit import Fit
 from noisefold.geometry.graphs import Graphs
@@ -35,7 +34,7 @@ from noisefold.geometry.variogram import Variogram
 from noisefold.nn.adaptive import Exponential, Fixed, Information
 from noisefold.nn.budget import Schedule
 from noisefold.plan import suggest
-from noisefold.reading import Reading
+from noisefold.reading import HELD_OUT, Reading
 from noisefold.studies.cells import slug
 from noisefold.theory import fit_correlation, point_information, variogram
 
@@ -54,7 +53,6 @@ __all__ = [
 ]
 
 SIGNALS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-_HELD_OUT = 0.1  # as `noisefold train` has it
 _GRAPHS, _NODES, _MOST, _LADDER = 8, 128, 128, 48
 _TRIED = 5  # lengths within the interval: the k that tell most need not rise with the length
 OWN, PAPER, FIXED, WIDE, ALONE = (
@@ -68,10 +66,8 @@ OWN, PAPER, FIXED, WIDE, ALONE = (
 
 def graphs_of(reading: Reading, seed: int) -> Graphs:
     """What `noisefold train` would learn from, in the units that its network sees but for a scale."""
-    if not reading.is_tissue:
-        return reading.learning(_HELD_OUT, seed).train
-    train, _ = reading.tissue().split(1 - _HELD_OUT, reading.patch, seed)
-    return Expression.fit(train).apply(train.patches(reading.patch, 0.0).graphs())
+    learning = reading.learning(HELD_OUT, seed, overlap=0.0)
+    return learning.train if learning.transform is None else learning.transform.apply(learning.train)
 
 
 def measure(graphs: Graphs, centres: int, seed: int = 0) -> dict[str, Any]:
