@@ -15,6 +15,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", default="cpu", help="device that device-aware tests run on")
     parser.addoption("--dtype", default="float32", choices=("float32", "float64"), help="their floating type")
+    parser.addoption("--exact", action="store_true", help="golden numbers must agree in every bit")
 
 
 @pytest.fixture(scope="session", autouse=True)
