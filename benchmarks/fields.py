@@ -50,7 +50,7 @@ def pair(conv, stocked, data):
     fields = graphs.x.view(8, -1, GENES)
     built = [stocked.build(x, 1 - float(s)) for x, s in zip(fields, t, strict=True)]
     compare(ours, theirs, graphs, t, built)
-    make = functools.partial(Ours, data=data, batch=BATCH, noised="x")
+    make = functools.partial(Ours, data=data, batch=BATCH, variable="x")
     return theirs, {"ours f32": make(ours), "ours bf16": make(network(conv), low=True)}
 
 
@@ -87,7 +87,7 @@ class Plain(torch.nn.Module):
 def attention(repeats):
     """Both steps of the default network; sampling has all graphs at one time, as it is."""
     data = Graphs.dense(grid().expand(GRAPHS, -1, -1), torch.randn(GRAPHS, SIDE * SIDE, GENES))
-    make = functools.partial(Ours, data=data, batch=BATCH, noised="x")
+    make = functools.partial(Ours, data=data, batch=BATCH, variable="x")
     ways = {"stock f32": make(Plain()), "stock bf16": make(Plain(), low=True)}
     ways |= {f"ours {n}": make(SetTransformer(2, GENES, GENES), low=n == "bf16") for n in ("f32", "bf16")}
     yield "train", against_stock({n: o.train for n, o in ways.items()}, repeats)
@@ -99,7 +99,7 @@ def attention(repeats):
 def whole():
     """Seconds that 2,000 fields of 100 nodes take in 50 steps."""
     frame = Graphs.dense(grid()[None].expand(8, -1, -1), torch.randn(8, SIDE * SIDE, GENES))
-    model = Model(SetTransformer(2, GENES, GENES), noised="x").fit(frame, steps=1)
+    model = Model(SetTransformer(2, GENES, GENES), variable="x").fit(frame, steps=1)
     passed, worked = {}, {}
     for precision in PRECISIONS:
         draw = functools.partial(model.sample, like=frame[0], solver=DPMSolver(), precision=precision)

@@ -28,8 +28,8 @@ from noisefold.nn.adaptive import Exponential
 from noisefold.nn.denoiser import noised_value
 from noisefold.nn.linear import linear
 from noisefold.noise import Gaussian, Linear, Target
-from noisefold.train.average import Average
 from noisefold.train.batches import Batches
+from noisefold.train.ema import EMA
 from noisefold.train.objective import errors
 from noisefold.train.settings import Training
 
@@ -43,11 +43,11 @@ NETWORKS = {"DMP": DMP, "DMP range 10": lambda: DMP(adaptive=Exponential(range=1
 class Ours:
     """A network of ours, trained as `noisefold.train` does: AdamW, clipped gradients, averaged weights."""
 
-    def __init__(self, net, data, batch=BATCH, low=False, noised="pos"):
-        self.denoiser = Denoiser(net, Gaussian(Linear()), Target(), noised)
+    def __init__(self, net, data, batch=BATCH, low=False, variable="pos"):
+        self.denoiser = Denoiser(net, Gaussian(Linear()), Target(), variable)
         self.low, self.settings = low, Training()
         self.net, self.batches = net, Batches(data, batch, seed=0)
-        self.optimizer, self.average, self.steps = torch.optim.AdamW(net.parameters()), Average(net, 0.999), 0
+        self.optimizer, self.average, self.steps = torch.optim.AdamW(net.parameters()), EMA(net, 0.999), 0
 
     def autocast(self):
         return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.low)
@@ -74,7 +74,7 @@ class Ours:
     def sample(self, graphs, t):
         """One step of Euler with every graph at its own time ``t [g]``."""
         self.net.eval()
-        value = noised_value(graphs, self.denoiser.noised)
+        value = noised_value(graphs, self.denoiser.variable)
         with self.autocast():
             velocity = self.denoiser.predict(graphs, value, t)
         return value - velocity / STEPS

@@ -82,8 +82,10 @@ def test_every_example_of_a_command_is_understood() -> None:
     tissue = clouds.replace(x=clouds.pos.clone(), label=None, classes=())
     for words in commands:
         options = plan.from_options([value for key, value in pairwise(words) if key == "-o"])
-        informed = "--informed" in words
-        suggested = plan.suggest(tissue if informed else clouds, informed, 1, plan.kind_in([options]))
+        for_completion = "--for-completion" in words
+        suggested = plan.suggest(
+            tissue if for_completion else clouds, for_completion, 1, plan.kind_in([options])
+        )
         plan.build(plan.override(suggested, options))
 
 

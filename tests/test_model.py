@@ -113,7 +113,7 @@ def test_features_are_generated_on_given_positions() -> None:
     torch.manual_seed(0)
     field = Graphs.dense(torch.rand(6, 9, 2), torch.randn(6, 9, 3) * 7 + 2)
     model = awake(Model.for_data(field, width=16, blocks=1))
-    assert model.noised == "x"
+    assert model.variable == "x"
     assert isinstance(model.net, SetTransformer)
     made = model.sample(4, like=field[:2], steps=3)
     assert torch.allclose(made.pos, field[[0, 1, 0, 1]].pos, atol=1e-5)
@@ -161,7 +161,7 @@ def test_evaluate_of_features_is_on_the_positions_of_the_test_set() -> None:
         (lambda m: m.sample(1, steps=0), "steps must be at least 1, got 0"),
         (lambda m: m.fit(shapes(2, points=8), stepz=3), "no argument 'stepz'"),
         (lambda m: m.fit(Graphs(torch.zeros(4, 2))), "3-D positions"),
-        (lambda m: Model(m.net, noised="y"), 'noised must be "pos" or "x"'),
+        (lambda m: Model(m.net, variable="y"), 'noised must be "pos" or "x"'),
         (lambda m: Model(m.net, target="speed"), "target must be one of"),
         (lambda m: Model(Latents(**TINY)).sample(1), "call fit first"),
     ],

@@ -7,7 +7,7 @@ import yaml
 from noisefold.configuration import encode
 from noisefold.data import shapes
 from noisefold.geometry import Graphs
-from noisefold.plan import KRIGED, build, from_options, kind_in, override, read_plan, suggest, tell
+from noisefold.plan import KRIGING, build, from_options, kind_in, override, read_plan, suggest, tell
 
 
 @pytest.fixture
@@ -79,11 +79,11 @@ def patches() -> Graphs:
 
 
 def test_one_tissue_gets_kriging_and_a_short_training(patches: Graphs, tmp_path) -> None:
-    plan = suggest(patches, informed=True, fields=1)
-    assert (plan["net"]["kind"], plan["net"]["net"]["kind"]) == (KRIGED, "nn.SetTransformer")
+    plan = suggest(patches, for_completion=True, fields=1)
+    assert (plan["net"]["kind"], plan["net"]["net"]["kind"]) == (KRIGING, "nn.SetTransformer")
     training = plan["training"]
     assert (training["steps"], training["batch"], training["weight_decay"]) == (300, 8, 0.05)
-    assert suggest(patches[:5], informed=True, fields=1)["training"]["batch"] == 5
+    assert suggest(patches[:5], for_completion=True, fields=1)["training"]["batch"] == 5
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(plan))
     model, settings = build(override(plan, read_plan(tmp_path / "c.yaml")))
     assert (encode(model.net), encode(settings)) == (plan["net"], training)
@@ -91,7 +91,7 @@ def test_one_tissue_gets_kriging_and_a_short_training(patches: Graphs, tmp_path)
 
 
 def test_many_simulations_do_not(patches: Graphs) -> None:
-    for plan in (suggest(patches, informed=True), suggest(patches, fields=1)):
+    for plan in (suggest(patches, for_completion=True), suggest(patches, fields=1)):
         assert plan["net"]["kind"] == "nn.SetTransformer"
         assert plan["training"]["steps"] == 5000
         assert "kriging" not in tell(plan)
@@ -104,7 +104,7 @@ def test_a_network_that_is_named_brings_its_training(patches: Graphs) -> None:
     model, settings = build(override(plan, wanted[1]))
     assert (model.net.arguments["width"], model.net.arguments["features"]) == (16, 6)
     assert settings.steps == 5000
-    wanted = [{"net": {"kind": "nn.Latents"}}, from_options([f"net.kind={KRIGED}", "net.net.width=16"])]
+    wanted = [{"net": {"kind": "nn.Latents"}}, from_options([f"net.kind={KRIGING}", "net.net.width=16"])]
     plan = suggest(patches, True, None, kind_in(wanted))
     model, settings = build(override(plan, wanted[1]))
     assert model.net.net.arguments["width"] == 16

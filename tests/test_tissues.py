@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from noisefold.data import Tissue
-from noisefold.data.expression import recognise
+from noisefold.data.tissue.expression import recognise
 from noisefold.geometry.scaling import Scaling
 from noisefold.model import Model
-from noisefold.nn import Kriged, SetTransformer
+from noisefold.nn import KrigingResidual, SetTransformer
 from noisefold.tissues import _on_patches, complete_tissue
 
 N, PATCH = 900, 40
@@ -32,8 +32,8 @@ def tissue() -> Tissue:
 def model(tissue: Tissue) -> Model:
     torch.manual_seed(0)
     graphs = tissue.patches(PATCH).graphs()
-    net = Kriged(SetTransformer(2, 12, 3, width=16, blocks=1), 3, 2, kernels=2)
-    model = Model(net, noised="x", informed=True, scaling=Scaling.fit(graphs))
+    net = KrigingResidual(SetTransformer(2, 12, 3, width=16, blocks=1), 3, 2, kernels=2)
+    model = Model(net, variable="x", for_completion=True, scaling=Scaling.fit(graphs))
     net.learn(model.units.apply(graphs))
     net.eval()
     return model

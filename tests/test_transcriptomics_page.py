@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from noisefold import cli
 from noisefold.model import Model
-from noisefold.nn import Kriged
+from noisefold.nn import KrigingResidual
 
 anndata = pytest.importorskip("anndata")
 pandas = pytest.importorskip("pandas")
@@ -56,7 +56,7 @@ def follow(folder: Path) -> None:
             assert ("begins with kriging and regression" in result.stdout) is not plain
     assert {"inspect", "train", "complete", "report"} <= set(done)
     net = Model.from_pretrained(folder / "runs" / "fly").net
-    assert isinstance(net, Kriged)
+    assert isinstance(net, KrigingResidual)
     assert bool(net.learned)
     page = (folder / "runs" / "fly" / "report.html").read_text()
     assert "ftz" in page

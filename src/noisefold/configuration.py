@@ -29,16 +29,26 @@ _T = TypeVar("_T", bound=type)
 _CLASSES: dict[str, type] = {}
 _PUBLIC_MODULES = {
     "noisefold.nn.adaptive": "adaptive",
-    "noisefold.nn.information": "adaptive",
     "noisefold.geometry.correlation": "theory",
+}
+# Names that earlier formats wrote.
+_RENAMED = {
+    "nn.Kriged": "nn.KrigingResidual",
+    "nn.Routed": "nn.ExpertDenoisers",
+    "nn.Effort": "nn.ComputeBudget",
+    "noise.Process": "noise.GPNoise",
+    "noise.Times": "noise.LevelDistribution",
+    "sample.Kinetic": "sample.UnderdampedLangevin",
+    "sample.Placed": "sample.LevelGrid",
+    "train.Profile": "train.SkillByLevel",
 }
 
 
 def kind_of(cls: type) -> str:
     """Public name of a registered class, such as ``"noise.Linear"``."""
-    module = cls.__module__
-    prefix = _PUBLIC_MODULES.get(module, module.removeprefix("noisefold.").split(".")[0])
-    return f"{prefix}.{cls.__name__}"
+    module = f"{cls.__module__}."
+    named = (prefix for path, prefix in _PUBLIC_MODULES.items() if module.startswith(f"{path}."))
+    return f"{next(named, module.split('.')[1])}.{cls.__name__}"
 
 
 def configurable(cls: _T) -> _T:
@@ -130,7 +140,9 @@ def class_of(kind: str) -> type:
     ValueError
         If there is none.
     """
-    if not isinstance(kind, str) or kind not in _CLASSES:  # a file may hold anything in its place
+    if isinstance(kind, str):  # a file may hold anything in its place
+        kind = _RENAMED.get(kind, kind)
+    if not isinstance(kind, str) or kind not in _CLASSES:
         raise ValueError(f"kind {kind!r} is unknown{_nearest(str(kind), _CLASSES)}")
     return _CLASSES[kind]
 

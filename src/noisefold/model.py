@@ -14,36 +14,34 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from noisefold.configuration import __version__, decode, encode
-from noisefold.eval.comparison import CLOUD_METRICS, score_clouds
-from noisefold.eval.likeness import score_fields
-from noisefold.eval.scores import Scores
+from noisefold.eval.cloud_scores import CLOUD_METRICS, score_clouds
+from noisefold.eval.field_scores import score_fields
+from noisefold.eval.score_table import Scores
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.transform import Chain, Transform
-from noisefold.nn.choice import default_net
+from noisefold.nn.defaults import default_net
 from noisefold.nn.denoiser import Denoiser, classes_of
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.source import Streams, seeded
 from noisefold.noise.target import Target
+from noisefold.pretrained import FORMAT, PACKAGED, folder_of, read_model, upgraded, write_model
 from noisefold.progress import progress
-from noisefold.sample.choice import default_solver, method_for
 from noisefold.sample.completion import Completion, complete
-from noisefold.sample.condition import Conditioning
-from noisefold.sample.generate import Watch, default_grid, generate
+from noisefold.sample.conditioning import Conditioning
+from noisefold.sample.defaults import default_solver, method_for
+from noisefold.sample.draw import SampleCallback, default_grid, generate
+from noisefold.sample.frames import Labels, Nodes, frames_of, labels_in, labels_of
 from noisefold.sample.grid import Grid
-from noisefold.sample.request import Labels, Nodes, frames_of, labels_in, labels_of
 from noisefold.sample.solver import Heun, Solver
-from noisefold.storage import PACKAGED, folder_of, read_model, write_model
 from noisefold.train.batches import Batches
 from noisefold.train.checkpoint import Checkpoints, atomic_text
 from noisefold.train.device import autocast, is_main
 from noisefold.train.loop import train
-from noisefold.train.profile import Profile, measure_profile
 from noisefold.train.settings import Training
+from noisefold.train.skill import SkillByLevel, measure_skill
 
 __all__ = ["PACKAGED", "Model"]
-
-_FORMAT = 2
 
 
 class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diffusion", "flow-matching"]):
@@ -83,18 +81,18 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         net: nn.Module,
         path: Gaussian | None = None,
         target: Target | str = "velocity",
-        noised: str = "pos",
+        variable: str = "pos",
         scaling: Scaling | None = None,
         sizes: Sequence[int] = (),
         classes: Sequence[str] = (),
         class_weights: Sequence[float] = (),
-        informed: bool = False,
+        for_completion: bool = False,
         coupling: str = "",
         transform: Transform | None = None,
         feature_names: Sequence[str] = (),
     ) -> None:
         target = Target(target) if isinstance(target, str) else target
-        self.denoiser = Denoiser(net, path or Gaussian(), target, noised, informed)
+        self.denoiser = Denoiser(net, path or Gaussian(), target, variable, for_completion)
         self.coupling = coupling
         self.scaling = scaling
         self.sizes = tuple(sizes)
@@ -121,14 +119,14 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         return self.denoiser.target
 
     @property
-    def noised(self) -> str:
+    def variable(self) -> str:
         """The variable that is generated."""
-        return self.denoiser.noised
+        return self.denoiser.variable
 
     @property
-    def informed(self) -> bool:
+    def for_completion(self) -> bool:
         """Whether the network is told what is known."""
-        return self.denoiser.informed
+        return self.denoiser.for_completion
 
     @property
     def conditional(self) -> bool:
@@ -166,7 +164,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
     def __repr__(self) -> str:
         return (
             f"Model({type(self.net).__name__}, {self.num_parameters:,} parameters, {self.path.schedule!r}, "
-            f"target={self.target.name!r}, noised={self.noised!r})"
+            f"target={self.target.name!r}, variable={self.variable!r})"
         )
 
     @classmethod
@@ -174,7 +172,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         cls,
         data: Graphs,
         seed: int = 0,
-        informed: bool = False,
+        for_completion: bool = False,
         transform: Transform | None = None,
         feature_names: Sequence[str] = (),
         fields: int | None = None,
@@ -184,8 +182,8 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
 
         Positions are generated, with `noisefold.nn.Latents`; or features if there are any, with
         `noisefold.nn.SetTransformer` (with `Latents` where a graph has more than 2,000 nodes). An informed
-        model of features from fewer than 20 independent fields has `noisefold.nn.Kriged` around a small
-        `SetTransformer`, which `fit` measures first.
+        model of features from fewer than 20 independent fields has `noisefold.nn.KrigingResidual` around a
+        small `SetTransformer`, which `fit` measures first.
 
         Parameters
         ----------
@@ -201,14 +199,14 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
             How many independent fields the graphs were cut from, 1 for the patches of one tissue; None: as
             many as there are graphs.
         **net
-            Arguments of the network; those of the `SetTransformer` where that is within `Kriged`.
+            Arguments of the network; those of the `SetTransformer` where that is within `KrigingResidual`.
         """
         unit = data if transform is None else transform.apply(data)
         with seeded(seed):
             model = cls(
-                default_net(unit, informed, fields, **net),
-                noised="x" if data.features else "pos",
-                informed=informed,
+                default_net(unit, for_completion, fields, **net),
+                variable="x" if data.features else "pos",
+                for_completion=for_completion,
                 transform=transform,
                 feature_names=feature_names,
             )
@@ -294,7 +292,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         return self
 
     def _write_plan(self, folder: Path, settings: Training) -> None:
-        named = ("net", "path", "target", "noised", "informed")
+        named = ("net", "path", "target", "variable", "for_completion")
         parts = {k: self.config()["model"][k] for k in named}
         plan = {"noisefold": __version__, **parts, "training": encode(settings)}
         atomic_text(folder / "config.yaml", yaml.safe_dump(plan, sort_keys=False))
@@ -316,7 +314,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         seed: int = 0,
         batch: int = 64,
         precision: str = "float32",
-        watch: Watch | None = None,
+        callback: SampleCallback | None = None,
     ) -> Graphs:
         """Generate graphs.
 
@@ -357,7 +355,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         if count < 1:
             raise ValueError(f"count must be at least 1, got {count}.")
         units = self.units
-        if self.noised == "x" and like is None:
+        if self.variable == "x" and like is None:
             raise ValueError("this model generates features on given positions; give them as like=graphs.")
         chosen = self._labels(labels, count, seed)
         solver = solver or Heun()
@@ -366,8 +364,8 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         scaling = self.scaling
 
         def seen(step: int, signal: float, graphs: Graphs) -> None:
-            if watch is not None:
-                watch(step, signal, units.undo(graphs))
+            if callback is not None:
+                callback(step, signal, units.undo(graphs))
 
         self.net.eval()
         parts = []
@@ -377,7 +375,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
                 shape = frames_of(indices, nodes, like, self.sizes, len(scaling.pos_mean), seed)
                 if chosen is not None:
                     shape = shape.replace(label=chosen[list(indices)], classes=self.classes)
-                if self.noised == "x":  # drawn whatever stands there, which may be nothing at all
+                if self.variable == "x":  # drawn whatever stands there, which may be nothing at all
                     blank = shape.pos.new_zeros(shape.num_nodes, len(scaling.x_mean))
                     graphs = scaling.apply(shape.replace(x=blank)).to(self.device)
                 else:
@@ -390,7 +388,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
                     solver,
                     streams,
                     guidance=guidance,
-                    watch=seen if start == 0 else None,
+                    callback=seen if start == 0 else None,
                 )
                 parts.append(units.undo(made))
                 advance(len(indices), "")
@@ -449,7 +447,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
             If an argument is out of its range, the model was not trained, or it cannot be conditioned so.
         """
         units = self.units
-        method = method_for(method, self.informed, self.coupling, self.path, self.noised)
+        method = method_for(method, self.for_completion, self.coupling, self.path, self.variable)
         if labels is None and self.conditional:
             labels = labels_in(graphs)
         chosen = self._labels(labels, len(graphs), 0)
@@ -503,7 +501,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         ValueError
             If a metric is unknown or does not apply, a set is too small, or the model was not trained.
         """
-        if self.noised == "x":
+        if self.variable == "x":
             half = test[::2]
             generated = self.sample_for(half, draws, seed=seed, **{"like": half, **sampling})
             return score_fields(generated, test, train, metrics=metrics, seed=seed)
@@ -511,7 +509,9 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         generated = self.sample_for(test, draws, seed=seed, **sampling)
         return score_clouds(generated, test, train, metrics=metrics, seed=seed)
 
-    def profile(self, test: Graphs, *, nodes: int | None = None, levels: int = 20, seed: int = 0) -> Profile:
+    def profile(
+        self, test: Graphs, *, nodes: int | None = None, levels: int = 20, seed: int = 0
+    ) -> SkillByLevel:
         """What the network explains beyond the best linear estimate, by noise level.
 
         Parameters
@@ -531,7 +531,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
             If there are fewer than two graphs, or the model was not trained.
         """
         unit = Batches(self.units.apply(test), len(test), seed, nodes).part(0, range(len(test))).graphs
-        return measure_profile(self.denoiser, unit, levels, seed=seed)
+        return measure_skill(self.denoiser, unit, levels, seed=seed)
 
     def sample_for(self, test: Graphs, draws: int | None = None, **sampling: Any) -> Graphs:
         """Samples to compare with a test set: of its number, classes and, unless the model knows one, sizes.
@@ -556,17 +556,17 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
             If the network was built with something that cannot be written down, such as a function.
         """
         return {
-            "format": _FORMAT,
+            "format": FORMAT,
             "model": {
                 "net": encode(self.net),
                 "path": encode(self.path),
                 "target": encode(self.target),
-                "noised": self.noised,
+                "variable": self.variable,
                 "scaling": encode(self.scaling),
                 "sizes": list(self.sizes),
                 "classes": list(self.classes),
                 "class_weights": list(self.class_weights),
-                "informed": self.informed,
+                "for_completion": self.for_completion,
                 "coupling": self.coupling,
                 "transform": encode(self.transform),
                 "feature_names": list(self.feature_names),
@@ -576,11 +576,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Model:
         """An untrained model of a configuration."""
-        if config.get("format") != _FORMAT:
-            raise ValueError(
-                f"the model has format {config.get('format')!r}, this noisefold reads {_FORMAT}."
-            )
-        return cls(**decode(config["model"]))
+        return cls(**decode(upgraded(config)["model"]))
 
     def save_pretrained(
         self, save_directory: str | Path, *, push_to_hub: bool = False, repo_id: str | None = None, **hub: Any

@@ -1,8 +1,8 @@
 """Plans: a model and a training, from a data set and what the user wants otherwise.
 
-A plan is plain data with the parts ``net``, ``path``, ``target``, ``noised``, ``informed`` and ``training``.
-A user's YAML holds any part of it; ``net.width=128`` changes one entry. A part that names another ``kind``
-starts from that class' own defaults.
+A plan is plain data with the parts ``net``, ``path``, ``target``, ``variable``, ``for_completion`` and
+``training``. A user's YAML holds any part of it; ``net.width=128`` changes one entry. A part that names
+another ``kind`` starts from that class' own defaults.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ import yaml
 from noisefold.configuration import Config, class_of, decode, encode
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
-from noisefold.nn.choice import FEW, few_data
+from noisefold.nn.defaults import FEW, few_data
 from noisefold.noise.source import seeded
 from noisefold.train.masks import Masks
 from noisefold.train.settings import Training
 
-__all__ = ["KRIGED", "build", "from_options", "kind_in", "override", "read_plan", "suggest", "tell"]
+__all__ = ["KRIGING", "build", "from_options", "kind_in", "override", "read_plan", "suggest", "tell"]
 
-_MODEL = ("net", "path", "target", "noised", "informed")
+_MODEL = ("net", "path", "target", "variable", "for_completion")
 _NODES = 400
-KRIGED = "nn.Kriged"
+KRIGING = "nn.KrigingResidual"
 """The kind of the network for few data."""
 # Found by the study of tissues; "nothing" beside its masks, since such a model also generates.
 _FEW: dict[str, Any] = {
@@ -54,7 +54,7 @@ _Loader.add_implicit_resolver(
 
 
 def suggest(
-    data: Graphs, informed: bool = False, fields: int | None = None, kind: str | None = None
+    data: Graphs, for_completion: bool = False, fields: int | None = None, kind: str | None = None
 ) -> Config:
     """The plan that fits a data set.
 
@@ -69,8 +69,8 @@ def suggest(
     kind
         Of the network, if it is not for this function to choose; the training is to suit it.
     """
-    few = few_data(data, informed, fields if kind is None else 1 if kind == KRIGED else FEW)
-    model = Model.for_data(data, informed=informed, fields=1 if few else FEW)
+    few = few_data(data, for_completion, fields if kind is None else 1 if kind == KRIGING else FEW)
+    model = Model.for_data(data, for_completion=for_completion, fields=1 if few else FEW)
     largest = int(data.sizes.max())
     training = Training(batch=min(64, len(data)), nodes=_NODES if largest > _NODES else None)
     if few:
@@ -164,10 +164,10 @@ def tell(plan: Config) -> str:
     """Network and training of a plan, in words."""
     net, training = plan["net"], plan["training"]
     told = f"{training['steps']} steps of {training['batch']} graphs, learning rate {training['lr']:g}"
-    if net["kind"] != KRIGED:
+    if net["kind"] != KRIGING:
         return f"network: {net['kind']}; {told}"
     return (
-        f"network: {KRIGED}, which begins with kriging and regression, measured first, around a "
+        f"network: {KRIGING}, which begins with kriging and regression, measured first, around a "
         f"{net['net']['kind']} (-o net.kind={net['net']['kind']} for that alone); {told}"
     )
 

@@ -12,9 +12,9 @@ import torch
 import yaml
 
 from noisefold.configuration import __version__
+from noisefold.data.source import DataSource
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
-from noisefold.reading import Reading
 from noisefold.train.checkpoint import Checkpoints, atomic_text
 from noisefold.train.device import is_main
 from noisefold.train.log import read_log
@@ -48,8 +48,8 @@ def describe(graphs: Graphs) -> dict[str, str]:
         count = torch.bincount(graphs.label, minlength=len(graphs.classes)).tolist()
         names = graphs.classes or [str(i) for i in range(len(count))]
         out["classes"] = ", ".join(f"{n} {c}" for n, c in zip(names, count, strict=True))
-    noised = "features, given the positions" if graphs.features else "positions"
-    out["generates"] = f"{noised}; standardised for training and given back in the data's units"
+    variable = "features, given the positions" if graphs.features else "positions"
+    out["generates"] = f"{variable}; standardised for training and given back in the data's units"
     return out
 
 
@@ -65,13 +65,13 @@ def remember_data(run: Path, **facts: Any) -> None:
     atomic_text(run / "data.json", json.dumps(facts, indent=1))
 
 
-def reading_of(run: Path) -> tuple[Reading, dict[str, Any]] | None:
+def reading_of(run: Path) -> tuple[DataSource, dict[str, Any]] | None:
     """How the data of a run, or of the run that a saved model is in, were read, and the whole note."""
     note = next((p for p in (run / "data.json", run.parent / "data.json") if p.is_file()), None)
     if note is None:
         return None
     facts = json.loads(note.read_text(encoding="utf-8"))
-    return Reading(**{f.name: facts[f.name] for f in fields(Reading) if f.name in facts}), facts
+    return DataSource(**{f.name: facts[f.name] for f in fields(DataSource) if f.name in facts}), facts
 
 
 def data_of(run: Path) -> tuple[Graphs | None, Graphs | None]:
@@ -125,10 +125,10 @@ def trajectory(
     """
     states: list[tuple[float, Graphs]] = []
 
-    def watch(step: int, signal: float, graphs: Graphs) -> None:
+    def callback(step: int, signal: float, graphs: Graphs) -> None:
         states.append((signal, graphs))
 
     labels = list(model.classes[:7]) if model.conditional else None
     count = 7 if like is None else 1
-    model.sample(count, like=like, labels=labels, steps=frames, seed=seed, watch=watch)
+    model.sample(count, like=like, labels=labels, steps=frames, seed=seed, callback=callback)
     return states

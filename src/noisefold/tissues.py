@@ -1,7 +1,7 @@
 """Large tissues and a model of patches: what is missing is drawn for all cells at once.
 
 The state of a sample is the whole tissue, and only the network works patch by patch
-(`noisefold.nn.Patched`); so draws have no seams, and known cells act across patches.
+(`noisefold.nn.Tiled`); so draws have no seams, and known cells act across patches.
 
 What is torn out may be larger than a patch, and in the middle of it a patch would see nothing that is known.
 Such a patch is shown, beside its own cells, the nearest ones that know what it lacks.
@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from noisefold.data.biology import Tissue
-from noisefold.data.patches import cut
+from noisefold.data.tissue.patches import cut
+from noisefold.data.tissue.tissue import Tissue
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
 from noisefold.nn.denoiser import Denoiser
-from noisefold.nn.patched import Patched
-from noisefold.noise.source import mix
+from noisefold.nn.tiled import Tiled
+from noisefold.noise.source import derive_seed
 
 __all__ = ["Drawn", "complete_tissue", "sample_tissue"]
 
@@ -159,7 +159,7 @@ def _drawn(
         together = max(1, _CELLS // len(inside))
         for start in range(0, draws, together):
             count = min(together, draws - start)
-            number = mix(seed, group, start)
+            number = derive_seed(seed, group, start)
             values = draw(on, part, hidden, count, number).to(mean)
             if kept is not None:
                 kept[start : start + count, at] = values
@@ -184,13 +184,13 @@ def _on_patches(model: Model, pos: Any, hidden: Tensor, patch: int) -> tuple[Mod
     total = np.bincount(place, np.concatenate([weights for _, weights in chosen]))
     ends = np.cumsum([len(rows) for rows, _ in chosen])[:-1]
     places = np.split(place, ends)
-    net = Patched(
+    net = Tiled(
         model.net,
         [torch.from_numpy(p) for p in places],
         [torch.from_numpy(w / total[p]) for p, (_, w) in zip(places, chosen, strict=True)],
     )
     on = copy.copy(model)
-    on.denoiser = Denoiser(net, model.path, model.target, model.noised, model.informed)
+    on.denoiser = Denoiser(net, model.path, model.target, model.variable, model.for_completion)
     return on, torch.from_numpy(inside)
 
 

@@ -5,9 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from noisefold.data.families import BUILDERS
 from noisefold.data.mesh import Mesh, areas, join, sample_surface, unit_sphere
-from noisefold.data.primitives import box, disc, ellipsoid, prism, revolve, tube
+from noisefold.data.shapes.families import BUILDERS
+from noisefold.data.shapes.primitives import box, disc, ellipsoid, prism, revolve, tube
 
 
 def rng(seed=0):

@@ -5,14 +5,22 @@ import math
 import pytest
 import torch
 
-from noisefold.eval import Alike, GaussianField, Kriging, Mean, Nearest, Regression, score_draws
+from noisefold.eval import (
+    FeatureKNN,
+    GaussianField,
+    Kriging,
+    MarginalNormal,
+    Regression,
+    SpatialKNN,
+    score_posterior,
+)
 from noisefold.eval.baselines import patterns
 from noisefold.geometry import Graphs
 
 BASELINES = (
-    Mean(),
-    Nearest(k=4),
-    Alike(k=4),
+    MarginalNormal(),
+    SpatialKNN(k=4),
+    FeatureKNN(k=4),
     Regression(),
     Regression(place=True, penalty=0.1),
     GaussianField(),
@@ -27,9 +35,9 @@ def fields(count, seed=0, features=3):
     """Fields that hang together over space and over features."""
     generator = torch.Generator().manual_seed(seed)
     wave = torch.sin(4 * PLACES[:, :1] + 2 * torch.randn(count, 1, 1, generator=generator))
-    mix = torch.randn(count, 1, features, generator=generator)
+    blend = torch.randn(count, 1, features, generator=generator)
     noise = torch.randn(count, 20, features, generator=generator)
-    return Graphs.dense(PLACES.expand(count, -1, -1), wave * (1 + 0.3 * mix) + 0.2 * noise)
+    return Graphs.dense(PLACES.expand(count, -1, -1), wave * (1 + 0.3 * blend) + 0.2 * noise)
 
 
 def masked(graphs, share=0.5, seed=0):
@@ -71,7 +79,7 @@ def test_holes_in_the_training_data_do_no_harm(baseline):
     there, known = masked(train, 0.8), masked(test, 0.6, seed=1)
     hidden = train.replace(x=train.x.masked_fill(~there, math.nan))
     found = [
-        float(score_draws(fitted.draw(test, known, 19), test.x, known, test)["CRPS"])
+        float(score_posterior(fitted.draw(test, known, 19), test.x, known, test)["CRPS"])
         for fitted in (baseline.fit(hidden, there), baseline.fit(train))
     ]
     # Four fifths of the values tell nearly as much as all of them.
@@ -97,8 +105,8 @@ def test_misuse_is_named(baseline, call, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Nearest(k=0), "k must be"),
-        (lambda: Alike(k=0), "k must be"),
+        (lambda: SpatialKNN(k=0), "k must be"),
+        (lambda: FeatureKNN(k=0), "k must be"),
         (lambda: Regression(penalty=-1.0), "penalty"),
         (lambda: GaussianField(shrink=2.0), "shrink"),
         (lambda: Kriging(kernel="cubic"), "matern, squared"),
@@ -123,7 +131,7 @@ def test_rows_that_are_alike():
 def test_mean_has_the_moments_of_the_training_values():
     train = fields(30)
     known = torch.zeros(600, dtype=torch.bool)
-    draws = Mean().fit(train).draw(train, known, 60)
+    draws = MarginalNormal().fit(train).draw(train, known, 60)
     # 36,000 values a feature: 5 standard errors.
     assert torch.allclose(draws.mean((0, 1)), train.x.mean(0), atol=5 * 0.9 / 190)
     assert torch.allclose(draws.std((0, 1)), train.x.std(0), rtol=5 * 0.71 / 190)
@@ -132,7 +140,7 @@ def test_mean_has_the_moments_of_the_training_values():
 def test_nearest_takes_the_nearest_that_know():
     graphs = fields(3)
     known = masked(graphs, 0.6)
-    draws = Nearest(k=2).fit(graphs).draw(graphs, known, 40)
+    draws = SpatialKNN(k=2).fit(graphs).draw(graphs, known, 40)
     for i in range(3):
         for node in range(20):
             for k in range(3):
@@ -151,7 +159,7 @@ def test_alike_takes_the_most_alike_that_know(scattered):
     train = fields(10, features=test.features)
     known = masked(test, 0.6) if scattered else torch.tensor([True, False, True]).expand(60, 3)
     assert scattered == (len(patterns(known)) > 64)
-    draws = Alike(k=3).fit(train).draw(test, known, 40)
+    draws = FeatureKNN(k=3).fit(train).draw(test, known, 40)
     spread = train.x.std(0, correction=0)
     for row in range(0, len(known), 7):
         there = known[row]
@@ -219,7 +227,7 @@ def test_ridge_is_chosen_by_cross_validation():
     test = Graphs.dense(torch.zeros(200, 1, 2), torch.randn(200, 1, 10, generator=generator))
     known = (torch.arange(10) > 0).expand(200, 10)
     scores = {
-        name: score_draws(b.fit(train).draw(test, known, 19), test.x, known, test)
+        name: score_posterior(b.fit(train).draw(test, known, 19), test.x, known, test)
         for name, b in (("chosen", Regression()), ("none", Regression(penalty=0.0)))
     }
     assert float(scores["chosen"]["RMSE"]) < float(scores["none"]["RMSE"])
@@ -234,7 +242,7 @@ def test_gaussian_field_draws_are_exact_posterior_draws():
     train, test = (Graphs.dense(PLACES.expand(len(p), -1, -1), p) for p in (x[:1500], x[2000:]))
     known = (torch.arange(20) % 3 > 0).repeat(400)
     fitted = GaussianField().fit(train)
-    scores = score_draws(fitted.draw(test, known, 39), test.x, known, test)
+    scores = score_posterior(fitted.draw(test, known, 39), test.x, known, test)
     for level in (50, 90):
         share = scores[f"cover {level} %"]
         # Values of one field go together: the jackknife's own interval, twice as wide.

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from noisefold.data import Tissue
-from noisefold.eval import Kriging, Nearest, score_draws
+from noisefold.eval import Kriging, SpatialKNN, score_posterior
 from noisefold.geometry import Graphs
 
 
@@ -78,7 +78,7 @@ def test_draws_are_calibrated_where_the_process_is_true(limit):
     graph, _ = process(200, features=30, nugget=0.2)
     known = torch.rand(200, generator=torch.Generator().manual_seed(1)) < 0.6
     draws = Kriging(limit=limit, sample=160).fit(graph, known).draw(graph, known, 39)
-    scores = score_draws(draws, graph.x, known, graph)
+    scores = score_posterior(draws, graph.x, known, graph)
     # 30 independent features at 80 nodes: at least 30 x 15 free values, 2.5 standard errors.
     assert float(scores["cover 50 %"]) == pytest.approx(0.5, abs=0.06)
     assert float(scores["cover 90 %"]) == pytest.approx(0.9, abs=0.035)
@@ -122,8 +122,8 @@ def test_fly_embryo(shared):
     known[torch.randperm(n, generator=generator)[: n // 2, None], genes] = False
     scale = torch.stack([graph.x[known[:, k], k].std() for k in range(f)])
     kriging, nearest = (
-        score_draws(b.fit(graph, known).draw(graph, known, 39), graph.x, known, graph, scale=scale)
-        for b in (Kriging(), Nearest())
+        score_posterior(b.fit(graph, known).draw(graph, known, 39), graph.x, known, graph, scale=scale)
+        for b in (Kriging(), SpatialKNN())
     )
     assert float(kriging["CRPS"]) < 0.14
     assert kriging.minus(nearest, "CRPS").high < 0

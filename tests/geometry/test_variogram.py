@@ -89,7 +89,7 @@ def test_features_pool_as_their_mean():
 @pytest.mark.parametrize(
     ("change", "options", "word"),
     [
-        ({}, {"noised": "y"}, "noised"),
+        ({}, {"variable": "y"}, "variable"),
         ({"x": None}, {}, "no features"),
         ({}, {"feature": 1}, "feature"),
         ({}, {"bins": 3}, "bins"),

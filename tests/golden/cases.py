@@ -1,6 +1,7 @@
 """What today's version computes, as arrays: samples, completions, trainings and scores.
 
-``python tests/golden/cases.py`` records them anew; do so only where a change of numbers is meant, and say why.
+``python tests/golden/cases.py`` records them anew; do so only where a change of numbers is meant, and say
+why.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 import noisefold as nf
 from noisefold.cli import app
-from noisefold.eval import Scores, score_clouds, score_draws, score_fields
+from noisefold.eval import Scores, score_clouds, score_fields, score_posterior
 
 Arrays = dict[str, NDArray[np.float64]]
 FILE = Path(__file__).with_name("golden.npz")
@@ -143,12 +144,12 @@ def set_transformer() -> Arrays:
 
 def gp_noise() -> Arrays:
     kernel = nf.noise.Stationary(nf.theory.SquaredExponential(length=0.5), 0.9) + nf.noise.Nugget(0.1)
-    path = nf.noise.Gaussian(nf.noise.VP(), nf.noise.Process(kernel))
+    path = nf.noise.Gaussian(nf.noise.VP(), nf.noise.GPNoise(kernel))
 
     def make(data: nf.Graphs) -> nf.Model:
         torch.manual_seed(3)
         net = nf.nn.SetTransformer(pos_dim=2, features=2, out_dim=2, **SMALL)
-        return nf.Model(net, path, "data", noised="x")
+        return nf.Model(net, path, "data", variable="x")
 
     return trained(make, fields())
 
@@ -158,7 +159,7 @@ def kriged() -> Arrays:
     made = []
 
     def make(graphs: nf.Graphs) -> nf.Model:
-        made.append(nf.Model.for_data(graphs, informed=True, fields=1, **SMALL))
+        made.append(nf.Model.for_data(graphs, for_completion=True, fields=1, **SMALL))
         return made[-1]
 
     out = trained(make, data, masks=nf.train.Masks(("nothing", "entries", "features", "region")))
@@ -174,7 +175,7 @@ def scores() -> Arrays:
     data, generator = fields(12), torch.Generator().manual_seed(2)
     draws = data.x + torch.randn(12, *data.x.shape, generator=generator)
     known = torch.rand(data.x.shape, generator=generator) < 0.5
-    judged = score_draws(draws, data.x, known, data, levels=(0.5,))
+    judged = score_posterior(draws, data.x, known, data, levels=(0.5,))
     return {
         "clouds": values_of(score_clouds(a, b, c, seed=1)),
         "fields": values_of(score_fields(data[::2], data, data[1::2], seed=1)),
@@ -198,7 +199,7 @@ def tissue() -> Arrays:
         data.write_h5ad(source)
         options = ["-o", "training.device=cpu", "-o", "training.batch=3", "--patch", "60", "--steps", "3"]
         for name, words in (
-            ("few", ["train", source, "--out", run, "--informed", *options]),
+            ("few", ["train", source, "--out", run, "--for-completion", *options]),
             ("many", ["train", source, "--out", f"{run}2", *options]),
         ):
             command([str(w) for w in words])

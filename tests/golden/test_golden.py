@@ -1,8 +1,8 @@
 """Today's numbers, held while the code around them moves.
 
-With ``--exact`` every number must agree in every bit, as it does on the machine that recorded them. Without it
-a thousandth of a case's size is allowed: another CPU adds in another order, and the first steps of Adam divide
-gradients by their own size.
+With ``--exact`` every number must agree in every bit, as it does on the machine that recorded them. Without
+it a thousandth of a case's size is allowed: another CPU adds in another order, and the first steps of Adam
+divide gradients by their own size.
 """
 
 import numpy as np

@@ -10,8 +10,8 @@ from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.neighbors import KNN
 from noisefold.nn import DMP
 from noisefold.nn.adaptive import Exponential, Fixed, Learned, Linear
-from noisefold.nn.dmp import Details
-from noisefold.nn.links import Links
+from noisefold.nn.dmp.adjacency import Adjacency
+from noisefold.nn.dmp.network import Details
 from noisefold.nn.norms import Rows
 from noisefold.noise.schedule import VE, VP, Cosine, signal_level
 from noisefold.noise.schedule import Linear as Flow
@@ -61,11 +61,11 @@ def test_battery_on_graphs_of_one_size():
 
 
 @pytest.mark.parametrize("make", [DMP.paper, DMP.published], ids=["paper", "published"])
-@pytest.mark.parametrize("noised", ["pos", "x"])
-def test_the_paper_s_networks_in_training_and_evaluation(make, noised):
+@pytest.mark.parametrize("variable", ["pos", "x"])
+def test_the_paper_s_networks_in_training_and_evaluation(make, variable):
     torch.manual_seed(0)
-    net = make(noised, width=16)
-    dim, features = (3, 0) if noised == "pos" else (2, 3)
+    net = make(variable, width=16)
+    dim, features = (3, 0) if variable == "pos" else (2, 3)
     graphs, log_snr, _ = batch(dim=dim, features=features)
     before = net(graphs, log_snr)
     check_gradients(net, graphs, log_snr)
@@ -131,12 +131,12 @@ VARIANTS = [
 ]
 
 
-@pytest.mark.parametrize("noised", ["pos", "x"])
+@pytest.mark.parametrize("variable", ["pos", "x"])
 @pytest.mark.parametrize(("conv", "aggregate", "details"), VARIANTS, ids=str)
-def test_equals_a_plain_twin_of_the_paper(conv, aggregate, details, noised):
+def test_equals_a_plain_twin_of_the_paper(conv, aggregate, details, variable):
     torch.manual_seed(0)
-    net = DMP.paper(noised, conv=conv, aggregate=aggregate, details=details)
-    dim, features = (3, 0) if noised == "pos" else (2, 3)
+    net = DMP.paper(variable, conv=conv, aggregate=aggregate, details=details)
+    dim, features = (3, 0) if variable == "pos" else (2, 3)
     graphs, log_snr, _ = batch((100, 64, 30, 100, 150, 80), dim=dim, features=features)
     trained_statistics(awake(net), graphs, log_snr).double()
     graphs, log_snr = graphs.to(dtype=torch.float64), log_snr.double()
@@ -192,7 +192,7 @@ def test_complete_graphs_give_what_their_listed_edges_give(monkeypatch, adaptive
 
     ours = run()
     for name in ("mean", "attend"):
-        monkeypatch.setattr(Links, name, lambda self, *a, n=name: getattr(self.listed, n)(*a))
+        monkeypatch.setattr(Adjacency, name, lambda self, *a, n=name: getattr(self.listed, n)(*a))
     # Sums of at most 64 terms in another order, through two layers.
     for a, b in zip(ours, run(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from noisefold.nn.edges import Edges
+from noisefold.nn.dmp.edges import Edges
 
 
 def edges_of(sizes, seed=0):

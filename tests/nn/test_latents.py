@@ -4,7 +4,7 @@ from network_battery import ALL, CLOSE, awake, batch
 
 from noisefold.configuration import decode, encode
 from noisefold.geometry import Balanced
-from noisefold.nn import Effort, Latents
+from noisefold.nn import ComputeBudget, Latents
 
 SMALL = {"width": 16, "latents": 8, "latent_width": 16, "heads": 2}
 
@@ -16,7 +16,7 @@ SMALL = {"width": 16, "latents": 8, "latent_width": 16, "heads": 2}
         ({}, {}),
         ({}, {"sizes": (40, 40, 40)}),
         ({"coarsening": Balanced()}, {}),
-        ({"effort": Effort((0.3,), depth=(0.5, 1), latents=(0.4, 1), width=(0.3, 1))}, {}),
+        ({"effort": ComputeBudget((0.3,), depth=(0.5, 1), latents=(0.4, 1), width=(0.3, 1))}, {}),
         ({"pos_dim": 2, "features": 3, "out_dim": 3, "classes": 4}, {"dim": 2, "features": 3, "classes": 4}),
     ],
     ids=["ragged", "uniform", "cells", "effort", "features and classes"],
@@ -46,7 +46,7 @@ def smaller(net, depth, latents, inner):
 
 
 def test_a_tier_is_the_network_of_its_first_parts():
-    effort = Effort((0.2, 0.6), depth=(0, 0.5, 1), latents=(0, 0.5, 1), width=(0, 0.25, 1))
+    effort = ComputeBudget((0.2, 0.6), depth=(0, 0.5, 1), latents=(0, 0.5, 1), width=(0, 0.25, 1))
     net = awake(Latents(**SMALL, effort=effort))
     graphs, _, _ = batch()
     level = torch.tensor([0.7, 0.1, 0.5, 0.21, 0.61, 0.19], dtype=torch.float64)
@@ -62,7 +62,7 @@ def test_a_tier_is_the_network_of_its_first_parts():
 
 
 def test_a_batch_on_which_nothing_works_has_no_gradient():
-    net = Latents(**SMALL, effort=Effort((0.5,), depth=(0, 1)))
+    net = Latents(**SMALL, effort=ComputeBudget((0.5,), depth=(0, 1)))
     graphs, _, _ = batch()
     net(graphs, torch.full((len(graphs),), -4.0)).square().sum().backward()
     assert all(p.grad is None for p in net.parameters())
@@ -79,11 +79,11 @@ def test_a_batch_on_which_nothing_works_has_no_gradient():
 )
 def test_effort_refuses_what_does_not_fit(arguments, says):
     with pytest.raises(ValueError, match=says):
-        Effort(**arguments)
+        ComputeBudget(**arguments)
 
 
 def test_configuration_round_trip():
-    net = Latents(**SMALL, classes=3, effort=Effort((0.4,), depth=(0.0, 1.0)), coarsening=Balanced())
+    net = Latents(**SMALL, classes=3, effort=ComputeBudget((0.4,), depth=(0.0, 1.0)), coarsening=Balanced())
     again = decode(encode(net))
     again.load_state_dict(net.state_dict())
     graphs, log_snr, label = batch(classes=3)
@@ -92,7 +92,7 @@ def test_configuration_round_trip():
 
 def test_mixed_tiers_and_cells_keep_double_precision():
     """Twice as precise as float32 could be: each graph in the batch as alone."""
-    effort = Effort((0.4,), depth=(0.5, 1), width=(0.5, 1))
+    effort = ComputeBudget((0.4,), depth=(0.5, 1), width=(0.5, 1))
     net = awake(Latents(**SMALL, effort=effort, coarsening=Balanced())).double()
     graphs, log_snr, _ = batch()
     graphs, log_snr = graphs.to(dtype=torch.float64), log_snr.double()

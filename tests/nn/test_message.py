@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from noisefold.nn.edges import Edges
-from noisefold.nn.members import Members
-from noisefold.nn.message import GAT, GCN, Coarsen, EdgeConv, Message, Uncoarsen, convolution
+from noisefold.nn.dmp.edges import Edges
+from noisefold.nn.dmp.message import GAT, GCN, Coarsen, EdgeConv, Message, Uncoarsen, convolution
+from noisefold.nn.dmp.pooling import Pooling
 
 pyg = pytest.importorskip("torch_geometric.nn")
 # float64: the composed maps reorder sums of some tens of terms.
@@ -37,7 +37,7 @@ def cells():
     centre = torch.stack([pos[cell == i].mean(0) for i in range(3)])
     offset = centre[cell] - pos
     offset = torch.cat([offset, offset.norm(dim=1, keepdim=True)], 1)
-    return pos, centre, h, coarse, offset, Members.of(cell, 3)
+    return pos, centre, h, coarse, offset, Pooling.of(cell, 3)
 
 
 @pytest.mark.parametrize("norm", ["none", "layer"])

@@ -4,7 +4,7 @@ from network_battery import awake, batch
 
 from noisefold.nn import DMP, rowwise
 from noisefold.nn.adaptive import Fixed
-from noisefold.nn.dmp import Details
+from noisefold.nn.dmp.network import Details
 
 WIDTH = 16
 

@@ -4,7 +4,7 @@ import torch
 from noisefold.geometry.coarsen import Balanced, Voxel
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.neighbors import KNN, Full, Radius
-from noisefold.nn.structure import Structure, with_length
+from noisefold.nn.dmp.structure import Structure, with_length
 
 SIZES = (1, 2, 3, 30, 64, 30, 100)
 REACH = torch.tensor([1, 2, 2, 4, 16, 5, 9])

@@ -8,9 +8,9 @@ import torch
 from noisefold.geometry.correlation import Exponential, Matern, Nested, SquaredExponential
 from noisefold.geometry.graphs import Graphs
 from noisefold.noise.gaussian import Gaussian
-from noisefold.noise.information import point_information, weighted_information
+from noisefold.noise.gp_noise import GPNoise
 from noisefold.noise.kernels import Stationary
-from noisefold.noise.process import Process
+from noisefold.noise.point_information import point_information, weighted_information
 from noisefold.theory import GaussianProcess, mutual_information
 
 SNR = torch.tensor([0.2, 1.0, 30.0], dtype=torch.float64)
@@ -131,7 +131,7 @@ def test_weighted_from_the_determinants_of_the_joint_law(correlation, noise):
 
 def test_all_nodes_with_the_best_weights_leave_the_oracle_s_posterior_variance():
     pos, noise = cloud(12, 2), Matern(0.5)
-    path = Gaussian(source=Process(Stationary(noise), jitter=1e-13))
+    path = Gaussian(source=GPNoise(Stationary(noise), jitter=1e-13))
     law = GaussianProcess(Stationary(Exponential(0.4)), jitter=1e-13).on(Graphs(pos), path)
     t = torch.tensor(0.3, dtype=torch.float64)
     snr = path.log_snr(t).exp()

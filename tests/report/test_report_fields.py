@@ -15,7 +15,7 @@ from PIL import Image
 from test_maps import LIMB, completed, limb, tissue
 from test_report_page import HOSTILE, Page
 
-from noisefold.eval.draws import score_draws
+from noisefold.eval.posterior_scores import score_posterior
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scaling import Scaling
 from noisefold.model import Model
@@ -90,7 +90,7 @@ def test_light_and_dark_pictures_are_the_same_but_for_their_paper(html: str) -> 
 def test_numbers_are_those_of_the_scores(html: str) -> None:
     done = completed(limb(4))
     assert done.graphs.x is not None
-    scores = score_draws(done.values, done.graphs.x, done.known, done.graphs)
+    scores = score_posterior(done.values, done.graphs.x, done.known, done.graphs)
     for k in range(2):
         assert f"CRPS {float(scores.features['CRPS'][k]):.3g}" in html
         held = 100 * float(scores.features["cover 90 %"][k])
@@ -166,7 +166,7 @@ def test_a_model_is_asked_for_what_was_hidden() -> None:
 def test_long_lists_are_shortened_on_the_page_and_short_ones_are_whole():
     scaling = Scaling((0.0, 0.0), 1.0, tuple(float(i) for i in range(40)), (1.0,) * 40)
     net = SetTransformer(2, 40, 40, width=8, heads=2, blocks=1)
-    model = Model(net, noised="x", scaling=scaling, sizes=(5,) * 12)
+    model = Model(net, variable="x", scaling=scaling, sizes=(5,) * 12)
     shown = yaml.safe_load(unescape(re.search(r"<code>(.*)</code>", configuration(model).html, re.S)[1]))
     assert shown["model"]["scaling"]["x_mean"] == [0.0, 1.0, 2.0, "... 40 in all, in config.json"]
     assert shown["model"]["sizes"] == [5] * 12

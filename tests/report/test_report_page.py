@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from noisefold.data.shapes import shapes
-from noisefold.eval.scores import Metric, Score, Scores
+from noisefold.eval.score_table import Metric, Score, Scores
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
 from noisefold.report import report_html, write_report

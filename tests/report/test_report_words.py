@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from noisefold.eval.scores import Metric, Score, Scores
+from noisefold.eval.score_table import Metric, Score, Scores
 from noisefold.report.table import score_table
 from noisefold.report.words import duration, listed, verdict
 

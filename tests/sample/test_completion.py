@@ -59,7 +59,7 @@ def half(graphs: Graphs) -> Tensor:
 def test_the_posterior_of_a_known_law_in_the_units_of_the_data():
     """Features are 3 + 2 z with z normal; two graphs with different known values at the same nodes."""
     scaling = Scaling((0.0,), 1.0, (3.0,), (2.0,))
-    model = Model(Oracle(), target=Target("data", residual=False), noised="x", scaling=scaling)
+    model = Model(Oracle(), target=Target("data", residual=False), variable="x", scaling=scaling)
     z = torch.tensor([[1.0, 0, 0, -0.5, 0, 0], [-1.0, 0, 0, 1.5, 0, 0]], dtype=torch.float64)
     graphs = Graphs.ragged([PLACE[:, None]] * 2, [3 + 2 * row[:, None] for row in z])
     known = torch.tensor([True, False, False, True, False, False]).repeat(2)

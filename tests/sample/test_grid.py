@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from noisefold import noise, sample
-from noisefold.noise import Gaussian, Linear, Schedule, Times
-from noisefold.sample import Grid, Karras, LogSNR, Placed, Uniform
+from noisefold.noise import Gaussian, LevelDistribution, Linear, Schedule
+from noisefold.sample import Grid, Karras, LevelGrid, LogSNR, Uniform
 
 SCHEDULES = [value() for value in vars(noise).values() if Schedule in getattr(value, "__mro__", ())[1:]]
 GRIDS = [value() for value in vars(sample).values() if Grid in getattr(value, "__mro__", ())[1:]]
@@ -36,8 +36,8 @@ def test_uniform_is_even_in_time(path):
 
 @PATHS
 def test_placed_is_at_the_quantiles_of_its_law(path):
-    law = Times((0.2, 0.5, 0.9), (3, 1))
-    times = Placed(law)(path, 8)
+    law = LevelDistribution((0.2, 0.5, 0.9), (3, 1))
+    times = LevelGrid(law)(path, 8)
     level = path.signal(times[:-1])
     truth = torch.tensor([0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.7], dtype=torch.float64)
     torch.testing.assert_close(level, truth, rtol=0, atol=1e-12)

@@ -102,8 +102,8 @@ def test_the_denoiser_sees_the_known_values_noised_and_returns_them_clean():
     x, value, eps = torch.randn(3, 4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     mask = torch.tensor([[True, False], [False, False], [True, True], [False, True]])
     out = Replaced(denoise, Known(value, mask), path, lambda: eps)(x, t)
-    noised = path.schedule.alpha(t) * value + path.schedule.sigma(t) * eps
-    assert torch.equal(seen[0], torch.where(mask, noised, x))
+    variable = path.schedule.alpha(t) * value + path.schedule.sigma(t) * eps
+    assert torch.equal(seen[0], torch.where(mask, variable, x))
     assert torch.equal(out, torch.where(mask, value, 3 * seen[0]))
 
 

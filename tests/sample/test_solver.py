@@ -20,13 +20,13 @@ from noisefold.sample import (
     DPMSolver,
     Euler,
     Heun,
-    Kinetic,
     Langevin,
     LogSNR,
     Resampled,
     Solver,
     StochasticHeun,
     Task,
+    UnderdampedLangevin,
     Uniform,
 )
 from noisefold.theory import GaussianMixture
@@ -54,8 +54,8 @@ CASES = [
     # Langevin steps leave an error of their own, in ratio^2 and not in the time step: hidden and open.
     Case(Langevin(Heun(), ratio=0.005), 2, random=True),
     Case(Langevin(DDIM(), steps=2, ratio=0.3), None, random=True),
-    Case(Kinetic(Heun(), steps=0), 2),
-    Case(Kinetic(DDIM(), steps=2, ratio=0.3), None, random=True),
+    Case(UnderdampedLangevin(Heun(), steps=0), 2),
+    Case(UnderdampedLangevin(DDIM(), steps=2, ratio=0.3), None, random=True),
     Case(Resampled(Heun(), jumps=0), 2),
     Case(Resampled(Heun(), jumps=2), 2, random=True),
 ]
@@ -191,7 +191,7 @@ def test_whole_trajectories_converge_to_the_data(case, schedule, grid):
     errors = [size(law_error(case.solver, grid(path, steps), path, VARIANCES)) for steps in (40, 160)]
     margin = scalar(path.margin)
     floor = float((schedule.sigma(margin) / schedule.alpha(margin)) ** 2) / min(VARIANCES)
-    if isinstance(case.solver, Langevin | Kinetic) and case.solver.steps:
+    if isinstance(case.solver, Langevin | UnderdampedLangevin) and case.solver.steps:
         floor += case.solver.ratio**2 / 2
     assert errors[1] < errors[0] / 2 + floor
     # Steps of h in ln(sigma) leave h / 2 or so at order 1, h^2 at order 2; the longest h is VE's, 8.5 / 160.

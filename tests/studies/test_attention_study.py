@@ -9,7 +9,7 @@ from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
 from noisefold.nn import DMP
 from noisefold.nn.adaptive import Fixed
-from noisefold.nn.message import GAT
+from noisefold.nn.dmp.message import GAT
 from noisefold.noise.source import seeded
 from noisefold.studies import attention
 from noisefold.studies.attention import ScalarProduct, attended, gat_weights, look
@@ -76,12 +76,12 @@ def test_reach_of_equal_own_and_farthest_weights():
     assert far["profile"][0] == 0 < far["profile"][-1]
 
 
-@pytest.mark.parametrize("noised", ["pos", "x"])
-def test_a_network_that_weighs_all_alike_reaches_one(noised):
+@pytest.mark.parametrize("variable", ["pos", "x"])
+def test_a_network_that_weighs_all_alike_reaches_one(variable):
     pos = torch.rand(4, 12, 3, generator=torch.Generator().manual_seed(0))
-    clouds = Graphs.dense(pos) if noised == "pos" else Graphs.dense(pos, pos - pos.mean(1, keepdim=True))
+    clouds = Graphs.dense(pos) if variable == "pos" else Graphs.dense(pos, pos - pos.mean(1, keepdim=True))
     net = DMP(3, clouds.features, 3, width=8, layers=1, adaptive=Fixed(), neighbors="full")
-    model = Model(net, noised=noised).fit(clouds, steps=1, batch=2)
+    model = Model(net, variable=variable).fit(clouds, steps=1, batch=2)
     sent = net.layers[0].conv.att_src
     with torch.no_grad():
         sent.zero_()

@@ -121,7 +121,7 @@ def test_noise_without_correlation_says_so(tmp_path):
 
 def test_positions_are_warned_of(tmp_path):
     found = measure(nf.data.shapes(30, points=60), 128)
-    assert found["noised"] == "pos"
+    assert found["variable"] == "pos"
     text = table(found, "shapes", tmp_path / "smoke.yaml")
     assert "there the theory does not hold" in text
     assert "Nothing to follow" not in text
@@ -234,7 +234,7 @@ def test_a_tissue_is_measured_in_the_units_of_its_network(tmp_path):
     status, _, errors = run("study", "range", tmp_path / "t.h5ad", "--out", tmp_path / "out")
     assert status == 0, errors
     found = json.loads((tmp_path / "out" / "range" / "t" / "smoke.json").read_text())
-    assert found["noised"] == "x"
+    assert found["variable"] == "x"
     field = fit_correlation(variogram(Graphs(pos, level), "x"))
     assert found["fit"]["length"] == pytest.approx(field.length, rel=0.15)
     assert found["fit"]["length"] == pytest.approx(1.5, rel=0.25)

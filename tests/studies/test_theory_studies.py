@@ -36,7 +36,7 @@ def test_range_shows_the_erratum(result):
 def test_resolution_has_every_row(tmp_path):
     paths = STUDIES["resolution"].run(tmp_path, "smoke", 0)
     found = json.loads(paths[0].read_text())
-    rows = [(r["view"], r["noised"], r["pooling"]) for r in found["rows"]]
+    rows = [(r["view"], r["variable"], r["pooling"]) for r in found["rows"]]
     assert len(set(rows)) == len(rows) == 8
     assert all(p.is_file() for p in paths)
     for row in found["rows"]:

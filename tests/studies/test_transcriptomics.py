@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from noisefold.data.ranges import RangeByTime
+from noisefold.data.limb_bud.range_by_time import RangeByTime
 from noisefold.geometry import Graphs
 from noisefold.studies import transcriptomics
 from noisefold.studies.transcriptomics import QUESTIONS, ROWS, TRANSCRIPTOMICS

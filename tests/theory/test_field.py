@@ -7,7 +7,7 @@ from torch.distributions import MultivariateNormal
 from noisefold import noise
 from noisefold.geometry import Graphs
 from noisefold.geometry.correlation import Exponential, Matern, SquaredExponential
-from noisefold.noise import VP, Digits, Gaussian, Linear, Nugget, Process, Schedule, Stationary, Streams
+from noisefold.noise import VP, Digits, Gaussian, GPNoise, Linear, Nugget, Schedule, Stationary, Streams
 from noisefold.sample import DDIM, Ancestral, Euler, Heun, Langevin, Uniform
 from noisefold.theory import GaussianMixture, GaussianProcess
 
@@ -17,8 +17,8 @@ SOURCES = pytest.mark.parametrize(
     "source",
     [
         noise.White(),
-        Process(Stationary(SquaredExponential(0.5), 0.95) + Nugget(0.05)),
-        Process(Stationary(Exponential(0.7))),
+        GPNoise(Stationary(SquaredExponential(0.5), 0.95) + Nugget(0.05)),
+        GPNoise(Stationary(Exponential(0.7))),
     ],
     ids=["white", "smooth", "rough"],
 )
@@ -47,7 +47,7 @@ def marginal(field, path, t):
     pos = field.graphs.unpack()[0]
     alpha, sigma = path.schedule.alpha(t), path.schedule.sigma(t)
     k = torch.eye(len(pos), dtype=torch.float64)
-    if isinstance(path.source, Process):
+    if isinstance(path.source, GPNoise):
         k = path.source.kernel.matrix(pos)
     return alpha * LAW.mean, alpha**2 * LAW.kernel.matrix(pos) + sigma**2 * k
 
@@ -134,7 +134,7 @@ def test_a_field_is_a_mixture_of_one(source):
     path, t = Gaussian(Linear(), source), scalar(0.4)
     field = LAW.on(frames(1), path)
     pos = field.graphs.pos
-    k = source.covariance(pos) if isinstance(source, Process) else None
+    k = source.covariance(pos) if isinstance(source, GPNoise) else None
     mixture = GaussianMixture((1.0,), [[LAW.mean] * N], field.covariance[None], k)
     x = states(field, t)
     torch.testing.assert_close(mixture.denoise(x.T, t, path).T, field.denoise(x, t), rtol=1e-11, atol=1e-11)
@@ -185,7 +185,7 @@ def test_conditional_law(source, t):
     x = given.sample(F, Streams(1, range(G)), t)
     alpha, sigma = path.schedule.alpha(t), path.schedule.sigma(t)
     pos = field.graphs.unpack()[0]
-    k = source.covariance(pos) if isinstance(source, Process) else torch.eye(N, dtype=torch.float64)
+    k = source.covariance(pos) if isinstance(source, GPNoise) else torch.eye(N, dtype=torch.float64)
     seen = torch.cat([torch.eye(N, dtype=torch.float64)[o], alpha * torch.eye(N, dtype=torch.float64)])
     noise_part = torch.zeros(len(seen), len(seen), dtype=torch.float64)
     noise_part[len(o) :, len(o) :] = sigma**2 * k

@@ -75,8 +75,8 @@ def test_added_noise_wants_fewer_cells_and_unit_variance_does_not():
     """The paper's figure 4 holds where noise is added to the shape; seen at unit variance it does not."""
     data = shapes(6, points=64)
     clusters = (64, 32, 12, 4)
-    for noised in ("pos", "x"):
-        best = [b for b, _, _ in resolution(data, (0.95, 0.65, 0.3), clusters, noised=noised).best()]
+    for variable in ("pos", "x"):
+        best = [b for b, _, _ in resolution(data, (0.95, 0.65, 0.3), clusters, variable=variable).best()]
         assert best[0] == 64
         assert best[0] > best[1] > best[2]
     unit = resolution(data, (0.95, 0.3), clusters, unit=True).best()
@@ -87,8 +87,8 @@ def test_features_of_their_own_are_taken():
     data = shapes(2, points=30)
     same = data.replace(x=data.pos.clone())
     # Displacements have one scale for all axes, features one for each.
-    own = resolution(same, [0.5], [10], noised="x").distance
-    assert not torch.allclose(own, resolution(data, [0.5], [10], noised="x").distance)
+    own = resolution(same, [0.5], [10], variable="x").distance
+    assert not torch.allclose(own, resolution(data, [0.5], [10], variable="x").distance)
     assert own.isfinite().all()
 
 
@@ -103,7 +103,7 @@ def test_best_and_its_interval():
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        ({"noised": "both"}, "noised"),
+        ({"variable": "both"}, "variable"),
         ({"pooling": "sum"}, "pooling"),
         ({"signals": [0.0]}, "signals"),
         ({"signals": []}, "signals"),

@@ -16,7 +16,7 @@ from tiny_training import assert_same_run, assert_same_state, newest
 from torch import nn
 
 from noisefold.geometry.graphs import Graphs
-from noisefold.nn import Denoiser, Kriged, Learns, SetTransformer
+from noisefold.nn import Denoiser, Fittable, KrigingResidual, SetTransformer
 from noisefold.noise import Gaussian, Target
 from noisefold.train import Training, train
 
@@ -36,13 +36,13 @@ def data(seed: int = 0) -> Graphs:
     return Graphs(pos, (x - x.mean(0)) / x.std(0), torch.arange(COUNT + 1) * NODES)
 
 
-def network() -> Kriged:
+def network() -> KrigingResidual:
     torch.manual_seed(0)
-    return Kriged(SetTransformer(2, 4 * F, F, width=16, blocks=1, heads=2), F, 2, kernels=2)
+    return KrigingResidual(SetTransformer(2, 4 * F, F, width=16, blocks=1, heads=2), F, 2, kernels=2)
 
 
 def denoiser(net: nn.Module) -> Denoiser:
-    return Denoiser(net, Gaussian(), Target(), "x", informed=True)
+    return Denoiser(net, Gaussian(), Target(), "x", for_completion=True)
 
 
 def settings(**changes: object) -> Training:
@@ -73,7 +73,7 @@ class Counted(nn.Module):
 
 def test_it_is_given_some_graphs_as_they_are_once(tmp_path: Path) -> None:
     net, graphs = Counted(), data()
-    assert isinstance(net, Learns)
+    assert isinstance(net, Fittable)
     train(denoiser(net), graphs, settings(steps=2), out=tmp_path / "a")
     train(denoiser(net), graphs, settings(steps=2), out=tmp_path / "b")
     (seen,) = net.seen
@@ -128,7 +128,7 @@ def _train(out: Path, progress: Connection) -> None:
 def test_killed_and_taken_up_again_it_ends_with_the_same_bits(tmp_path: Path, after: int) -> None:
     """The network of the second part is a new one that has measured nothing."""
     here, there = PROCESSES.Pipe(duplex=False)
-    process = PROCESSES.Process(target=_train, args=(tmp_path / "killed", there))
+    process = PROCESSES.GPNoise(target=_train, args=(tmp_path / "killed", there))
     process.start()
     while here.recv() < after:
         pass

@@ -29,8 +29,8 @@ from noisefold.geometry.graphs import Graphs
 from noisefold.nn.denoiser import Denoiser
 from noisefold.noise.coupling import Coupling, MiniBatch
 from noisefold.noise.gaussian import Gaussian
+from noisefold.noise.point_coupling import WithinCloud
 from noisefold.noise.target import Target
-from noisefold.noise.within import WithinCloud
 from noisefold.train import Checkpoints, TrainingError, loop, read_log, train
 
 NETS: dict[str, Callable[[], torch.nn.Module]] = {

@@ -91,7 +91,7 @@ class Spy(nn.Module):
 
 def test_an_informed_network_sees_known_values_clean_and_a_flag_beside_each():
     spy = Spy()
-    denoiser = Denoiser(spy, Gaussian(), Target(), "x", informed=True)
+    denoiser = Denoiser(spy, Gaussian(), Target(), "x", for_completion=True)
     graphs = GRAPHS[:2]
     x_t, value = torch.randn(2, 40, 3, generator=torch.Generator().manual_seed(0))
     mask = Masks(("entries",))(graphs, 3, Streams(0, range(2)))
@@ -102,7 +102,7 @@ def test_an_informed_network_sees_known_values_clean_and_a_flag_beside_each():
     assert torch.equal(out[mask], value[mask])
     denoiser(graphs, x_t, torch.tensor([0.3, 0.8]))
     assert not spy.seen.x[:, 3:].any()
-    of_places = Denoiser(spy, Gaussian(), Target(), "pos", informed=True)
+    of_places = Denoiser(spy, Gaussian(), Target(), "pos", for_completion=True)
     pos, flags = torch.randn(40, 2), torch.ones(40, 2, dtype=torch.bool)
     spy.forward = lambda graphs, *_: spy.__setattr__("seen", graphs) or torch.zeros(40, 2)
     of_places(graphs.replace(x=None), pos, torch.tensor([0.3, 0.8]), known=Known(pos + 1, flags))
@@ -113,7 +113,7 @@ def test_an_informed_network_sees_known_values_clean_and_a_flag_beside_each():
 def test_what_is_known_has_no_loss():
     spy, graphs = Spy(), GRAPHS[:8]
     quantiles = torch.full((8,), 0.5)
-    denoiser = Denoiser(spy, Gaussian(), Target("data", residual=False), "x", informed=True)
+    denoiser = Denoiser(spy, Gaussian(), Target("data", residual=False), "x", for_completion=True)
     loss, _ = errors(
         denoiser, graphs, Streams(0, range(8)), quantiles, Independent(), masks=Masks(("nodes",))
     )
@@ -122,14 +122,16 @@ def test_what_is_known_has_no_loss():
     torch.testing.assert_close(loss, expected)
 
 
-@pytest.mark.parametrize("noised", ["x", "pos"])
-def test_an_informed_model_trains_completes_samples_and_comes_back(tmp_path, noised):
-    data = GRAPHS[:16] if noised == "x" else GRAPHS[:16].replace(x=None)
-    net = Latents(2, 6 if noised == "x" else 2, 3 if noised == "x" else 2, **SMALL)
-    model = Model(net, noised=noised, informed=True).fit(data, steps=3, batch=4, warmup=1, masks=Masks())
+@pytest.mark.parametrize("variable", ["x", "pos"])
+def test_an_informed_model_trains_completes_samples_and_comes_back(tmp_path, variable):
+    data = GRAPHS[:16] if variable == "x" else GRAPHS[:16].replace(x=None)
+    net = Latents(2, 6 if variable == "x" else 2, 3 if variable == "x" else 2, **SMALL)
+    model = Model(net, variable=variable, for_completion=True).fit(
+        data, steps=3, batch=4, warmup=1, masks=Masks()
+    )
     model.save_pretrained(tmp_path)
     again = Model.from_pretrained(tmp_path)
-    assert again.informed
+    assert again.for_completion
     assert again.coupling == "Independent"
     known = torch.arange(data[:2].num_nodes) % 2 == 0
     options = {"draws": 2, "steps": 2}
@@ -137,13 +139,13 @@ def test_an_informed_model_trains_completes_samples_and_comes_back(tmp_path, noi
     assert torch.equal(done.values, again.complete(data[:2], known, method=Amortized(), **options).values)
     other = again.complete(data[:2], known, method=Reconstruction(), **options)
     assert not torch.equal(done.values, other.values)
-    assert len(again.sample(2, like=data if noised == "x" else None, steps=2)) == 2
+    assert len(again.sample(2, like=data if variable == "x" else None, steps=2)) == 2
 
 
 def test_a_training_with_masks_repeats():
     def weights(**changes):
         torch.manual_seed(0)
-        model = Model(Latents(2, 6, 3, **SMALL), noised="x", informed=True)
+        model = Model(Latents(2, 6, 3, **SMALL), variable="x", for_completion=True)
         model.fit(GRAPHS[:16], **{"steps": 3, "batch": 4, "warmup": 1, "lr": 0.01} | changes)
         return torch.cat([p.flatten() for p in model.net.parameters()])
 
@@ -179,7 +181,7 @@ def test_a_model_of_coupled_clouds_is_completed_by_replacement_alone():
         ),
         (
             lambda: train(
-                Denoiser(Spy(), Gaussian(), Target(), informed=True),
+                Denoiser(Spy(), Gaussian(), Target(), for_completion=True),
                 GRAPHS.replace(x=None),
                 Training(coupling=WithinCloud()),
             ),

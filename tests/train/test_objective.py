@@ -14,9 +14,9 @@ from noisefold.nn.denoiser import Denoiser
 from noisefold.nn.latents import Latents
 from noisefold.noise.coupling import Independent
 from noisefold.noise.gaussian import Gaussian
+from noisefold.noise.levels import LevelDistribution
 from noisefold.noise.source import Streams
 from noisefold.noise.target import Target
-from noisefold.noise.times import Times
 from noisefold.train.objective import errors, hide_labels
 
 PLAIN = Target(residual=False)
@@ -118,7 +118,7 @@ def test_zero_stands_for_the_best_linear_estimate(target: str, exact: float) -> 
 def test_times_follow_the_law_asked_for() -> None:
     graphs = data()
     quantiles = torch.linspace(0.05, 0.95, 10, dtype=torch.float64)
-    law = Times((0.2, 0.4), (1.0,))
+    law = LevelDistribution((0.2, 0.4), (1.0,))
     _, t = errors(denoiser(), graphs, Streams(0, range(10)), quantiles, Independent(), law)
     torch.testing.assert_close(t.double(), 0.8 - 0.2 * quantiles, rtol=0, atol=1e-6)
 

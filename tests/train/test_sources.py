@@ -7,7 +7,7 @@ from noisefold.geometry import Graphs
 from noisefold.geometry.correlation import SquaredExponential
 from noisefold.model import Model
 from noisefold.nn import Latents
-from noisefold.noise import Digits, Gaussian, Linear, Nugget, Process, QuasiRandom, Stationary, White
+from noisefold.noise import Digits, Gaussian, GPNoise, Linear, Nugget, QuasiRandom, Stationary, White
 from noisefold.sample import Ancestral, Heun
 from noisefold.train import Training
 
@@ -15,7 +15,7 @@ TINY = {"width": 16, "latents": 4, "latent_width": 16, "rounds": 1, "blocks": 1,
 FEW = Training(steps=4, batch=4, warmup=1, log_every=1, validate_every=4, checkpoint_every=4)
 SOURCES = pytest.mark.parametrize(
     "source",
-    [White(), Digits(), QuasiRandom(), Process(Stationary(SquaredExponential(0.5), 0.9) + Nugget(0.1))],
+    [White(), Digits(), QuasiRandom(), GPNoise(Stationary(SquaredExponential(0.5), 0.9) + Nugget(0.1))],
     ids=lambda source: type(source).__name__,
 )
 
@@ -31,7 +31,7 @@ def trained(source) -> Model:
     torch.manual_seed(0)
     net = Latents(pos_dim=2, features=2, out_dim=2, **TINY)
     torch.nn.init.normal_(net.head.weight, std=0.2)
-    return Model(net, Gaussian(Linear(), source), noised="x").fit(fields(), val=fields(4), settings=FEW)
+    return Model(net, Gaussian(Linear(), source), variable="x").fit(fields(), val=fields(4), settings=FEW)
 
 
 @SOURCES

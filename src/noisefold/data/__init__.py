@@ -1,17 +1,17 @@
 """Data sets and files: what the world looks like as `Graphs`."""
 
-from noisefold.data import simulate
-from noisefold.data.biology import Tissue
-from noisefold.data.expression import Expression
-from noisefold.data.files import load
-from noisefold.data.layers import write_layers
-from noisefold.data.limb import limb_bud
-from noisefold.data.modelnet import modelnet40
-from noisefold.data.outputs import save
-from noisefold.data.patches import Patches
-from noisefold.data.ranges import RangeByTime
-from noisefold.data.region import region
+from noisefold.data.limb_bud import simulation as simulate
+from noisefold.data.limb_bud.dataset import limb_bud
+from noisefold.data.limb_bud.range_by_time import RangeByTime
+from noisefold.data.load import load
+from noisefold.data.save import save
 from noisefold.data.shapes import FAMILIES, shapes
+from noisefold.data.shapes.modelnet import modelnet40
+from noisefold.data.tissue.expression import Expression
+from noisefold.data.tissue.layers import write_layers
+from noisefold.data.tissue.patches import Patches
+from noisefold.data.tissue.region import region
+from noisefold.data.tissue.tissue import Tissue
 
 __all__ = [
     "FAMILIES",

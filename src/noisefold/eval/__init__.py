@@ -1,7 +1,7 @@
 """Is what was generated any good? Distances between sets, and tables of scores that say what they mean."""
 
-from noisefold.eval.baselines import Alike, Baseline, Mean, Nearest, Prediction
-from noisefold.eval.clouds import (
+from noisefold.eval.baselines import Baseline, FeatureKNN, MarginalNormal, Prediction, SpatialKNN
+from noisefold.eval.cloud_metrics import (
     chamfer_matrix,
     coverage,
     jsd,
@@ -11,37 +11,37 @@ from noisefold.eval.clouds import (
     paper_units,
     paper_w,
 )
-from noisefold.eval.comparison import CLOUD_METRICS, score_clouds
-from noisefold.eval.draws import DrawScores, score_draws, tabulate
-from noisefold.eval.fields import (
+from noisefold.eval.cloud_scores import CLOUD_METRICS, score_clouds
+from noisefold.eval.field_metrics import (
     energy_distance,
     marginal_wasserstein,
     paper_field_w,
     sliced_wasserstein,
 )
+from noisefold.eval.field_scores import FIELD_METRICS, score_fields
 from noisefold.eval.kriging import Kriging
-from noisefold.eval.likeness import FIELD_METRICS, score_fields
+from noisefold.eval.posterior_scores import PosteriorScores, score_posterior, tabulate
 from noisefold.eval.regression import GaussianField, Regression
-from noisefold.eval.rules import crps, energy_score
-from noisefold.eval.scores import Metric, Score, Scores, half_sampled
-from noisefold.eval.texture import morans_i, power_spectrum, roughness, spectral_distance
+from noisefold.eval.score_table import Metric, Score, Scores, half_sampled
+from noisefold.eval.scoring_rules import crps, energy_score
+from noisefold.eval.spatial_statistics import morans_i, power_spectrum, roughness, spectral_distance
 from noisefold.eval.transport import emd, emd_matrix, transport_cost, wasserstein
 
 __all__ = [
     "CLOUD_METRICS",
     "FIELD_METRICS",
-    "Alike",
     "Baseline",
-    "DrawScores",
+    "FeatureKNN",
     "GaussianField",
     "Kriging",
-    "Mean",
+    "MarginalNormal",
     "Metric",
-    "Nearest",
+    "PosteriorScores",
     "Prediction",
     "Regression",
     "Score",
     "Scores",
+    "SpatialKNN",
     "chamfer_matrix",
     "coverage",
     "crps",
@@ -62,8 +62,8 @@ __all__ = [
     "power_spectrum",
     "roughness",
     "score_clouds",
-    "score_draws",
     "score_fields",
+    "score_posterior",
     "sliced_wasserstein",
     "spectral_distance",
     "tabulate",

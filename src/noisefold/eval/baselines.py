@@ -9,9 +9,9 @@ of other graphs, or of the same ones:
 torch.Size([8, 50, 3])
 
 =================== ===========================================================================
-`Mean`              each feature alone: normal, with its mean and standard deviation
-`Nearest`           the values of known nodes nearby in space
-`Alike`             the values of training nodes that are alike in the features that are known
+`MarginalNormal`              each feature alone: normal, with its mean and standard deviation
+`SpatialKNN`           the values of known nodes nearby in space
+`FeatureKNN`             the values of training nodes that are alike in the features that are known
 `Regression`        ridge regression on the features that are known (`noisefold.eval.regression`)
 `GaussianField`     the best linear prediction from all that is known (`noisefold.eval.regression`)
 `Kriging`           a Gaussian process over space (`noisefold.eval.kriging`)
@@ -32,7 +32,16 @@ from torch import Tensor
 
 from noisefold.geometry import Graphs
 
-__all__ = ["Alike", "Baseline", "Mean", "Nearest", "Prediction", "moments", "normals", "patterns"]
+__all__ = [
+    "Baseline",
+    "FeatureKNN",
+    "MarginalNormal",
+    "Prediction",
+    "SpatialKNN",
+    "moments",
+    "normals",
+    "patterns",
+]
 
 _STRUCTURED = 64
 _WIDE = 4
@@ -158,7 +167,7 @@ def patterns(mask: Tensor) -> list[tuple[Tensor, Tensor]]:
 
 
 @dataclass(frozen=True)
-class Mean(Baseline):
+class MarginalNormal(Baseline):
     """Each feature by itself: normal, with the mean and standard deviation of its known training values."""
 
     def fit(self, train: Graphs, known: Tensor | None = None) -> Prediction:
@@ -176,7 +185,7 @@ class _Mean(Prediction):
 
 
 @dataclass(frozen=True)
-class Nearest(Baseline):
+class SpatialKNN(Baseline):
     """Values of known nodes nearby: each draw takes those of one of the k nearest where the feature is known.
 
     All features of a node that are unknown at the same nodes come from one neighbour, so that they fit each
@@ -243,7 +252,7 @@ def _from_training(
 
 
 @dataclass(frozen=True)
-class Alike(Baseline):
+class FeatureKNN(Baseline):
     """Values of training nodes alike in expression: each draw takes those of one of the k most alike.
 
     Nodes are compared by the mean square difference of standardised features that both know; donors come

@@ -27,7 +27,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from noisefold.eval.baselines import Baseline, Prediction, entries, moments, normals, patterns
-from noisefold.eval.fields import aligned
+from noisefold.eval.field_metrics import aligned
 from noisefold.geometry import Graphs
 
 __all__ = ["Kriging"]

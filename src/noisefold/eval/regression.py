@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from noisefold.eval.baselines import Baseline, Prediction, entries, moments, normals, patterns
-from noisefold.eval.fields import aligned
+from noisefold.eval.field_metrics import aligned
 from noisefold.geometry import Graphs
 
 __all__ = ["GaussianField", "Regression"]

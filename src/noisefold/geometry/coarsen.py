@@ -27,9 +27,9 @@ from torch import Tensor
 from noisefold.configuration import configurable
 from noisefold.geometry.brute import BLOCK, NOT_FINITE, squared_distances
 from noisefold.geometry.nearest import clouds, floating, places
-from noisefold.geometry.order import hilbert_codes, lexicographic
 from noisefold.geometry.segment import argsort_runs, segment_mean
 from noisefold.geometry.serial import serial
+from noisefold.geometry.space_filling import hilbert_codes, lexicographic
 
 __all__ = ["Balanced", "Cells", "FarthestPoint", "KMeans", "Voxel"]
 

@@ -63,7 +63,7 @@ class Variogram:
 
 def variogram(
     graphs: Graphs,
-    noised: str = "x",
+    variable: str = "x",
     *,
     feature: int | None = None,
     bins: int = 16,
@@ -97,7 +97,7 @@ def variogram(
     ValueError
         If there is nothing to look at: no such values, none that varies, or too few pairs.
     """
-    values = _values(graphs, noised, feature)
+    values = _values(graphs, variable, feature)
     values = values - values.mean(0)
     pos = graphs.pos.detach().double()
     if not bool(values.isfinite().all()) or not bool(pos.isfinite().all()):
@@ -128,15 +128,15 @@ def variogram(
     )
 
 
-def _values(graphs: Graphs, noised: str, feature: int | None) -> Tensor:
+def _values(graphs: Graphs, variable: str, feature: int | None) -> Tensor:
     """Values ``[n, c]`` in float64, scaled so that the mean over the columns has one variance to share."""
-    if noised not in ("x", "pos"):
-        raise ValueError(f'noised must be "x" or "pos", got {noised!r}.')
-    if noised == "pos":
+    if variable not in ("x", "pos"):
+        raise ValueError(f'variable must be "x" or "pos", got {variable!r}.')
+    if variable == "pos":
         pos = graphs.pos.detach().double()
         values = pos - segment_mean(pos, graphs.batch, len(graphs))[graphs.batch]
     elif graphs.x is None:
-        raise ValueError('the data have no features x; noised="pos" looks at positions.')
+        raise ValueError('the data have no features x; variable="pos" looks at positions.')
     else:
         values = graphs.x.detach().double()
     if feature is not None:
@@ -147,7 +147,7 @@ def _values(graphs: Graphs, noised: str, feature: int | None) -> Tensor:
     values = values[:, spread > 0]
     if values.shape[1] == 0:
         raise ValueError("every value is constant; a variogram needs at least one that varies.")
-    return values if noised == "pos" else values / spread[spread > 0]
+    return values if variable == "pos" else values / spread[spread > 0]
 
 
 def _groups(graphs: Graphs) -> Tensor:

@@ -1,29 +1,29 @@
 """What predicts."""
 
 from noisefold.nn import adaptive
-from noisefold.nn.budget import Adaptive
+from noisefold.nn.adaptive.budget import Adaptive
+from noisefold.nn.compute_budget import ComputeBudget
 from noisefold.nn.denoiser import Denoise, Denoiser
-from noisefold.nn.dmp import DMP, Details
-from noisefold.nn.effort import Effort
-from noisefold.nn.kriged import Kriged
+from noisefold.nn.dmp.network import DMP, Details
+from noisefold.nn.experts import ExpertDenoisers
+from noisefold.nn.fittable import Fittable
 from noisefold.nn.latents import Latents
-from noisefold.nn.learns import Learns
-from noisefold.nn.patched import Patched
-from noisefold.nn.routed import Routed
+from noisefold.nn.prior.kriging_residual import KrigingResidual
 from noisefold.nn.set_transformer import SetTransformer
+from noisefold.nn.tiled import Tiled
 
 __all__ = [
     "DMP",
     "Adaptive",
+    "ComputeBudget",
     "Denoise",
     "Denoiser",
     "Details",
-    "Effort",
-    "Kriged",
+    "ExpertDenoisers",
+    "Fittable",
+    "KrigingResidual",
     "Latents",
-    "Learns",
-    "Patched",
-    "Routed",
     "SetTransformer",
+    "Tiled",
     "adaptive",
 ]

@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from noisefold.nn.effort import Effort
+from noisefold.nn.compute_budget import ComputeBudget
 from noisefold.nn.linear import Linear
 
 __all__ = ["Condition", "Fourier", "Modulation", "perceptron", "thinned"]
@@ -36,7 +36,7 @@ def thinned(mlp: nn.Sequential, share: float) -> Callable[[Tensor], Tensor]:
     first, activation, last = mlp
     assert isinstance(first, nn.Linear)
     assert isinstance(last, nn.Linear)
-    inner = Effort.part(share, first.out_features)
+    inner = ComputeBudget.part(share, first.out_features)
 
     def apply(h: Tensor) -> Tensor:
         hidden = activation(nn.functional.linear(h, first.weight[:inner], first.bias[:inner]))

@@ -24,11 +24,11 @@ __all__ = ["NOISED", "Denoise", "Denoiser", "Known", "classes_of", "noised_value
 NOISED = ("pos", "x")
 
 
-def noised_value(graphs: Graphs, noised: str) -> Tensor:
+def noised_value(graphs: Graphs, variable: str) -> Tensor:
     """The variable that is noised, ``[n, d]`` or ``[n, f]``."""
-    value = graphs.pos if noised == "pos" else graphs.x
+    value = graphs.pos if variable == "pos" else graphs.x
     if value is None:
-        raise ValueError('noised="x" needs graphs with features, and these have none.')
+        raise ValueError('variable="x" needs graphs with features, and these have none.')
     return value
 
 
@@ -39,9 +39,9 @@ def classes_of(net: nn.Module) -> int:
     return classes_of(inner) if not own and isinstance(inner, nn.Module) else own
 
 
-def with_noised(graphs: Graphs, noised: str, value: Tensor) -> Graphs:
+def with_noised(graphs: Graphs, variable: str, value: Tensor) -> Graphs:
     """The graphs with the noised variable replaced."""
-    return graphs.replace(pos=value) if noised == "pos" else graphs.replace(x=value)
+    return graphs.replace(pos=value) if variable == "pos" else graphs.replace(x=value)
 
 
 @dataclass(frozen=True)
@@ -101,18 +101,23 @@ class Denoiser(nn.Module):
     """
 
     def __init__(
-        self, net: nn.Module, path: Gaussian, target: Target, noised: str = "pos", informed: bool = False
+        self,
+        net: nn.Module,
+        path: Gaussian,
+        target: Target,
+        variable: str = "pos",
+        for_completion: bool = False,
     ) -> None:
         super().__init__()
-        if noised not in NOISED:
-            raise ValueError(f'noised must be "pos" or "x", got {noised!r}.')
-        if noised == "pos" and path.source.on_positions:
+        if variable not in NOISED:
+            raise ValueError(f'variable must be "pos" or "x", got {variable!r}.')
+        if variable == "pos" and path.source.on_positions:
             raise ValueError(
-                f'noised="pos" does not go with {path.source!r}, whose noise depends on the positions; '
-                'use White(), or noise features on given positions, noised="x".'
+                f'variable="pos" does not go with {path.source!r}, whose noise depends on the positions; '
+                'use White(), or noise features on given positions, variable="x".'
             )
-        self.net, self.path, self.target, self.noised = net, path, target, noised
-        self.informed = informed
+        self.net, self.path, self.target, self.variable = net, path, target, variable
+        self.for_completion = for_completion
 
     @property
     def device(self) -> torch.device:
@@ -149,11 +154,11 @@ class Denoiser(nn.Module):
         at = t[graphs.batch, None]
         seen = x_t / self.path.scale(at)
         if known is not None:
-            if not self.informed:
+            if not self.for_completion:
                 raise ValueError("this denoiser is not informed and cannot be told what is known.")
             seen = known.over(seen, known.value.to(seen))
-        noisy = with_noised(graphs, self.noised, seen)
-        if self.informed:
+        noisy = with_noised(graphs, self.variable, seen)
+        if self.for_completion:
             flags = torch.zeros_like(seen) if known is None else known.mask.to(seen)
             noisy = noisy.replace(x=flags if noisy.x is None else torch.cat([noisy.x, flags], dim=1))
         answer: Tensor = self.net(noisy, self.path.log_snr(t), label)

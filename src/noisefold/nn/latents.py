@@ -17,12 +17,12 @@ from noisefold.geometry.coarsen import Balanced, FarthestPoint, KMeans
 from noisefold.geometry.graphs import Graphs
 from noisefold.nn.attention import Attention, Transformer
 from noisefold.nn.blocks import Condition, Fourier, Modulation, perceptron, thinned
-from noisefold.nn.effort import Effort
+from noisefold.nn.compute_budget import ComputeBudget
 from noisefold.noise.schedule import signal_level
 
 __all__ = ["Latents"]
 
-_ALL = Effort()
+_ALL = ComputeBudget()
 
 
 class _Round(nn.Module):
@@ -105,7 +105,7 @@ class Latents(nn.Module):
         classes: int = 0,
         frequencies: int = 6,
         coarsening: Balanced | KMeans | FarthestPoint | None = None,
-        effort: Effort = _ALL,
+        effort: ComputeBudget = _ALL,
     ) -> None:
         super().__init__()
         self.fourier = Fourier(pos_dim, frequencies, 2 * torch.pi / 8, 2 * torch.pi * 4)

@@ -3,14 +3,14 @@
 from noisefold.noise.coupling import Coupling, Independent, MiniBatch
 from noisefold.noise.digits import Digits, decimals, digits
 from noisefold.noise.gaussian import Gaussian, Transition
+from noisefold.noise.gp_noise import GPNoise
 from noisefold.noise.kernels import Kernel, Nugget, Scaled, Stationary, Sum, cholesky
-from noisefold.noise.process import Process
-from noisefold.noise.quasi import QuasiRandom, quasi_normal
+from noisefold.noise.levels import LevelDistribution
+from noisefold.noise.point_coupling import WithinCloud
+from noisefold.noise.quasi_random import QuasiRandom, quasi_normal
 from noisefold.noise.schedule import VE, VP, Cosine, Linear, Localization, Schedule, signal_level
-from noisefold.noise.source import Source, Streams, White, mix, seeded
+from noisefold.noise.source import Source, Streams, White, derive_seed, seeded
 from noisefold.noise.target import TARGETS, WEIGHTS, Target
-from noisefold.noise.times import Times
-from noisefold.noise.within import WithinCloud
 
 __all__ = [
     "TARGETS",
@@ -20,14 +20,15 @@ __all__ = [
     "Cosine",
     "Coupling",
     "Digits",
+    "GPNoise",
     "Gaussian",
     "Independent",
     "Kernel",
+    "LevelDistribution",
     "Linear",
     "Localization",
     "MiniBatch",
     "Nugget",
-    "Process",
     "QuasiRandom",
     "Scaled",
     "Schedule",
@@ -36,14 +37,13 @@ __all__ = [
     "Streams",
     "Sum",
     "Target",
-    "Times",
     "Transition",
     "White",
     "WithinCloud",
     "cholesky",
     "decimals",
+    "derive_seed",
     "digits",
-    "mix",
     "quasi_normal",
     "seeded",
     "signal_level",

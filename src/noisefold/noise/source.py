@@ -7,7 +7,7 @@ alone: each graph has a stream of its own, so that neither the batch size nor th
 source        noise                                         what is random
 ============= ============================================= ==========================================
 `White`       independent standard normal                   every number
-`Process`     normal, correlated over given positions       every number
+`GPNoise`     normal, correlated over given positions       every number
 `QuasiRandom` evenly spread over the nodes of a graph       one seed for each graph and draw
 `Digits`      decimals of the data                          nothing in training; every number later
 ============= ============================================= ==========================================
@@ -27,12 +27,12 @@ from torch import Tensor
 from noisefold.configuration import configurable
 from noisefold.geometry.graphs import Graphs
 
-__all__ = ["Source", "Streams", "White", "mix", "seeded"]
+__all__ = ["Source", "Streams", "White", "derive_seed", "seeded"]
 
 _MASK = (1 << 64) - 1
 
 
-def mix(*words: int) -> int:
+def derive_seed(*words: int) -> int:
     """One well-mixed 63-bit seed from several integers (splitmix64's finaliser, chained).
 
     Neighbouring seeds, steps and indices must give unrelated streams, which their sum would not.
@@ -50,7 +50,7 @@ def mix(*words: int) -> int:
 def seeded(seed: int) -> Iterator[None]:
     """Seed PyTorch's own generator for what is done inside, such as first weights, and leave it as it was."""
     with torch.random.fork_rng():
-        torch.manual_seed(mix(seed))
+        torch.manual_seed(derive_seed(seed))
         yield
 
 
@@ -61,7 +61,7 @@ class Streams:
     """
 
     def __init__(self, seed: int, indices: Sequence[int]) -> None:
-        self._generators = [torch.Generator().manual_seed(mix(seed, i)) for i in indices]
+        self._generators = [torch.Generator().manual_seed(derive_seed(seed, i)) for i in indices]
 
     def __len__(self) -> int:
         return len(self._generators)

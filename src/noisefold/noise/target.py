@@ -15,7 +15,7 @@ previous :math:`E[x_s \mid x_t, x_0]`                 of the posterior, s = t - 
 ======== ============================================ ======================================
 
 The score is that of the path given x_0, whose average over the posterior is the score of the marginal. Under
-correlated noise (`Process`, covariance K) it is K times that; all else here is linear node by node and holds
+correlated noise (`GPNoise`, covariance K) it is K times that; all else here is linear node by node and holds
 for any source.
 
 A network answers at unit scale. With `residual` its answer r is what the best linear estimate leaves,

@@ -1,10 +1,10 @@
 r"""Is a posterior's spread right? How often its intervals hold the truth, and where in it the truth lies.
 
-If the truth is one more draw from the law of the m draws, its place p among them (`noisefold.eval.rules`)
-is uniform in (0, 1). A central interval of probability L then holds it where :math:`|p - 1/2| \le L / 2`,
-which is in a share L of cases. Values of one graph, or near each other, go wrong together, and counting them
-as independent would make intervals far too narrow. So these come from leaving out one block at a time
-(jackknife), where a block is a graph, or a region where there are few graphs:
+If the truth is one more draw from the law of the m draws, its place p among them
+(`noisefold.eval.scoring_rules`) is uniform in (0, 1). A central interval of probability L then holds it where
+:math:`|p - 1/2| \le L / 2`, which is in a share L of cases. Values of one graph, or near each other, go wrong
+together, and counting them as independent would make intervals far too narrow. So these come from leaving out
+one block at a time (jackknife), where a block is a graph, or a region where there are few graphs:
 
 .. math:: s^2 = \frac{B - 1}{B} \sum_b (\theta_{-b} - \bar\theta)^2 .
 
@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
 from torch import Tensor
 
-from noisefold.eval.rules import ranks_of
+from noisefold.eval.scoring_rules import ranks_of
 from noisefold.geometry.coarsen import Balanced
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.variogram import half_width

@@ -7,22 +7,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from noisefold.eval.baselines import Mean, Nearest
-from noisefold.eval.draws import DrawScores, score_draws, tabulate
-from noisefold.eval.likeness import score_fields
+from noisefold.eval.baselines import MarginalNormal, SpatialKNN
+from noisefold.eval.field_scores import score_fields
+from noisefold.eval.posterior_scores import PosteriorScores, score_posterior, tabulate
 from noisefold.eval.regression import Regression
-from noisefold.eval.scores import Scores
+from noisefold.eval.score_table import Scores
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
-from noisefold.sample import tasks
+from noisefold.sample import masks
 from noisefold.sample.completion import Completion
 
 __all__ = ["evidence", "hidden_genes", "recover"]
 
 _NODES, _GRAPHS, _SCORED = 4000, 16, 8
 _BASELINES = {
-    "mean": (Mean(), "Mean and spread of the feature in the training data, whatever is known."),
-    "neighbours": (Nearest(), "Values of the nearest nodes in space whose value is known."),
+    "mean": (MarginalNormal(), "Mean and spread of the feature in the training data, whatever is known."),
+    "neighbours": (SpatialKNN(), "Values of the nearest nodes in space whose value is known."),
     "regression": (Regression(), "Linear regression on the features that are known at the node."),
 }
 
@@ -93,7 +93,7 @@ def hidden_genes(graphs: Graphs, share: float = 0.2, nodes: float = 0.5, seed: i
     order = torch.randperm(graphs.features, generator=torch.Generator().manual_seed(seed))
     known = torch.ones(graphs.num_nodes, graphs.features, dtype=torch.bool)
     known[:, order[:count]] = False
-    return known | tasks.nodes(graphs, nodes, seed).cpu()[:, None]
+    return known | masks.nodes(graphs, nodes, seed).cpu()[:, None]
 
 
 def recover(
@@ -128,8 +128,8 @@ def recover(
     ValueError
         If the model is not one of features, or the graphs do not fit it.
     """
-    if model.noised != "x":
-        raise ValueError(f'model must be one of features (noised="x"), got noised={model.noised!r}.')
+    if model.variable != "x":
+        raise ValueError(f'model must be one of features (variable="x"), got variable={model.variable!r}.')
     count = int((test.sizes[:_GRAPHS].cumsum(0) <= _NODES).sum())
     graphs = test[: max(count, 1)]
     known = hidden_genes(graphs, seed=seed)
@@ -137,10 +137,10 @@ def recover(
     assert graphs.x is not None
     blank = graphs.replace(x=graphs.x.masked_fill(~known, torch.nan))
 
-    def scored(values: Tensor) -> DrawScores:
+    def scored(values: Tensor) -> PosteriorScores:
         assert graphs.x is not None
         levels = [level for level in (0.5, 0.9) if (draws + 1) * (1 - level) > 2 - 1e-9]
-        return score_draws(values, graphs.x, known, graphs, levels=levels, names=model.feature_names)
+        return score_posterior(values, graphs.x, known, graphs, levels=levels, names=model.feature_names)
 
     rows = {"model": scored(completion.values)}
     for name, (baseline, _) in _BASELINES.items():

@@ -126,7 +126,7 @@ def completion_maps(
     Parameters
     ----------
     completion
-        What `Model.complete` gave, of ``noised="x"``.
+        What `Model.complete` gave, of ``variable="x"``.
     feature
         Which, by number or name.
     graph
@@ -191,8 +191,10 @@ def truth_of(completion: Completion, truth: Tensor | None = None) -> Tensor:
     ValueError
         If the completion is not one of features with at least 2 draws, or the truth has another shape.
     """
-    if completion.noised != "x":
-        raise ValueError(f'completion must be of features (noised="x"), got noised={completion.noised!r}.')
+    if completion.variable != "x":
+        raise ValueError(
+            f'completion must be of features (variable="x"), got variable={completion.variable!r}.'
+        )
     if len(completion) < 2:
         raise ValueError(f"completion must have at least 2 draws to show a spread, got {len(completion)}.")
     real = completion.graphs.x if truth is None else truth

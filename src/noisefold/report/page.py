@@ -19,7 +19,7 @@ from typing import Any
 from plotly.offline import get_plotlyjs
 
 from noisefold.configuration import __version__
-from noisefold.eval.scores import Scores
+from noisefold.eval.score_table import Scores
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
 from noisefold.report import sections, tissue
@@ -68,7 +68,7 @@ def write_report(
     scores
         What `Model.evaluate` gave.
     trajectory
-        Pairs (signal level u, graphs) from noise to data, as `Model.sample` hands them to `watch`.
+        Pairs (signal level u, graphs) from noise to data, as `Model.sample` hands them to `callback`.
     facts
         Named lines on how the model was made (device, steps, date, ...); the one named "command" is shown as
         the command that makes it again.
@@ -143,7 +143,7 @@ def report_html(
             raise ValueError(f"{name} must have the {samples.dim} dimensions of samples, got {graphs.dim}.")
     history = History.of(log)
     shown: list[sections.Section] = []
-    if model.noised == "x":
+    if model.variable == "x":
         names = names or Names(model.feature_names)
         chosen = tissue.patterned(samples if real is None else real, names, features)
         shown.append(tissue.maps(samples, real, names, chosen))

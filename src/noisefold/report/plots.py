@@ -89,7 +89,7 @@ def trajectory_strip(
     Parameters
     ----------
     trajectory
-        Pairs (signal level u, graphs), as `Model.sample` hands them to its argument `watch`.
+        Pairs (signal level u, graphs), as `Model.sample` hands them to its argument `callback`.
     moments, rows
         How many moments and graphs to show, at most.
     size

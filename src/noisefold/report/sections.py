@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import yaml
 from matplotlib.figure import Figure
 
-from noisefold.eval.scores import Scores
+from noisefold.eval.score_table import Scores
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
 from noisefold.report.clouds import Cloud, Scale, clouds_of, counted, pick
@@ -55,7 +55,7 @@ class _Set(NamedTuple):
 
 def headline(model: Model, samples: Graphs, history: History, scores: Scores | None) -> Section:
     """What the model is, and what its scores say."""
-    nodes = "points a cloud" if model.noised == "pos" else "nodes a field"
+    nodes = "points a cloud" if model.variable == "pos" else "nodes a field"
     tiles = {"parameters": f"{model.num_parameters:,}", nodes: _range(samples)}
     if len(model.classes) > 1:
         tiles["classes"] = str(len(model.classes))

@@ -41,7 +41,7 @@ def film_strip(
     Parameters
     ----------
     trajectory
-        Pairs (signal level u, graphs with features), as `Model.sample` hands them to its argument `watch`.
+        Pairs (signal level u, graphs with features), as `Model.sample` hands them to its argument `callback`.
     features
         Which, by number or name.
     graph

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from noisefold.eval.scores import Metric, Score, Scores
+from noisefold.eval.score_table import Metric, Score, Scores
 
 __all__ = ["references", "score_table"]
 

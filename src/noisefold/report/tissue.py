@@ -14,9 +14,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from noisefold.eval.draws import DrawScores, score_draws, tabulate
-from noisefold.eval.scores import Scores
-from noisefold.eval.texture import morans_i
+from noisefold.eval.posterior_scores import PosteriorScores, score_posterior, tabulate
+from noisefold.eval.score_table import Scores
+from noisefold.eval.spatial_statistics import morans_i
 from noisefold.geometry.graphs import Graphs
 from noisefold.report.calibration import Calibration, calibration_plot
 from noisefold.report.clouds import counted
@@ -210,18 +210,18 @@ def _spread(calibration: Calibration) -> str:
     return _picture("Is the spread right?", alt, caption, lambda p: calibration_plot(calibration, paper=p))
 
 
-def _scored(completion: Completion, names: Names) -> DrawScores:
+def _scored(completion: Completion, names: Names) -> PosteriorScores:
     truth = truth_of(completion)
     counts = completion.known | ~truth.isfinite()
     # An interval can be told from draws only if one of them is expected beyond each of its ends.
     levels = [level for level in (0.5, 0.9) if (len(completion) + 1) * (1 - level) > 2 - 1e-9]
     whole = [names.feature(k) for k in range(truth.shape[1])]
     filled = truth.nan_to_num()
-    return score_draws(completion.values, filled, counts, completion.graphs, levels=levels, names=whole)
+    return score_posterior(completion.values, filled, counts, completion.graphs, levels=levels, names=whole)
 
 
 def _extremes(
-    completion: Completion, scores: DrawScores | None, names: Names, wanted: Sequence[int | str]
+    completion: Completion, scores: PosteriorScores | None, names: Names, wanted: Sequence[int | str]
 ) -> list[int]:
     """Features to show: those that were named, then those best and worst recovered for their own spread."""
     some = [int(k) for k in (~completion.known).any(0).nonzero()]
@@ -237,7 +237,7 @@ def _extremes(
     return [*named, *rest][: max(_MAPS, len(named))]
 
 
-def _told(scores: DrawScores, feature: int) -> str:
+def _told(scores: PosteriorScores, feature: int) -> str:
     text = f"CRPS {float(scores.features['CRPS'][feature]):.3g}"
     text += f", root mean square error {float(scores.features['RMSE'][feature]):.3g}"
     held = scores.features.get("cover 90 %")

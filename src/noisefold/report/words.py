@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from noisefold.eval.scores import Metric, Score, Scores
+from noisefold.eval.score_table import Metric, Score, Scores
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
 from noisefold.report.clouds import counted
@@ -34,7 +34,7 @@ def listed(names: Sequence[str], most: int = 12) -> str:
 def title(model: Model, samples: Graphs) -> str:
     """What the model makes."""
     made = f"{samples.dim}-D point clouds"
-    if model.noised == "x":
+    if model.variable == "x":
         made = f"{counted(samples.features, 'feature')} on {samples.dim}-D positions"
     return f"A model of {made}" + (f" in {len(model.classes)} classes" if len(model.classes) > 1 else "")
 

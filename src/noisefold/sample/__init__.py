@@ -1,12 +1,12 @@
 """How noise becomes data: time grids, solvers, guidance."""
 
-from noisefold.sample import tasks
+from noisefold.sample import masks
 from noisefold.sample.amortized import Amortized
 from noisefold.sample.completion import Completion, complete
-from noisefold.sample.condition import Bound, Conditioning, Guided, Known
-from noisefold.sample.generate import default_grid, generate
-from noisefold.sample.grid import Grid, Karras, LogSNR, Placed, Uniform
-from noisefold.sample.kinetic import Kinetic, LangevinCorrection
+from noisefold.sample.conditioning import Bound, Conditioning, Guided, Known
+from noisefold.sample.draw import default_grid, generate
+from noisefold.sample.grid import Grid, Karras, LevelGrid, LogSNR, Uniform
+from noisefold.sample.langevin import LangevinCorrection, UnderdampedLangevin
 from noisefold.sample.reconstruction import Reconstructed, Reconstruction
 from noisefold.sample.replacement import Repaint, Replaced, Replacement, Resampled
 from noisefold.sample.solver import (
@@ -34,12 +34,11 @@ __all__ = [
     "Guided",
     "Heun",
     "Karras",
-    "Kinetic",
     "Known",
     "Langevin",
     "LangevinCorrection",
+    "LevelGrid",
     "LogSNR",
-    "Placed",
     "Reconstructed",
     "Reconstruction",
     "Repaint",
@@ -49,9 +48,10 @@ __all__ = [
     "Solver",
     "StochasticHeun",
     "Task",
+    "UnderdampedLangevin",
     "Uniform",
     "complete",
     "default_grid",
     "generate",
-    "tasks",
+    "masks",
 ]

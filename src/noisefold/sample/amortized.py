@@ -16,7 +16,7 @@ from torch import Tensor
 
 from noisefold.configuration import configurable
 from noisefold.noise.gaussian import Gaussian
-from noisefold.sample.condition import Conditioning, Known
+from noisefold.sample.conditioning import Conditioning, Known
 from noisefold.sample.solver import ScalarDenoise, Solver
 
 __all__ = ["Amortized"]
@@ -28,7 +28,8 @@ class Amortized(Conditioning):
     """Tell the network what is known.
 
     Evaluations of the network: those of the solver. When to use: the default for a model that was made with
-    ``informed=True``, and for it alone. What it has not met among its training's masks it has not learned.
+    ``for_completion=True``, and for it alone. What it has not met among its training's masks it has not
+    learned.
 
     Raises
     ------
@@ -45,7 +46,7 @@ class Amortized(Conditioning):
         noise: Callable[[], Tensor],
     ) -> tuple[ScalarDenoise, Solver]:
         """The denoiser that is told what is known, and the solver as it was."""
-        tell = getattr(denoise, "tell", None)
-        if tell is None:
+        given = getattr(denoise, "given", None)
+        if given is None:
             raise ValueError(f"method Amortized needs a denoiser that can be told, got {denoise!r}.")
-        return tell(known), solver
+        return given(known), solver

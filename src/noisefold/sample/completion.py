@@ -14,10 +14,10 @@ from torch import Tensor
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.transform import Transform
 from noisefold.nn.denoiser import Denoiser, noised_value, with_noised
-from noisefold.noise.source import Streams, mix
+from noisefold.noise.source import Streams, derive_seed
 from noisefold.progress import progress
-from noisefold.sample.condition import Conditioning, Known
-from noisefold.sample.generate import generate
+from noisefold.sample.conditioning import Conditioning, Known
+from noisefold.sample.draw import generate
 from noisefold.sample.solver import Solver
 
 __all__ = ["Completion", "complete"]
@@ -44,7 +44,7 @@ class Completion:
     """
 
     graphs: Graphs
-    noised: str
+    variable: str
     known: Tensor
     values: Tensor
 
@@ -53,12 +53,12 @@ class Completion:
 
     def __repr__(self) -> str:
         share = float(self.known.double().mean()) if self.known.numel() else 1.0
-        return f"Completion({len(self)} draws of {self.noised}, {share:.0%} known, {self.graphs!r})"
+        return f"Completion({len(self)} draws of {self.variable}, {share:.0%} known, {self.graphs!r})"
 
     @property
     def draws(self) -> list[Graphs]:
         """The graphs filled in, once for each draw."""
-        return [with_noised(self.graphs, self.noised, value) for value in self.values]
+        return [with_noised(self.graphs, self.variable, value) for value in self.values]
 
     @property
     def mean(self) -> Tensor:
@@ -159,12 +159,12 @@ def complete(
         raise ValueError(f"draws must be at least 1, got {draws}.")
     if not len(graphs):
         raise ValueError("graphs must hold at least one graph to complete, got none.")
-    noised = denoiser.noised
-    given = noised_value(graphs, noised)
+    variable = denoiser.variable
+    given = noised_value(graphs, variable)
     mask = _entries(known, given)
-    blank = with_noised(graphs, noised, given.masked_fill(~mask, 0.0))
+    blank = with_noised(graphs, variable, given.masked_fill(~mask, 0.0))
     unit = scaling.apply(blank)
-    given_there = mask if noised == "pos" else scaling.entries(mask)
+    given_there = mask if variable == "pos" else scaling.entries(mask)
     device = denoiser.device
     parts = []
     items = [(i, j) for i in range(len(graphs)) for j in range(draws)]
@@ -173,14 +173,14 @@ def complete(
             chosen = items[start : start + batch]
             part = unit[[i for i, _ in chosen]].to(device)
             held = _rows(given_there, graphs, [i for i, _ in chosen]).to(device)
-            streams = Streams(seed, [mix(i, j) for i, j in chosen])
-            condition = (Known(noised_value(part, noised), held, part.batch), conditioning)
+            streams = Streams(seed, [derive_seed(i, j) for i, j in chosen])
+            condition = (Known(noised_value(part, variable), held, part.batch), conditioning)
             made = generate(denoiser, part, times, solver, streams, guidance=guidance, given=condition)
             made = scaling.undo(made.to(given.device))
-            parts += made.unpack(noised_value(made, noised))
+            parts += made.unpack(noised_value(made, variable))
             advance(len(chosen), "")
     values = torch.stack([torch.cat(parts[j::draws]) for j in range(draws)])
-    return Completion(graphs, noised, mask, torch.where(mask, given, values))
+    return Completion(graphs, variable, mask, torch.where(mask, given, values))
 
 
 def _entries(known: Tensor, value: Tensor) -> Tensor:

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from noisefold.configuration import configurable
 from noisefold.noise.gaussian import Gaussian
-from noisefold.noise.times import Times
+from noisefold.noise.levels import LevelDistribution
 
-__all__ = ["Grid", "Karras", "LogSNR", "Placed", "Uniform"]
+__all__ = ["Grid", "Karras", "LevelGrid", "LogSNR", "Uniform"]
 
 
-_EVEN = Times((0.0, 1.0), (1.0,))
+_EVEN = LevelDistribution((0.0, 1.0), (1.0,))
 
 
 def _ends(path: Gaussian, steps: int) -> tuple[Tensor, Tensor]:
@@ -95,7 +95,7 @@ class Karras(Grid):
 
 @configurable
 @dataclass(frozen=True)
-class Placed(Grid):
+class LevelGrid(Grid):
     """Steps that follow a law over the signal level: even quantiles of it, then one to 0.
 
     Where the law begins above a level of 0 the noisier levels are skipped: sampling begins with normal noise
@@ -107,7 +107,7 @@ class Placed(Grid):
         The law; default even in the signal level.
     """
 
-    times: Times = _EVEN
+    times: LevelDistribution = _EVEN
 
     def __call__(self, path: Gaussian, steps: int) -> Tensor:
         """Times at the quantiles 0, 1 / steps, ... of the law, and 0."""

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from noisefold.configuration import configurable
 from noisefold.noise.gaussian import Gaussian
-from noisefold.sample.condition import Conditioning, Known, white_noise
+from noisefold.sample.conditioning import Conditioning, Known, white_noise
 from noisefold.sample.solver import ScalarDenoise, Solver
 
 __all__ = ["Reconstructed", "Reconstruction"]

@@ -37,7 +37,7 @@ from torch import Tensor
 
 from noisefold.configuration import configurable
 from noisefold.noise.gaussian import Gaussian
-from noisefold.sample.condition import Conditioning, Known
+from noisefold.sample.conditioning import Conditioning, Known
 from noisefold.sample.solver import Memory, ScalarDenoise, Solver, Task
 
 __all__ = ["Repaint", "Replaced", "Replacement", "Resampled"]

@@ -40,12 +40,12 @@ from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
 from noisefold.nn.adaptive import Fixed
 from noisefold.nn.denoiser import noised_value
-from noisefold.nn.dmp import DMP
-from noisefold.nn.edges import SLOPE
-from noisefold.nn.message import GAT
+from noisefold.nn.dmp.edges import SLOPE
+from noisefold.nn.dmp.message import GAT
+from noisefold.nn.dmp.network import DMP
+from noisefold.noise.gp_noise import GPNoise
 from noisefold.noise.kernels import Stationary
-from noisefold.noise.process import Process
-from noisefold.noise.source import Streams, mix, seeded
+from noisefold.noise.source import Streams, derive_seed, seeded
 from noisefold.progress import progress
 from noisefold.studies.cells import one_thread, slug
 from noisefold.studies.data import data_folder
@@ -72,7 +72,7 @@ TASKS = ("positions", "displacements", "field")
 KINDS = ("GAT", "scalar product")
 SIGNALS = (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
 _BINS = 12
-_FIELD = Process(Stationary(Matern(0.5)))
+_FIELD = GPNoise(Stationary(Matern(0.5)))
 _FILE = "geometric_shapes/geometric_shapes.npz"
 _COLOURS = {"GAT": "#0072B2", "scalar product": "#D55E00"}
 _SHADES = ("#000000", "#0072B2", "#E69F00")
@@ -165,7 +165,7 @@ def _clouds(copies: int, points: int, seed: int) -> _Clouds:
         found = []
         for i, mesh in enumerate(some * count):
             rng = np.random.Generator(
-                np.random.Philox(key=np.array([mix(seed, int(test)), i], dtype=np.uint64))
+                np.random.Philox(key=np.array([derive_seed(seed, int(test)), i], dtype=np.uint64))
             )
             found.append(unit_sphere(sample_surface(mesh, points, rng)))
         return Graphs.dense(torch.from_numpy(np.stack(found)).float())
@@ -188,9 +188,9 @@ def _with_task(clouds: Graphs, task: str, seed: int) -> Graphs:
 
 def _levels(clouds: _Clouds, task: str, kind: str, size: _Scale, seed: int) -> list[dict[str, Any]]:
     """Where one network looks, at every signal level."""
-    train, test = (_with_task(graphs, task, mix(seed, i)) for i, graphs in enumerate(clouds[:2]))
+    train, test = (_with_task(graphs, task, derive_seed(seed, i)) for i, graphs in enumerate(clouds[:2]))
     model = _trained(train, task, kind, size, seed)
-    return [look(model, test, u, mix(seed, 2)) for u in SIGNALS]
+    return [look(model, test, u, derive_seed(seed, 2)) for u in SIGNALS]
 
 
 def _trained(train: Graphs, task: str, kind: str, size: _Scale, seed: int) -> Model:
@@ -208,7 +208,7 @@ def _trained(train: Graphs, task: str, kind: str, size: _Scale, seed: int) -> Mo
             adaptive=Fixed(),
             neighbors="full",
         )
-    model = Model(net, noised="pos" if task == "positions" else "x")
+    model = Model(net, variable="pos" if task == "positions" else "x")
     return model.fit(train, settings=size.training, seed=seed)
 
 
@@ -269,7 +269,7 @@ def look(model: Model, test: Graphs, signal: float, seed: int = 0) -> dict[str, 
     graphs = model.units.apply(test)
     n = int(graphs.sizes[0])
     t = torch.full((len(graphs),), 1 - signal)
-    x0 = noised_value(graphs, model.noised)
+    x0 = noised_value(graphs, model.variable)
     x_t = model.path.mix(x0, Streams(seed, range(len(graphs))).normal(graphs.sizes, x0.shape[1], x0), t[0])
     seen: list[Tensor] = []
     conv = model.net.layers[0].get_submodule("conv")

@@ -26,8 +26,8 @@ import torch
 from torch import nn
 
 from noisefold.configuration import encode
-from noisefold.eval.comparison import score_clouds
-from noisefold.eval.scores import Scores
+from noisefold.eval.cloud_scores import score_clouds
+from noisefold.eval.score_table import Scores
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.transform import Transform
 from noisefold.model import Model
@@ -86,8 +86,8 @@ class Bench:
     draws: int
     resamples: int = 200
     looks: int = 512
-    noised: str = "pos"
-    informed: bool = False
+    variable: str = "pos"
+    for_completion: bool = False
     transform: Transform | None = None
     judge: Callable[[Graphs, Bench], Scores] = _score_clouds
     ask: Callable[[Model, str, int], dict[str, Any]] | None = None
@@ -99,8 +99,8 @@ class Bench:
                 build(),
                 self.path,
                 self.target,
-                self.noised,
-                informed=self.informed,
+                self.variable,
+                for_completion=self.for_completion,
                 transform=self.transform,
             )
 
@@ -108,8 +108,8 @@ class Bench:
         """Graphs to be judged."""
         return model.sample(
             count,
-            nodes=self.training.nodes if self.noised == "pos" else None,
-            like=None if self.noised == "pos" else self.sets.test,
+            nodes=self.training.nodes if self.variable == "pos" else None,
+            like=None if self.variable == "pos" else self.sets.test,
             steps=self.sample_steps,
             solver=self.solver,
             seed=seed,
@@ -207,7 +207,7 @@ class Cell:
                     "sample_steps": bench.sample_steps,
                     "draws": bench.draws,
                     "data": bench.sets.about,
-                    "informed": bench.informed,
+                    "for_completion": bench.for_completion,
                     "transform": encode(bench.transform),
                 }
             )

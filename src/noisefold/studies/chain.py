@@ -9,9 +9,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from noisefold.noise import Cosine, Gaussian, Schedule, mix
+from noisefold.noise import Cosine, Gaussian, Schedule, derive_seed
 from noisefold.noise.digits import digits
-from noisefold.noise.quasi import quasi_normal
+from noisefold.noise.quasi_random import quasi_normal
 
 __all__ = ["NOISES", "SCHEDULES", "Betas", "Chain", "chain", "grid", "noise_table"]
 
@@ -141,9 +141,9 @@ def noise_table(kind: str, values: Tensor, count: int, seed: int) -> Tensor:
     if kind == "digits":
         return digits(values, count).float()
     if kind == "quasi":
-        even = quasi_normal(n, count * d, mix(seed, 1))
+        even = quasi_normal(n, count * d, derive_seed(seed, 1))
         return even.float().view(n, count, d).transpose(0, 1).contiguous()
-    generator = torch.Generator().manual_seed(mix(seed, 2))
+    generator = torch.Generator().manual_seed(derive_seed(seed, 2))
     return torch.randn(count, n, d, generator=generator)
 
 

@@ -21,21 +21,21 @@ import torch
 from matplotlib.figure import Figure
 
 from noisefold.configuration import encode
-from noisefold.eval.comparison import score_clouds
-from noisefold.eval.scores import Scores
+from noisefold.eval.cloud_scores import score_clouds
+from noisefold.eval.score_table import Scores
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
-from noisefold.nn.effort import Effort
+from noisefold.nn.compute_budget import ComputeBudget
 from noisefold.nn.latents import Latents
-from noisefold.noise.times import Times
+from noisefold.noise.levels import LevelDistribution
 from noisefold.report.plots import contact_sheet
-from noisefold.sample.grid import Grid, Placed
+from noisefold.sample.grid import Grid, LevelGrid
 from noisefold.sample.solver import DPMSolver
 from noisefold.studies.cells import one_thread
 from noisefold.studies.data import Sets, chairs, needed, procedural
 from noisefold.studies.study import Study, keep
-from noisefold.train.profile import Profile
 from noisefold.train.settings import Training
+from noisefold.train.skill import SkillByLevel
 
 __all__ = ["CHAIRS", "LARGE", "SHORT", "SMALL"]
 
@@ -94,18 +94,18 @@ def _run(out: Path, scale: str, seed: int) -> list[Path]:
         found = base.profile(sets.test, nodes=size.points)
         few = size.steps[-2]
         runs: dict[str, _Sampling] = {f"{steps} steps": (base, steps, None) for steps in size.steps}
-        runs[f"{few} steps, placed by the profile"] = (base, few, Placed(found.times()))
-        onwards = Placed(Times((min(found.quiet(), 0.9), 1.0), (1.0,)))
+        runs[f"{few} steps, placed by the profile"] = (base, few, LevelGrid(found.times()))
+        onwards = LevelGrid(LevelDistribution((min(found.quiet(), 0.9), 1.0), (1.0,)))
         runs |= {
             f"{steps} steps, all above where little is explained": (base, steps, onwards)
             for steps in size.steps[:2]
         }
         for level in _IDLE:
-            idle = _with(base, Effort((level,), depth=(0.0, 1.0)))
+            idle = _with(base, ComputeBudget((level,), depth=(0.0, 1.0)))
             runs[f"{few} steps, nothing below u = {level:g}"] = (idle, few, None)
-        more: dict[str, tuple[Effort, Times | None]] = {
-            "the whole network": (Effort(), None),
-            "times placed by the profile": (Effort(), found.times()),
+        more: dict[str, tuple[ComputeBudget, LevelDistribution | None]] = {
+            "the whole network": (ComputeBudget(), None),
+            "times placed by the profile": (ComputeBudget(), found.times()),
             "half of it where little is explained": (found.effort(), None),
         }
         for i, (name, (effort, times)) in enumerate(more.items()):
@@ -143,7 +143,7 @@ def _sets(scale: str, size: _Scale) -> Sets:
     return found or procedural(24, 2 * size.draws) if scale == "smoke" else needed(found)
 
 
-def _with(base: Model, effort: Effort) -> Model:
+def _with(base: Model, effort: ComputeBudget) -> Model:
     """The same weights under another effort."""
     arguments: dict[str, Any] = {**vars(base.net)["arguments"], "effort": effort}
     net = Latents(**arguments)
@@ -183,7 +183,7 @@ def _score(clouds: Mapping[str, Graphs], test: Graphs, train: Graphs) -> Scores:
     return score_clouds(clouds, test, train, metrics=_METRICS)
 
 
-def _table(scores: Scores, official: Scores, costs: Mapping[str, float], found: Profile) -> str:
+def _table(scores: Scores, official: Scores, costs: Mapping[str, float], found: SkillByLevel) -> str:
     lines = "\n".join(f"| {name} | {cost:.1f} |" for name, cost in costs.items())
     levels = "\n".join(
         f"| {low:.2f} to {high:.2f} | {100 * e:.2f} ± {100 * s:.2f} |"

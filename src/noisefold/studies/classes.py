@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
-from noisefold.eval.comparison import score_clouds
+from noisefold.eval.cloud_scores import score_clouds
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
 from noisefold.report.plots import contact_sheet

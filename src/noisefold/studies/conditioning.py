@@ -27,7 +27,7 @@ from torch import Tensor
 from noisefold.geometry.graphs import Graphs
 from noisefold.nn.denoiser import Denoiser
 from noisefold.nn.set_transformer import SetTransformer
-from noisefold.noise import Gaussian, Target, mix
+from noisefold.noise import Gaussian, Target, derive_seed
 from noisefold.noise.source import seeded
 from noisefold.progress import progress
 from noisefold.sample import (
@@ -37,13 +37,13 @@ from noisefold.sample import (
     Completion,
     Conditioning,
     Heun,
-    Kinetic,
     Known,
     LangevinCorrection,
     Reconstruction,
     Repaint,
     Replacement,
     Solver,
+    UnderdampedLangevin,
     Uniform,
 )
 from noisefold.studies.conditioning_figures import figure, table
@@ -105,7 +105,7 @@ _WAYS = (
     _Way("rows", Reconstruction("rows"), Heun(), 10),
     *(_Way(f"full {i}", method, Heun(), 10) for i, method in _FULL.items()),
     _Way("full 4, 20 steps", _FULL[4], Heun(), 20),
-    _Way("full 4 + Langevin", _FULL[4], Kinetic(Heun(), 5), 10),
+    _Way("full 4 + Langevin", _FULL[4], UnderdampedLangevin(Heun(), 5), 10),
 )
 _LONG = ("repaint 19", "Langevin 20", "full 4, 20 steps", "full 4 + Langevin")  # with an oracle alone
 _TOLD = _Way("told", Amortized(), Heun(), 10)
@@ -160,9 +160,9 @@ def run(scale: str, seed: int = 0) -> dict[str, Any]:
     }
     plan = [(name, task, way, task.oracle()) for name, task in tasks.items() for way in size.ways]
     task = _Task.of(smooth, LINE_KNOWN, size.learned_truths, seed)
-    for informed in (False, True):
-        learned = _learned(smooth, informed, size.training, seed)
-        for way in (_TOLD,) if informed else (w for w in size.ways if w.name not in _LONG):
+    for for_completion in (False, True):
+        learned = _learned(smooth, for_completion, size.training, seed)
+        for way in (_TOLD,) if for_completion else (w for w in size.ways if w.name not in _LONG):
             plan.append(("line, learned", task, way, task.bound(learned)))
     rows: list[dict[str, Any]] = []
     for name, task in tasks.items():
@@ -186,7 +186,7 @@ class _Denoise(Protocol):
 
 
 def _generator(seed: int, purpose: int) -> torch.Generator:
-    return torch.Generator().manual_seed(mix(seed, purpose))
+    return torch.Generator().manual_seed(derive_seed(seed, purpose))
 
 
 @dataclass(frozen=True)
@@ -237,9 +237,9 @@ class _Counted:
     def _backwards(self, gradient: Tensor) -> None:
         self.backwards += 1
 
-    def tell(self, known: Known) -> _Counted:
+    def given(self, known: Known) -> _Counted:
         assert isinstance(self.denoise, Bound)
-        self.denoise = self.denoise.tell(known)
+        self.denoise = self.denoise.given(known)
         return self
 
 
@@ -298,14 +298,14 @@ def _errors(task: _Task, draws: Tensor) -> dict[str, float]:
     return out
 
 
-def _learned(law: GaussianMixture, informed: bool, steps: int, seed: int) -> Denoiser:
+def _learned(law: GaussianMixture, for_completion: bool, steps: int, seed: int) -> Denoiser:
     """A small network that has learned the law from its draws."""
     place = torch.linspace(0, 1, law.dim)[:, None]
     values = law.sample(20_000 if steps > 100 else 64, _generator(seed, 2)).float()
     data = Graphs.dense(place.expand(len(values), -1, -1), values[..., None])
-    with seeded(mix(seed, 3)):
-        net = SetTransformer(1, 2 if informed else 1, 1, width=32, blocks=2)
-    denoiser = Denoiser(net, Gaussian(), Target("velocity"), "x", informed)
+    with seeded(derive_seed(seed, 3)):
+        net = SetTransformer(1, 2 if for_completion else 1, 1, width=32, blocks=2)
+    denoiser = Denoiser(net, Gaussian(), Target("velocity"), "x", for_completion)
     train(denoiser, data, Training(steps=steps, batch=128, lr=3e-3, seed=seed, device="cpu"))
     return denoiser.requires_grad_(False)
 

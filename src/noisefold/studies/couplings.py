@@ -28,12 +28,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
 from noisefold.configuration import encode
-from noisefold.eval.comparison import score_clouds
+from noisefold.eval.cloud_scores import score_clouds
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
 from noisefold.noise.coupling import Coupling, Independent, MiniBatch
+from noisefold.noise.point_coupling import WithinCloud
 from noisefold.noise.source import Streams, White
-from noisefold.noise.within import WithinCloud
 from noisefold.sample.solver import DPMSolver, Euler, Heun, Solver
 from noisefold.studies.cells import one_thread, read
 from noisefold.studies.data import Sets, chairs, procedural

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import torch
 
-from noisefold.data.modelnet import modelnet40
 from noisefold.data.shapes import shapes
+from noisefold.data.shapes.modelnet import modelnet40
 from noisefold.geometry.graphs import Graphs
 
 __all__ = ["Sets", "all_classes", "chairs", "data_folder", "modelnet", "needed", "procedural"]

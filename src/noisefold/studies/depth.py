@@ -31,17 +31,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from noisefold.data.limb import limb_bud
-from noisefold.data.ranges import RangeByTime
-from noisefold.eval.likeness import score_fields
+from noisefold.data.limb_bud.dataset import limb_bud
+from noisefold.data.limb_bud.range_by_time import RangeByTime
+from noisefold.eval.field_scores import score_fields
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.neighbors import KNN
 from noisefold.geometry.scaling import Scaling
 from noisefold.model import Model
 from noisefold.nn.adaptive import Fixed
 from noisefold.nn.denoiser import with_noised
-from noisefold.nn.dmp import DMP, Details
-from noisefold.noise.source import mix, seeded
+from noisefold.nn.dmp.network import DMP, Details
+from noisefold.noise.source import derive_seed, seeded
 from noisefold.sample.solver import DPMSolver
 from noisefold.studies.cells import one_thread, read
 from noisefold.studies.study import Study, keep
@@ -140,9 +140,9 @@ def _row(
     size: Scale, graph: str, kind: str, layers: int, seed: int, train: Graphs, test: Graphs
 ) -> dict[str, Any]:
     details = Details(keep=1 - 1 / (layers + 1)) if _KINDS[kind] else Details()
-    with seeded(mix(seed, layers)):
+    with seeded(derive_seed(seed, layers)):
         net = DMP(2, 3, 3, width=size.width, layers=layers, conv="gcn", details=details, **_GRAPHS[graph])
-    model, seen = Model(net, noised="x", scaling=Scaling.fit(train)), test[:_LOOKED_AT]
+    model, seen = Model(net, variable="x", scaling=Scaling.fit(train)), test[:_LOOKED_AT]
     before, begin = smoothness(model, seen), time.process_time()
     model.fit(train, settings=replace(size.training, seed=seed))
     seconds = time.process_time() - begin

@@ -10,7 +10,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from noisefold.noise import Gaussian, mix
+from noisefold.noise import Gaussian, derive_seed
 from noisefold.studies.answers import FACTORS, SCALED
 from noisefold.studies.chain import SCHEDULES, chain, grid
 from noisefold.studies.crossing import ORACLE, Crossing, Trained
@@ -98,7 +98,7 @@ def target_figure(toy: Toy, size: Crossing) -> tuple[Figure, Any]:
     """Figure 4: what each target asks for, seen from one state."""
     walk = chain("cosine", size.recipe.steps)
     k = round(0.6 * walk.steps)
-    law_point = toy.draw(2, torch.Generator().manual_seed(mix(1, 4)))[:1]
+    law_point = toy.draw(2, torch.Generator().manual_seed(derive_seed(1, 4)))[:1]
     eps = torch.tensor([[1.6, -1.2]], dtype=torch.float64)
     t = walk.times[k]
     x = walk.path.mix(law_point, eps, t)
@@ -168,7 +168,7 @@ def schedule_figure(toy: Toy, size: Crossing) -> tuple[Figure, Any]:
             loc="center left",
         )
     panels = below.subplots(2, 5, sharex=True, sharey=True)
-    generator = torch.Generator().manual_seed(mix(5))
+    generator = torch.Generator().manual_seed(derive_seed(5))
     x0 = toy.draw(1500, generator)
     eps = torch.randn(1500, 2, generator=generator, dtype=torch.float64)
     side = (x0 - x0.mean(0)).sum(1) > 0

@@ -30,8 +30,8 @@ from scipy import stats
 from torch import Tensor
 
 from noisefold.eval import wasserstein
-from noisefold.noise import mix
-from noisefold.noise.quasi import quasi_normal
+from noisefold.noise import derive_seed
+from noisefold.noise.quasi_random import quasi_normal
 from noisefold.studies.chain import Chain
 from noisefold.studies.sampling import Estimate
 from noisefold.studies.toys import Toy
@@ -73,7 +73,7 @@ class Ruler:
 
     def __init__(self, toy: Toy) -> None:
         self._toy = toy
-        self._generator = torch.Generator().manual_seed(mix(11))
+        self._generator = torch.Generator().manual_seed(derive_seed(11))
         if toy.law is None:
             self._reference = toy.reference()
             self._centre = self._reference.mean(0)
@@ -104,7 +104,7 @@ class Ruler:
     def __call__(self, start: Tensor, end: Tensor) -> dict[str, float]:
         """All measures of walks from ``start [n, d]`` to ``end [n, d]``; NaN where there are none."""
         # The same draws of the law stand beside every cell.
-        self._generator.manual_seed(mix(11))
+        self._generator.manual_seed(derive_seed(11))
         end = end.double()
         finite = torch.isfinite(end).all(1)
         if int(finite.sum()) < 10:
@@ -193,7 +193,7 @@ def schedule_steps(bits: Sequence[float]) -> tuple[int, int, int]:
 
 def score_error(estimate: Estimate, toy: Toy, walk: Chain, cells: int, k: int, n: int = 2000) -> Tensor:
     r"""Relative error of the score at step k, :math:`E|s - s^*|^2 / E|s^*|^2`, ``[C]``, from n draws."""
-    generator = torch.Generator().manual_seed(mix(k, 13))
+    generator = torch.Generator().manual_seed(derive_seed(k, 13))
     eps = torch.randn(n, toy.dim, generator=generator, dtype=torch.float64)
     alpha, sigma = walk.alpha[k], walk.sigma[k]
     x = alpha * toy.draw(n, generator) + sigma * eps

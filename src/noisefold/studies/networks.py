@@ -16,7 +16,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from noisefold.noise import Target, mix, seeded
+from noisefold.noise import Target, derive_seed, seeded
 from noisefold.studies.chain import Chain, chain, noise_table
 from noisefold.studies.toys import Toy
 
@@ -205,7 +205,7 @@ def batches(toy: Toy, cells: Sequence[Cell], recipe: Recipe) -> Callable[[int], 
     in the kind of noise alone see the same points at the same times.
     """
     seeds = sorted({cell.seed for cell in cells})
-    data = {s: toy.draw(recipe.points, torch.Generator().manual_seed(mix(s, 4))) for s in seeds}
+    data = {s: toy.draw(recipe.points, torch.Generator().manual_seed(derive_seed(s, 4))) for s in seeds}
     noise = {
         (c.noise, c.seed): noise_table(c.noise, data[c.seed], recipe.steps, c.seed)
         for c in dict.fromkeys(Cell(noise=c.noise, seed=c.seed) for c in cells)
@@ -247,7 +247,7 @@ def _tables(target: Target, walk: Chain) -> tuple[Tensor, Tensor]:
 
 def _drawn(seed: int, epoch: int, recipe: Recipe) -> tuple[Tensor, Tensor, Tensor]:
     """Points and steps of an epoch's batches, and an order within each batch, ``[updates, batch]``."""
-    generator = torch.Generator().manual_seed(mix(seed, 5, epoch))
+    generator = torch.Generator().manual_seed(derive_seed(seed, 5, epoch))
     shape = (recipe.updates, min(recipe.batch, recipe.points))
     which = torch.randperm(recipe.points, generator=generator)[: math.prod(shape)].view(shape)
     step = torch.randint(1, recipe.steps + 1, shape, generator=generator)
@@ -284,7 +284,7 @@ def perceptron(dim: int, hidden: Sequence[int], seed: int) -> nn.Sequential:
     """One of the networks as a module, with rows of points and times ``[n, d + 1]``."""
     sizes = [dim + 1, *hidden, dim]
     layers: list[nn.Module] = []
-    with seeded(mix(seed, 3)):
+    with seeded(derive_seed(seed, 3)):
         for a, b in pairwise(sizes):
             layers += [nn.Linear(a, b), nn.ReLU()]
     return nn.Sequential(*layers[:-1])

@@ -34,12 +34,12 @@ from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scaling import Scaling
 from noisefold.model import Model
 from noisefold.nn.adaptive import Adaptive, Exponential, Fixed
-from noisefold.nn.budget import Schedule
-from noisefold.nn.dmp import DMP
+from noisefold.nn.adaptive.budget import Schedule
+from noisefold.nn.dmp.network import DMP
 from noisefold.noise.gaussian import Gaussian
+from noisefold.noise.gp_noise import GPNoise
 from noisefold.noise.kernels import Stationary
-from noisefold.noise.process import Process
-from noisefold.noise.source import Streams, mix, seeded
+from noisefold.noise.source import Streams, derive_seed, seeded
 from noisefold.progress import progress
 from noisefold.studies.cells import one_thread, slug
 from noisefold.studies.once import once
@@ -128,7 +128,7 @@ def lattice(side: int) -> Tensor:
 
 
 def _path(noise: Correlation | None) -> Gaussian:
-    return Gaussian() if noise is None else Gaussian(source=Process(Stationary(noise)))
+    return Gaussian() if noise is None else Gaussian(source=GPNoise(Stationary(noise)))
 
 
 # -- theory --------------------------------------------------------------------------------------------------
@@ -189,14 +189,14 @@ def _trained(size: Scale, noise: Correlation | None, adaptive: Adaptive, seed: i
 
     def draw(count: int, split: int) -> Graphs:
         graphs = Graphs.dense(place.expand(count, -1, -1))
-        x = law.on(graphs, path).sample(1, Streams(mix(seed, split), range(count)))
+        x = law.on(graphs, path).sample(1, Streams(derive_seed(seed, split), range(count)))
         return graphs.replace(x=x).to(dtype=torch.float32)
 
     with seeded(seed):
         net = DMP(2, 1, 1, width=size.width, layers=1, conv="edge", adaptive=adaptive)
-    model = Model(net, path, noised="x", scaling=Scaling((0.0, 0.0), 1.0, (0.0,), (1.0,)))
+    model = Model(net, path, variable="x", scaling=Scaling((0.0, 0.0), 1.0, (0.0,), (1.0,)))
     model.fit(draw(size.fields, 0), settings=size.training, seed=seed)
-    return _excess(model, law, draw(size.held_out, 1), mix(seed, 2))
+    return _excess(model, law, draw(size.held_out, 1), derive_seed(seed, 2))
 
 
 @torch.no_grad()

@@ -27,14 +27,14 @@ import torch
 from torch import Tensor
 
 from noisefold.configuration import Config, encode
+from noisefold.data.source import HELD_OUT, DataSource
 from noisefold.geometry.correlation import Correlation, Nested
-from noisefold.geometry.fit import Fit
+from noisefold.geometry.correlation_fit import Fit
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.variogram import Variogram
 from noisefold.nn.adaptive import Exponential, Fixed, Information
-from noisefold.nn.budget import Schedule
+from noisefold.nn.adaptive.budget import Schedule
 from noisefold.plan import suggest
-from noisefold.reading import HELD_OUT, Reading
 from noisefold.studies.cells import slug
 from noisefold.theory import fit_correlation, point_information, variogram
 
@@ -64,7 +64,7 @@ OWN, PAPER, FIXED, WIDE, ALONE = (
 )
 
 
-def graphs_of(reading: Reading, seed: int) -> Graphs:
+def graphs_of(reading: DataSource, seed: int) -> Graphs:
     """What `noisefold train` would learn from, in the units that its network sees but for a scale."""
     learning = reading.learning(HELD_OUT, seed, overlap=0.0)
     return learning.train if learning.transform is None else learning.transform.apply(learning.train)
@@ -95,8 +95,8 @@ def measure(graphs: Graphs, centres: int, seed: int = 0) -> dict[str, Any]:
     ValueError
         If the data have no values that vary, or too few nodes to see a correlation.
     """
-    noised = "pos" if graphs.x is None else "x"
-    measured = variogram(graphs, noised, centres=centres, seed=seed)
+    variable = "pos" if graphs.x is None else "x"
+    measured = variogram(graphs, variable, centres=centres, seed=seed)
     fit = fit_correlation(measured)
     schedule = Information.from_correlation(fit.correlation, graphs, seed=seed)
     whole = int(graphs.sizes.double().median())
@@ -127,7 +127,7 @@ def measure(graphs: Graphs, centres: int, seed: int = 0) -> dict[str, Any]:
         )
     return {
         "data": str(graphs),
-        "noised": noised,
+        "variable": variable,
         "nodes": nodes,
         "dimensions": {"pos_dim": graphs.dim, "features": graphs.features},
         "variogram": {

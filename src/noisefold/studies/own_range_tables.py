@@ -47,7 +47,7 @@ def flat(result: Mapping[str, Any]) -> bool:
 def lines_to_use(result: Mapping[str, Any], source: str, config: Path) -> tuple[str, str, str]:
     """The schedule as Python, as a command with the file, and as a command alone; a line each."""
     given, schedule = result["dimensions"], decode(result["schedule"])
-    out = given["features"] if result["noised"] == "x" else given["pos_dim"]
+    out = given["features"] if result["variable"] == "x" else given["pos_dim"]
     sizes = ", ".join(f"{k}={v}" for k, v in {**given, "out_dim": out}.items())
     table = f"{tuple(schedule.log_snr)}, {tuple(schedule.share)}"
     python = f"net = nf.nn.DMP({sizes}, adaptive=nf.adaptive.Information({table}))"
@@ -67,7 +67,7 @@ def warnings(result: Mapping[str, Any]) -> list[str]:
         said.append(_FLAT.format(100 * fit["shared"]))
     elif fit["low"] is None or fit["high"] is None:
         said.append(_OPEN)
-    said += [_PLACES if result["noised"] == "pos" else _START, _NEEDS]
+    said += [_PLACES if result["variable"] == "pos" else _START, _NEEDS]
     return [_line(text) for text in said]
 
 
@@ -77,7 +77,7 @@ def _line(text: str) -> str:
 
 def table(result: Mapping[str, Any], source: str, config: Path) -> str:
     """Markdown: correlation, ranges by level, comparisons, warnings, and the lines to use."""
-    fit, what = result["fit"], "positions" if result["noised"] == "pos" else "features"
+    fit, what = result["fit"], "positions" if result["variable"] == "pos" else "features"
     lines = [
         f"Data: {source}, {result['data']}; {what} are noised.",
         "",

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from noisefold.data.shapes import shapes
-from noisefold.eval.comparison import score_clouds
-from noisefold.eval.scores import Scores
+from noisefold.eval.cloud_scores import score_clouds
+from noisefold.eval.score_table import Scores
 from noisefold.model import Model
 from noisefold.report.plots import contact_sheet
 from noisefold.runs import facts_of

@@ -21,9 +21,9 @@ from matplotlib.figure import Figure
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from noisefold.noise.source import mix
+from noisefold.data.source import DataSource
+from noisefold.noise.source import derive_seed
 from noisefold.progress import progress
-from noisefold.reading import Reading
 from noisefold.studies import own_range_figures, own_range_tables
 from noisefold.studies.own_range import graphs_of, measure, net_of, stem_of
 from noisefold.studies.study import Study, keep
@@ -100,7 +100,7 @@ def simulated_information(
     the value at the centre with Y follows :math:`I = -\tfrac12 \log(1 - c^2)`, with standard error
     :math:`c / \sqrt{n}`. The points stand for an integral: A errs by less than 1 / points of it.
     """
-    generator = torch.Generator().manual_seed(mix(seed, dim))
+    generator = torch.Generator().manual_seed(derive_seed(seed, dim))
     places = torch.cat([torch.zeros(1, dim, dtype=torch.float64), ball_points(points, dim) * radius])
     covariance = correlation(torch.cdist(places, places, compute_mode="donot_use_mm_for_euclid_dist"))
     covariance += 1e-10 * torch.eye(len(places))  # smooth fields have singular matrices in floats
@@ -117,7 +117,7 @@ def simulated_distance(
     distance: float, alpha: float, sigma: float, correlation: float, dim: int, samples: int, seed: int
 ) -> tuple[float, float]:
     """Mean squared distance of two nodes after noise, and its standard error, from simulated pairs."""
-    generator = torch.Generator().manual_seed(mix(seed, dim))
+    generator = torch.Generator().manual_seed(derive_seed(seed, dim))
     own, other = torch.randn(2, samples, dim, generator=generator, dtype=torch.float64)
     second = correlation * own + math.sqrt(1 - correlation**2) * other
     gap = sigma * (own - second)
@@ -166,7 +166,7 @@ def run(scale: str, seed: int = 0) -> dict[str, Any]:
             if dim == 1:
                 found = [best_radius(c, snr) for snr in ratios]
                 curves.append({"correlation": name, "snr": ratios, "radius": found})
-            information += _information_rows(name, c, dim, size, mix(seed, i))
+            information += _information_rows(name, c, dim, size, derive_seed(seed, i))
             advance(1, name)
     return {
         "name": NAME,
@@ -199,7 +199,7 @@ def _distance_rows(size: _Scale, seed: int) -> list[dict[str, Any]]:
     rows = []
     for i, (time, rho) in enumerate(product((0.9, 0.5, 0.1), (-0.5, 0.0, 0.5, 0.9))):
         alpha, sigma = math.sqrt(time), math.sqrt(1 - time)
-        value, error = simulated_distance(0.1, alpha, sigma, rho, 1, size.samples, mix(seed, i))
+        value, error = simulated_distance(0.1, alpha, sigma, rho, 1, size.samples, derive_seed(seed, i))
         rows.append(
             {
                 "paper_time": time,
@@ -310,7 +310,7 @@ def _study(out: Path, scale: str, seed: int) -> list[Path]:
 
 def on(source: str) -> Study:
     """The study of a file, a folder, a pattern, or "shapes" for procedural ones."""
-    reading = Reading(source)
+    reading = DataSource(source)
 
     def study(out: Path, scale: str, seed: int) -> list[Path]:
         result = measure(graphs_of(reading, seed), _CENTRES[scale], seed)

@@ -67,14 +67,14 @@ def run(scale: str, seed: int = 0) -> dict[str, Any]:
     size = _SIZES[scale]
     data = shapes(size.shapes, points=size.points, seed=seed)
     rows = []
-    for unit, noised, pooling in product((False, True), ("pos", "x"), ("mean", "max")):
+    for unit, variable, pooling in product((False, True), ("pos", "x"), ("mean", "max")):
         found = resolution(
-            data, size.signals, size.clusters, noised=noised, pooling=pooling, unit=unit, seed=seed
+            data, size.signals, size.clusters, variable=variable, pooling=pooling, unit=unit, seed=seed
         )
         rows.append(
             {
                 "view": "unit variance" if unit else "noise added",
-                "noised": noised,
+                "variable": variable,
                 "pooling": pooling,
                 "mean": found.mean.tolist(),
                 "error": found.error.tolist(),
@@ -105,7 +105,7 @@ def table(result: dict[str, Any]) -> str:
     ]
     for row in result["rows"]:
         cells = " | ".join(f"{best} [{low}, {high}]" for best, low, high in row["best"])
-        lines.append(f"| {row['view']} | {row['noised']} | {row['pooling']} | {cells} |")
+        lines.append(f"| {row['view']} | {row['variable']} | {row['pooling']} | {cells} |")
     return "\n".join(lines)
 
 
@@ -122,7 +122,7 @@ def figure(result: dict[str, Any]) -> Figure:
             )
             panel.plot(best[0], mean[result["clusters"].index(best[0])], "o", color=colour)
         panel.set(xscale="log", yscale="log")
-        panel.set_title(f"{row['view']}\n{row['noised']}, {row['pooling']}", fontsize=9)
+        panel.set_title(f"{row['view']}\n{row['variable']}, {row['pooling']}", fontsize=9)
         panel.grid(color="0.9", which="both")
     handles = panels[0, 0].get_legend_handles_labels()
     picture.legend(*handles, loc="outside right center", frameon=False, title="signal level")

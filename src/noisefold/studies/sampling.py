@@ -24,7 +24,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from noisefold.noise import mix
+from noisefold.noise import derive_seed
 from noisefold.studies.chain import Chain, grid, noise_table
 from noisefold.studies.networks import Cell, Networks, Recipe, read_out
 from noisefold.studies.toys import Oracle, Toy
@@ -83,7 +83,9 @@ class Learnt:
 
     def __init__(self, nets: Networks, cells: Sequence[Cell], recipe: Recipe, chain: Chain) -> None:
         self._nets, self._chain, self._out = nets, chain, read_out(cells, recipe)
-        orders = torch.rand(recipe.steps, generator=torch.Generator().manual_seed(mix(6))).argsort() + 1
+        orders = (
+            torch.rand(recipe.steps, generator=torch.Generator().manual_seed(derive_seed(6))).argsort() + 1
+        )
         mixed = torch.tensor([cell.shuffled for cell in cells])[:, None, None]
         self._shown = orders if bool(mixed.any()) else torch.arange(1, recipe.steps + 1)
 
@@ -115,9 +117,9 @@ def starts(
     """
     begin, taken = [], []
     for seed in seeds:
-        generator = torch.Generator().manual_seed(mix(seed, 8))
+        generator = torch.Generator().manual_seed(derive_seed(seed, 8))
         values = toy.draw(n, generator)
-        table = noise_table(noise, values, count + 1, mix(seed, 9))
+        table = noise_table(noise, values, count + 1, derive_seed(seed, 9))
         first = torch.randn(n, toy.dim, generator=generator) if noise == "digits" else table[0]
         begin.append(grid(n, toy.dim).float() if start == "grid" else first)
         taken.append(table[1:])

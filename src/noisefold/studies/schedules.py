@@ -26,11 +26,11 @@ from matplotlib.ticker import MaxNLocator
 from scipy.stats import t as student
 from torch import nn
 
-from noisefold.data.limb import limb_bud
-from noisefold.data.ranges import RangeByTime
-from noisefold.eval.comparison import score_clouds
-from noisefold.eval.likeness import score_fields
-from noisefold.eval.scores import Scores
+from noisefold.data.limb_bud.dataset import limb_bud
+from noisefold.data.limb_bud.range_by_time import RangeByTime
+from noisefold.eval.cloud_scores import score_clouds
+from noisefold.eval.field_scores import score_fields
+from noisefold.eval.score_table import Scores
 from noisefold.geometry.graphs import Graphs
 from noisefold.nn.adaptive import (
     Adaptive,
@@ -42,7 +42,7 @@ from noisefold.nn.adaptive import (
     Logarithmic,
     ReLU,
 )
-from noisefold.nn.dmp import DMP
+from noisefold.nn.dmp.network import DMP
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.target import Target
 from noisefold.sample.solver import DPMSolver
@@ -160,7 +160,7 @@ SCALES = {
 }
 
 
-def rules(data: Graphs, noised: str, nodes: int) -> dict[str, Adaptive | type[Learned]]:
+def rules(data: Graphs, variable: str, nodes: int) -> dict[str, Adaptive | type[Learned]]:
     """What is compared, all of one budget; what is learned is given by its class, since it is made anew.
 
     Parameters
@@ -175,7 +175,7 @@ def rules(data: Graphs, noised: str, nodes: int) -> dict[str, Adaptive | type[Le
     coarsest, one_to_one = Exponential()(0.0, nodes), Exponential()(1.0, nodes)
     middle = round(math.sqrt(coarsest[1] * nodes))
     return {
-        _OURS: Information.from_data(data, noised),
+        _OURS: Information.from_data(data, variable),
         "exponential": Exponential(),
         "linear": Linear(),
         "logarithmic": Logarithmic(),
@@ -232,7 +232,7 @@ def _on(out: Path, scale: str, size: Scale, name: str, seed: int) -> dict[str, A
     # The correlation is that of what the network sees: features in units of their range, fewer points.
     seen = train if bench.transform is None else bench.transform.apply(train)
     seen = _thinned(seen, nodes)
-    made = rules(seen, bench.noised, nodes)
+    made = rules(seen, bench.variable, nodes)
     options = {"pos_dim": train.dim, "features": train.features, "out_dim": 3, **size.net}
     builds: dict[str, Callable[[], nn.Module]] = {
         row: partial(_built, rule, options) for row, rule in made.items()
@@ -323,7 +323,7 @@ def _limb_bud(size: Scale) -> Bench:
         min(size.draws, len(test)),
         resamples=50,
         looks=size.looks,
-        noised="x",
+        variable="x",
         transform=ranges,
         judge=judge,
     )

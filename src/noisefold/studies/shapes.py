@@ -23,16 +23,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from noisefold.eval.comparison import score_clouds
+from noisefold.eval.cloud_scores import score_clouds
 from noisefold.geometry.coarsen import Balanced, Voxel
 from noisefold.geometry.graphs import Graphs
 from noisefold.nn.adaptive import Exponential, Fixed, Learned, Linear, Logarithmic, ReLU
-from noisefold.nn.dmp import DMP
+from noisefold.nn.dmp.network import DMP
+from noisefold.nn.experts import ExpertDenoisers
 from noisefold.nn.latents import Latents
-from noisefold.nn.routed import Routed
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.schedule import VP
-from noisefold.noise.source import mix
+from noisefold.noise.source import derive_seed
 from noisefold.noise.target import Target
 from noisefold.sample.solver import Ancestral, DPMSolver, Solver
 from noisefold.studies.cells import METRICS, Bench, Cell, measure_costs, one_thread, read, slug, work
@@ -88,9 +88,9 @@ class Scale:
         """The default network for shapes, at this size."""
         return Latents(**{**self.latent, **options})
 
-    def routed(self, splits: Sequence[float], *nets: Mapping[str, Any] | None) -> Routed:
+    def routed(self, splits: Sequence[float], *nets: Mapping[str, Any] | None) -> ExpertDenoisers:
         """Graph networks of this size by noise level, each given by what is its own; None for none at all."""
-        return Routed([None if options is None else self.dmp(**options) for options in nets], splits)
+        return ExpertDenoisers([None if options is None else self.dmp(**options) for options in nets], splits)
 
     def steps(self, cost: float, graphs: int) -> int:
         """Steps of a training whose steps cost this many seconds."""
@@ -279,7 +279,7 @@ def _references(out: Path, bench: Bench) -> dict[str, Any]:
         test, nodes = bench.sets.test, bench.training.nodes or int(bench.sets.test.sizes.min())
         reach = [float((p - p.mean(0)).abs().amax()) for p in test.unpack()]
         unit = 4 * sum(reach) / len(reach)
-        generator = torch.Generator().manual_seed(mix(0, 1))
+        generator = torch.Generator().manual_seed(derive_seed(0, 1))
         noise = torch.randn(bench.draws, nodes, test.dim, generator=generator) * unit
         scores = score_clouds(
             {"RANDOM": Graphs.dense(noise + test.pos.mean(0))},

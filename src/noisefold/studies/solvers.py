@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from noisefold.configuration import encode
-from noisefold.noise import VE, VP, Cosine, Gaussian, Linear, Localization, Schedule, mix
+from noisefold.noise import VE, VP, Cosine, Gaussian, Linear, Localization, Schedule, derive_seed
 from noisefold.progress import progress
 from noisefold.sample import (
     DDIM,
@@ -137,7 +137,7 @@ def run(scale: str, seed: int = 0) -> dict[str, Any]:
 
 
 def _generator(seed: int, purpose: int) -> torch.Generator:
-    return torch.Generator().manual_seed(mix(seed, purpose))
+    return torch.Generator().manual_seed(derive_seed(seed, purpose))
 
 
 def _row(path: Gaussian, grid: Grid, solver: Solver, budget: int, n: int, seeds: range) -> dict[str, Any]:

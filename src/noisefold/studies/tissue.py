@@ -19,14 +19,14 @@ import torch
 from torch import Tensor
 
 from noisefold.configuration import encode
-from noisefold.eval.baselines import Alike, Baseline, Mean, Nearest
-from noisefold.eval.draws import DrawScores, score_draws
+from noisefold.eval.baselines import Baseline, FeatureKNN, MarginalNormal, SpatialKNN
 from noisefold.eval.kriging import Kriging
+from noisefold.eval.posterior_scores import PosteriorScores, score_posterior
 from noisefold.eval.regression import Regression
-from noisefold.eval.texture import morans_i
+from noisefold.eval.spatial_statistics import morans_i
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
-from noisefold.nn.kriged import Kriged
+from noisefold.nn.prior.kriging_residual import KrigingResidual
 from noisefold.nn.set_transformer import SetTransformer
 from noisefold.noise.source import seeded
 from noisefold.sample.completion import Completion
@@ -48,10 +48,10 @@ __all__ = ["SCALES", "TISSUE", "run"]
 NAME = "tissue"
 NETWORK, START = "network", "its start"
 _BASELINES: dict[str, Baseline] = {
-    "mean": Mean(),
-    "nearest cells": Nearest(),
+    "mean": MarginalNormal(),
+    "nearest cells": SpatialKNN(),
     "kriging": Kriging(),
-    "k-NN in expression": Alike(),
+    "k-NN in expression": FeatureKNN(),
     "regression on genes": Regression(),
     "regression on genes and place": Regression(place=True),
 }
@@ -74,7 +74,7 @@ class Size:
     draws, steps
         Posterior draws, and solver steps for each.
     kernels
-        Covariances in space (`noisefold.nn.Kriged`).
+        Covariances in space (`noisefold.nn.KrigingResidual`).
     """
 
     training: Training
@@ -229,11 +229,11 @@ def _model(land: Ground, size: Size, seed: int) -> Model:
     genes, dim = land.patches.features, land.patches.dim
     with seeded(seed):
         inner = SetTransformer(dim, 4 * genes, genes, width=size.width, blocks=size.blocks)
-        net = Kriged(inner, genes, dim, size.kernels)
+        net = KrigingResidual(inner, genes, dim, size.kernels)
         model = Model(
             net,
-            noised="x",
-            informed=True,
+            variable="x",
+            for_completion=True,
             transform=land.transform,
             scaling=land.scaling,
             feature_names=land.train.genes,
@@ -288,9 +288,9 @@ def _asked(
     return result
 
 
-def _score(units: Tensor, truth: Tensor, known: Tensor, land: Ground) -> DrawScores:
+def _score(units: Tensor, truth: Tensor, known: Tensor, land: Ground) -> PosteriorScores:
     """Scores of draws ``[m, n, f]``, judged in standard deviations of the training cells."""
-    return score_draws(units, truth, known, land.test, names=land.train.genes, unit="sd")
+    return score_posterior(units, truth, known, land.test, names=land.train.genes, unit="sd")
 
 
 def _moran(units: Tensor, known: Tensor, land: Ground) -> list[float]:
@@ -318,7 +318,7 @@ def _back(land: Ground, units: Tensor) -> Tensor:
 def _start(model: Model, land: Ground, known: Tensor, draws: int, seed: int) -> Tensor:
     """Draws, value by value, of the prediction that the network begins with."""
     unit = model.units.apply(land.test)
-    assert isinstance(model.net, Kriged)
+    assert isinstance(model.net, KrigingResidual)
     assert unit.x is not None
     law = model.net.eval().law(unit, unit.x, known)
     drawn = law.draw(draws, torch.Generator().manual_seed(seed))

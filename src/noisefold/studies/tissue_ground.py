@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from noisefold.data.biology import Tissue
-from noisefold.data.expression import Expression
-from noisefold.data.patches import blocks
+from noisefold.data.tissue.expression import Expression
+from noisefold.data.tissue.patches import blocks
+from noisefold.data.tissue.tissue import Tissue
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scaling import Scaling
 from noisefold.studies.data import data_folder

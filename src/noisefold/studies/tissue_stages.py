@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from noisefold.configuration import encode
-from noisefold.data.biology import Tissue
-from noisefold.data.expression import Expression
-from noisefold.eval.fields import distances
-from noisefold.eval.likeness import score_fields
+from noisefold.data.tissue.expression import Expression
+from noisefold.data.tissue.tissue import Tissue
+from noisefold.eval.field_metrics import distances
+from noisefold.eval.field_scores import score_fields
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scaling import Scaling
 from noisefold.model import Model
@@ -141,7 +141,7 @@ def _model(unit: Graphs, transform: Expression, names: tuple[str, ...], size: St
     )
     with seeded(seed):
         net = SetTransformer(unit.dim, unit.features, unit.features, width=size.width, blocks=size.blocks)
-        return Model(net, noised="x", transform=transform, scaling=scaling, feature_names=names)
+        return Model(net, variable="x", transform=transform, scaling=scaling, feature_names=names)
 
 
 def _scores(

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from noisefold.noise import Gaussian, mix
+from noisefold.noise import Gaussian, derive_seed
 from noisefold.theory import GaussianMixture
 
 __all__ = ["EXACT", "GRAPHS", "MIXTURE", "NAMED", "Cloud", "Oracle", "Toy", "toy"]
@@ -102,7 +102,7 @@ class Toy:
 
     def reference(self, n: int = _REFERENCE) -> Tensor:
         """Points ``[n, d]`` of the law that no training sees; the same ones at every call."""
-        return self.draw(n, torch.Generator().manual_seed(mix(7, 7, 7)))
+        return self.draw(n, torch.Generator().manual_seed(derive_seed(7, 7, 7)))
 
     @property
     def standard(self) -> str:
@@ -233,7 +233,7 @@ def _numbers(row: list[str]) -> bool:
 
 
 def _of_points(name: str, points: Tensor) -> Toy:
-    order = torch.randperm(len(points), generator=torch.Generator().manual_seed(mix(7, 7)))
+    order = torch.randperm(len(points), generator=torch.Generator().manual_seed(derive_seed(7, 7)))
     train, held = points[order].tensor_split(2)
 
     def draw(n: int, generator: torch.Generator) -> Tensor:

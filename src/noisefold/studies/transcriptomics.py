@@ -19,23 +19,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from noisefold.data.limb import limb_bud
-from noisefold.data.ranges import RangeByTime
-from noisefold.eval.baselines import Alike, Baseline, Mean, Nearest
-from noisefold.eval.draws import DrawScores, score_draws
+from noisefold.data.limb_bud.dataset import limb_bud
+from noisefold.data.limb_bud.range_by_time import RangeByTime
+from noisefold.eval.baselines import Baseline, FeatureKNN, MarginalNormal, SpatialKNN
+from noisefold.eval.field_scores import score_fields
 from noisefold.eval.kriging import Kriging
-from noisefold.eval.likeness import score_fields
+from noisefold.eval.posterior_scores import PosteriorScores, score_posterior
 from noisefold.eval.regression import GaussianField, Regression
-from noisefold.eval.scores import Scores
+from noisefold.eval.score_table import Scores
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
 from noisefold.nn.adaptive import Fixed
-from noisefold.nn.dmp import DMP
+from noisefold.nn.dmp.network import DMP
 from noisefold.nn.latents import Latents
 from noisefold.nn.set_transformer import SetTransformer
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.target import Target
-from noisefold.sample import tasks
+from noisefold.sample import masks
 from noisefold.sample.solver import DPMSolver
 from noisefold.studies.cells import Bench, Cell, measure_costs, one_thread, read, slug, work
 from noisefold.studies.data import Sets
@@ -136,21 +136,21 @@ PAPER = {
 }
 
 QUESTIONS: dict[str, tuple[str, Callable[[Graphs], tuple[Graphs, Tensor]]]] = {
-    "trajectory": ("the first time is known", lambda g: (g, tasks.forecast(g))),
-    "interpolation": ("the first and the last time are known", lambda g: (g, tasks.interpolation(g))),
-    "gene": ("Bmp was not measured", lambda g: (g, tasks.features(g, 1))),
+    "trajectory": ("the first time is known", lambda g: (g, masks.forecast(g))),
+    "interpolation": ("the first and the last time are known", lambda g: (g, masks.interpolation(g))),
+    "gene": ("Bmp was not measured", lambda g: (g, masks.features(g, 1))),
     "region": (
         "a third of the places is missing at all times",
-        lambda g: (g, tasks.region(g, [1.0], 1 / 3, axes=[0])),
+        lambda g: (g, masks.region(g, [1.0], 1 / 3, axes=[0])),
     ),
-    "knockout": ("Wnt is held at zero, and nothing else is known", lambda g: tasks.knockout(g, 2)),
+    "knockout": ("Wnt is held at zero, and nothing else is known", lambda g: masks.knockout(g, 2)),
 }
 """Questions by name: what is known, in words and as graphs with their mask."""
 _BASELINES: dict[str, Baseline] = {
-    "mean": Mean(),
-    "nearest": Nearest(),
+    "mean": MarginalNormal(),
+    "nearest": SpatialKNN(),
     "kriging": Kriging(),
-    "k-NN in expression": Alike(),
+    "k-NN in expression": FeatureKNN(),
     "regression on genes": Regression(),
     "Gaussian field": GaussianField(),
 }
@@ -285,8 +285,8 @@ def _bench(size: Scale, seed: int) -> Bench:
         size.sample_steps,
         size.draws,
         looks=size.looks,
-        noised="x",
-        informed=True,
+        variable="x",
+        for_completion=True,
         transform=ranges,
         judge=lambda made, bench: _judged(made, bench.sets.test, ranges),
         ask=ask,
@@ -375,7 +375,7 @@ def _score(values: Tensor, truth: Graphs, known: Tensor, ranges: RangeByTime) ->
         return y
 
     assert truth.x is not None
-    scores: DrawScores = score_draws(
+    scores: PosteriorScores = score_posterior(
         torch.stack([unit(v) for v in values]), unit(truth.x), known, truth, names=_GENES, unit="ranges"
     )
     return {

@@ -9,9 +9,9 @@ from noisefold.geometry.correlation import (
     SquaredExponential,
     Triangular,
 )
-from noisefold.geometry.fit import Fit, fit_correlation
+from noisefold.geometry.correlation_fit import Fit, fit_correlation
 from noisefold.geometry.variogram import Variogram, variogram
-from noisefold.noise.information import point_information, weighted_information
+from noisefold.noise.point_information import point_information, weighted_information
 from noisefold.theory.field import Field, GaussianProcess
 from noisefold.theory.information import (
     ball_integrals,

@@ -29,8 +29,8 @@ from torch import Tensor
 from noisefold.configuration import configurable
 from noisefold.geometry.graphs import Graphs
 from noisefold.noise.gaussian import Gaussian
+from noisefold.noise.gp_noise import GPNoise
 from noisefold.noise.kernels import Kernel, cholesky
-from noisefold.noise.process import Process
 from noisefold.noise.source import Streams, White
 from noisefold.theory.spectral import Law, Seen
 
@@ -72,7 +72,7 @@ class GaussianProcess:
         ------
         ValueError
             If the positions of two graphs differ, the covariance cannot be factorised, or the path's source
-            is neither `White` nor `Process`.
+            is neither `White` nor `GPNoise`.
         """
         places = _places(graphs)
         covariance, _ = cholesky(self.kernel, places, self.jitter)
@@ -235,6 +235,6 @@ def _noise(path: Gaussian, pos: Tensor) -> Tensor | None:
     source = path.source
     if isinstance(source, White):
         return None
-    if isinstance(source, Process):
+    if isinstance(source, GPNoise):
         return source.covariance(pos)
     raise ValueError(f"the oracle knows the noise of White() and Process(kernel), got {source!r}.")

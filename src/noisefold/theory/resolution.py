@@ -30,7 +30,7 @@ from torch import Tensor
 
 from noisefold.geometry import Balanced, Cells, FarthestPoint, Graphs, KMeans, Scaling, Voxel
 from noisefold.geometry.segment import segment_max, segment_mean
-from noisefold.noise.source import Streams, mix
+from noisefold.noise.source import Streams, derive_seed
 from noisefold.progress import progress
 
 __all__ = ["Resolution", "resolution"]
@@ -74,7 +74,7 @@ class Resolution:
         The interval holds what is least in 95 % of 1,000 bootstrap samples of the graphs, drawn by `seed`.
         """
         graphs = self.distance.shape[2]
-        generator = torch.Generator().manual_seed(mix(seed))
+        generator = torch.Generator().manual_seed(derive_seed(seed))
         draw = torch.randint(graphs, (_RESAMPLES, graphs), generator=generator)
         ends = torch.tensor([0.025, 0.975], dtype=torch.float64)
         clusters = torch.tensor(self.clusters, dtype=torch.float64)
@@ -91,7 +91,7 @@ def resolution(
     signals: Sequence[float],
     clusters: Sequence[int],
     *,
-    noised: str = "pos",
+    variable: str = "pos",
     pooling: str = "mean",
     unit: bool = False,
     coarsening: Balanced | FarthestPoint | KMeans | Voxel | None = None,
@@ -128,9 +128,9 @@ def resolution(
         If an option is unknown or a number out of its range.
     """
     signals, clusters = tuple(signals), tuple(clusters)
-    if noised not in ("pos", "x") or pooling not in ("mean", "max"):
+    if variable not in ("pos", "x") or pooling not in ("mean", "max"):
         raise ValueError(
-            f'noised must be "pos" or "x" and pooling "mean" or "max", got {noised!r} and {pooling!r}.'
+            f'variable must be "pos" or "x" and pooling "mean" or "max", got {variable!r} and {pooling!r}.'
         )
     if not signals or not all(0 < u <= 1 for u in signals):
         raise ValueError(f"signals must lie in (0, 1], 1 being clean, got {signals}.")
@@ -142,7 +142,7 @@ def resolution(
     pool = segment_mean if pooling == "mean" else segment_max
     rule = KMeans() if coarsening is None else coarsening
     data = Scaling.fit(graphs).apply(graphs).to(device="cpu", dtype=torch.float64)
-    values = _values(data, noised)
+    values = _values(data, variable)
     noise = Streams(seed, range(len(data))).normal(data.sizes, values.shape[1], values)
     out = torch.empty(len(signals), len(clusters), len(data), dtype=torch.float64)
     with progress("resolution", out.numel()) as advance:
@@ -151,7 +151,7 @@ def resolution(
             if unit:
                 state = state * (u / math.hypot(u, 1 - u))
             for j, s in enumerate(clusters):
-                cells = rule(state if noised == "pos" else data.pos, data.ptr, s)
+                cells = rule(state if variable == "pos" else data.pos, data.ptr, s)
                 coarse = pool(state, cells.cell, cells.size)
                 for g in range(len(data)):
                     out[i, j, g] = _distance(data, values, cells, coarse, g)
@@ -159,8 +159,8 @@ def resolution(
     return Resolution(signals, clusters, out)
 
 
-def _values(data: Graphs, noised: str) -> Tensor:
-    if noised == "x" and data.x is not None:
+def _values(data: Graphs, variable: str) -> Tensor:
+    if variable == "x" and data.x is not None:
         return data.x
     return data.pos - segment_mean(data.pos, data.batch, len(data))[data.batch]
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from noisefold.geometry.graphs import Graphs
-from noisefold.noise.source import Streams, mix
+from noisefold.noise.source import Streams, derive_seed
 
 __all__ = ["Batch", "Batches"]
 
@@ -87,7 +87,7 @@ class Batches:
     def _entry(self, number: int) -> int:
         round_, place = divmod(number, len(self.data))
         if self._pass[0] != round_:
-            generator = torch.Generator().manual_seed(mix(self.seed, -1, round_))
+            generator = torch.Generator().manual_seed(derive_seed(self.seed, -1, round_))
             self._pass = (round_, torch.randperm(len(self.data), generator=generator))
         return int(self._pass[1][place])
 

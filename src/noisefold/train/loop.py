@@ -20,14 +20,14 @@ from torch import Tensor, nn
 
 from noisefold.geometry.graphs import Graphs
 from noisefold.nn.denoiser import Denoiser, classes_of, noised_value
-from noisefold.nn.learns import Learns
-from noisefold.noise.source import mix
-from noisefold.noise.within import WithinCloud
+from noisefold.nn.fittable import Fittable
+from noisefold.noise.point_coupling import WithinCloud
+from noisefold.noise.source import derive_seed
 from noisefold.progress import progress
-from noisefold.train.average import Average
 from noisefold.train.batches import Batches
 from noisefold.train.checkpoint import Checkpoint, Checkpoints
 from noisefold.train.device import Runner
+from noisefold.train.ema import EMA
 from noisefold.train.identity import check_same_run, run_identity
 from noisefold.train.interrupt import deferred_interrupts
 from noisefold.train.log import Log
@@ -57,7 +57,7 @@ def train(
 ) -> list[dict[str, Any]]:
     """Train a denoiser's network in place; it ends with the averaged weights.
 
-    A network of the kind `noisefold.nn.Learns` first measures what it has not measured yet.
+    A network of the kind `noisefold.nn.Fittable` first measures what it has not measured yet.
 
     Parameters
     ----------
@@ -129,14 +129,16 @@ class _Run:
             _measure(self.net, data, settings)
         # Also gives every process the weights and buffers of the first; the average must begin with these.
         wrapped = self.runner.prepare(self.net)
-        self.learner = Denoiser(wrapped, denoiser.path, denoiser.target, denoiser.noised, denoiser.informed)
+        self.learner = Denoiser(
+            wrapped, denoiser.path, denoiser.target, denoiser.variable, denoiser.for_completion
+        )
         self.batches = Batches(
             data, settings.batch, settings.seed, settings.nodes, self.runner.rank, self.runner.world
         )
         self.optimizer = torch.optim.AdamW(
             self.net.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
         )
-        self.average = Average(self.net, settings.ema)
+        self.average = EMA(self.net, settings.ema)
         self.log = Log(None if out is None else out / "metrics.jsonl", self.runner.main)
         self.identity = run_identity(denoiser, data, settings)
         self.step, self.note = 0, ""
@@ -222,7 +224,7 @@ class _Run:
 
     def _learn(self) -> Tensor:
         settings = self.settings
-        torch.manual_seed(mix(settings.seed, self.step, self.runner.rank))
+        torch.manual_seed(derive_seed(settings.seed, self.step, self.runner.rank))
         batch = self.batches(self.step)
         graphs = hide_labels(batch.graphs, batch.streams, settings.label_drop).to(self.runner.device)
         self.net.train()
@@ -265,14 +267,14 @@ class _Run:
 
 def _measure(net: nn.Module, data: Graphs, settings: Training) -> None:
     """What a network measures itself, unless it has; a function of data, seed and nodes."""
-    if not isinstance(net, Learns) or bool(net.learned):
+    if not isinstance(net, Fittable) or bool(net.learned):
         return
     count = min(len(data), _MEASURED)
     net.learn(Batches(data, count, settings.seed, settings.nodes).part(0, range(count)).graphs)
 
 
 def _check_data(denoiser: Denoiser, data: Graphs, name: str) -> None:
-    noised_value(data, denoiser.noised)
+    noised_value(data, denoiser.variable)
     if len(data) == 0 or int(data.sizes.min()) == 0:
         raise ValueError(f"{name} must hold at least one graph, and no empty ones.")
     for field in ("pos", "x"):
@@ -286,9 +288,11 @@ def _check_data(denoiser: Denoiser, data: Graphs, name: str) -> None:
 
 
 def _check_masks(denoiser: Denoiser, settings: Training) -> None:
-    if settings.masks is not None and not denoiser.informed:
-        raise ValueError("masks are for an informed model; make it with informed=True, or leave masks out.")
-    if denoiser.informed and isinstance(settings.coupling, WithinCloud):
+    if settings.masks is not None and not denoiser.for_completion:
+        raise ValueError(
+            "masks are for an informed model; make it with for_completion=True, or leave masks out."
+        )
+    if denoiser.for_completion and isinstance(settings.coupling, WithinCloud):
         raise ValueError(
             "coupling WithinCloud leaves the noise of what is unknown dependent on what is known, which an "
             "informed model is told; use Independent() or MiniBatch()."

@@ -11,8 +11,8 @@ from torch import Tensor
 from noisefold.geometry.graphs import Graphs
 from noisefold.nn.denoiser import Denoiser, Known, noised_value
 from noisefold.noise.coupling import Coupling
+from noisefold.noise.levels import LevelDistribution
 from noisefold.noise.source import Streams
-from noisefold.noise.times import Times
 from noisefold.train.masks import Masks
 
 __all__ = ["errors", "graph_means", "hide_labels"]
@@ -24,7 +24,7 @@ def errors(
     streams: Streams,
     quantiles: Tensor,
     coupling: Coupling,
-    times: Times | None = None,
+    times: LevelDistribution | None = None,
     masks: Masks | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Weighted squared error of each graph, ``[g]``, and the times ``[g]`` it was measured at.
@@ -48,13 +48,13 @@ def errors(
         unknown value weighs the same.
     """
     path, target = denoiser.path, denoiser.target
-    x0 = noised_value(graphs, denoiser.noised)
+    x0 = noised_value(graphs, denoiser.variable)
     if times is None:
         t = path.margin + (1 - 2 * path.margin) * quantiles.to(x0)
     else:
         t = times(path, quantiles).to(x0)
     known = None
-    if denoiser.informed:
+    if denoiser.for_completion:
         known = Known(x0, (masks or Masks())(graphs, x0.shape[1], streams))
     eps = coupling(graphs, x0, lambda: path.source.draw(graphs, x0.shape[1], streams, x0, t).to(x0))
     at = t[graphs.batch, None]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from noisefold.configuration import configurable
 from noisefold.noise.coupling import Coupling, Independent
-from noisefold.noise.times import Times
+from noisefold.noise.levels import LevelDistribution
 from noisefold.train.device import DEVICES, PRECISIONS
 from noisefold.train.masks import Masks
 
@@ -92,7 +92,7 @@ class Training:
     ema: float = 0.999
     label_drop: float = 0.1
     coupling: Coupling = field(default_factory=Independent)
-    times: Times | None = None
+    times: LevelDistribution | None = None
     masks: Masks | None = None
     precision: str = "float32"
     device: str = "auto"

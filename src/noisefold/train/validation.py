@@ -8,7 +8,7 @@ import torch
 
 from noisefold.geometry.graphs import Graphs
 from noisefold.nn.denoiser import Denoiser
-from noisefold.noise.source import mix
+from noisefold.noise.source import derive_seed
 from noisefold.train.batches import Batches
 from noisefold.train.objective import errors
 from noisefold.train.settings import Training
@@ -28,11 +28,11 @@ def validate(denoiser: Denoiser, val: Graphs, settings: Training, device: torch.
     """
     denoiser.net.eval()
     count = min(len(val), _MOST)
-    seed = mix(settings.seed, 77)
+    seed = derive_seed(settings.seed, 77)
     batches = Batches(val, count, seed, settings.nodes)
     losses, levels = [], []
     for start in range(0, count, settings.batch):
-        torch.manual_seed(mix(seed, start))
+        torch.manual_seed(derive_seed(seed, start))
         batch = batches.part(0, range(start, min(start + settings.batch, count)))
         graphs = batch.graphs.to(device)
         law = (settings.coupling, None, settings.masks)

@@ -1,0 +1,56 @@
+"""What goes wrong in a command, in one sentence and with the right exit status: 1 failed, 2 misuse."""
+
+from __future__ import annotations
+
+import functools
+import traceback
+from collections.abc import Callable
+from threading import Event
+from typing import Any, TypeVar
+
+import typer
+from rich.console import Console
+
+from noisefold.train.loop import TrainingError
+
+__all__ = ["report_errors", "show_tracebacks"]
+
+_F = TypeVar("_F", bound=Callable[..., None])
+_errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+_debug = Event()
+_FILES = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+_MISUSE = (ValueError, ImportError, *_FILES)
+
+
+def show_tracebacks() -> None:
+    """Show from now on where an error was raised."""
+    _debug.set()
+
+
+def report_errors(command: _F) -> _F:
+    """Say what went wrong in one sentence, with the right exit status."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except (typer.Exit, typer.Abort):
+            raise
+        except KeyboardInterrupt:
+            _fail("stopped; what was finished is kept, and `train --resume` goes on from there.", 1)
+        except _MISUSE as error:
+            _fail(error, 2)
+        except (TrainingError, OSError, MemoryError) as error:
+            _fail(error, 1)
+
+    return run  # type: ignore[return-value]
+
+
+def _fail(error: object, status: int) -> None:
+    if _debug.is_set():
+        traceback.print_exc()
+    text = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        text = f"{error.filename}: {error.strerror}."
+    _errors.print(f"noisefold: {' '.join(text.split())}")
+    raise typer.Exit(status)

@@ -1,0 +1,283 @@
+r"""Expression of genes: what kind of numbers they are, and a transformation of them that can be undone.
+
+For counts :math:`c_{ig}` of gene g in cell i,
+
+.. math:: y_{ig} = \big(\log(1 + c_{ig} / s_i) - \mu_g\big) / \sigma_g ,
+
+with the size of the cell :math:`s_i = 1`, or its total :math:`n_i` over the median total m. Values that are
+no counts are only standardised by gene.
+
+A total is known only where all genes are. So a model that is to complete cells of which some genes are known
+needs :math:`s_i = 1`, the default; it learns the depth of cells as one more thing that genes have in common.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from noisefold.configuration import configurable
+from noisefold.data.formats.h5ad import is_sparse
+from noisefold.data.tissue.patches import Takes
+from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.transform import Transform
+
+__all__ = ["KINDS", "Cells", "Expression", "recognise"]
+
+KINDS = {
+    "counts": "counts (whole numbers, none below zero)",
+    "fractions": "fractions (not below zero, those of each cell sum to 1)",
+    "log": "logarithms log(1 + c / s) of counts c with a size s for each cell",
+    "continuous": "continuous (neither counts, nor their logarithms, nor fractions)",
+}
+"""Kinds of values that `recognise` tells apart, in words."""
+
+_LOOKED_AT = 256  # cells
+_AT_ONCE = 1024  # cells made dense together
+_SIZES = ("feature", "median", "none")
+
+
+class Cells(Takes, Protocol):
+    """Cells whose expression may be sparse, such as a `Tissue`."""
+
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """What the values are, a key of `KINDS`."""
+
+
+def recognise(values: Any) -> str:
+    """The kind of the values ``[n, genes]`` of cells, one of `KINDS`; an array or a sparse matrix.
+
+    Logarithms of counts are known by their steps: with the right base (e, 2 or 10) the values above zero of
+    a cell, taken back, are whole multiples of the smallest. NaN is passed over.
+    """
+    data = np.asarray(values.data if is_sparse(values) else values)
+    if bool(np.isnan(data).any()):
+        values = values.copy()
+        data = values.data if is_sparse(values) else values
+        data[np.isnan(data)] = 0
+    if data.size and data.min() < 0:
+        return "continuous"
+    if bool((data == np.floor(data)).all()):
+        return "counts"
+    sums = np.asarray(values.sum(axis=1)).ravel()
+    if np.abs(sums - 1).max() < 1e-3:
+        return "fractions"
+    cells = np.linspace(0, values.shape[0] - 1, min(_LOOKED_AT, values.shape[0])).astype(np.int64)
+    rows = [_above_zero(values, i) for i in cells]
+    return "log" if any(_off_steps(rows, base) < 0.02 for base in (np.e, 2.0, 10.0)) else "continuous"
+
+
+def _above_zero(values: Any, cell: int) -> NDArray[np.float64]:
+    row = values[[cell]]
+    row = np.asarray(row.toarray() if is_sparse(row) else row, dtype=np.float64).ravel()
+    return np.asarray(row[row > 0])
+
+
+def _off_steps(rows: list[NDArray[np.float64]], base: float) -> float:
+    """How far from whole numbers the multiples are, as the median over cells; 0.25 by chance."""
+    off = []
+    for row in rows:
+        taken = np.expm1(row[row < 20] * np.log(base))
+        # Large multiples say nothing, since float32 does not hold their steps.
+        multiples = taken / taken.min() if taken.size else taken
+        multiples = multiples[(multiples > 1 + 1e-6) & (multiples < 50)]
+        if multiples.size:
+            off.append(float(np.abs(multiples - np.round(multiples)).mean()))
+    return float(np.median(off)) if off else 1.0
+
+
+@configurable
+@dataclass(frozen=True)
+class Expression(Transform):
+    """Counts to standardised logarithms and back.
+
+    Parameters
+    ----------
+    values
+        What they are, one of `KINDS`; counts alone are divided by their total and logarithmised.
+    size
+        What becomes of a cell's total count. "none": counts are not divided. "feature": its logarithm,
+        log(n_i / m), goes along as one more feature at the end, so that `undo` gives the very counts back,
+        and a generated cell has a total of its own. "median": it is dropped, and `undo` gives counts of a
+        cell with the median total, unless it is told the totals.
+    target
+        The median total m.
+    mean, scale
+        Mean and standard deviation of each feature, after the logarithm.
+    least
+        The least value above zero of each feature, after the logarithm, 0 where there is none. What a model
+        draws is never exactly zero: where values are not continuous, `undo` takes what is below half of this
+        for zero. Empty: nothing is.
+
+    Raises
+    ------
+    ValueError
+        If values or size are unknown, or numbers do not fit together.
+    """
+
+    values: str = "counts"
+    size: str = "none"
+    target: float = 1.0
+    mean: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+    least: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.values not in KINDS:
+            raise ValueError(f"values must be one of {', '.join(KINDS)}, got {self.values!r}.")
+        if self.size not in _SIZES:
+            raise ValueError(f"size must be one of {', '.join(_SIZES)}, got {self.size!r}.")
+        if len(self.mean) != len(self.scale) or not self.target > 0 or not all(s > 0 for s in self.scale):
+            raise ValueError("mean and scale must be equally long, scales and target positive.")
+        if len(self.least) not in (0, len(self.mean) - self._extra) or not all(v >= 0 for v in self.least):
+            raise ValueError("least must be empty or hold a number for each gene, none below zero.")
+
+    @classmethod
+    def fit(cls, data: Graphs | Cells, values: str | None = None, size: str = "none") -> Expression:
+        """Measure a data set; genes that never change keep scale 1.
+
+        Parameters
+        ----------
+        data
+            Graphs with ``x [n, genes]``, or a `Tissue`, of which some cells at a time are made dense.
+        values
+            One of `KINDS`; None: as `recognise` finds.
+        size
+            As above; without effect unless the values are counts.
+
+        Raises
+        ------
+        ValueError
+            If there are no features, a value is not finite, or counts are below zero.
+        """
+        if isinstance(data, Graphs):
+            values = values or recognise(_checked(data).cpu().numpy())
+        values = values or data.kind  # type: ignore[union-attr]
+        size = size if values == "counts" else "none"
+        target = 1.0
+        if size != "none":
+            target = float(torch.cat([_totals(x) for x in _parts(data)]).median())
+        plain = cls(values, size, target)
+        count, mean, squares = 0, torch.zeros(()), torch.zeros(())
+        least = torch.tensor(torch.inf)
+        for x in _parts(data):
+            if values == "counts" and float(x.min()) < 0:
+                raise ValueError(f"counts must not be below zero, the least is {float(x.min()):g}.")
+            y = plain._logarithms(x)
+            centre, old = y.mean(0), count
+            count += len(y)
+            least = torch.minimum(least, torch.where(y > 0, y, torch.inf).amin(0))
+            # Chan's update: sums about the mean of all cells so far, from those about the means of two parts.
+            squares = squares + (y - centre).square().sum(0) + (centre - mean).square() * old * len(y) / count
+            mean = mean + (centre - mean) * len(y) / count
+        deviation = (squares / count).sqrt()
+        deviation[deviation <= 1e-9 * mean.abs()] = 1.0  # rounding of a gene that never changes, or zero
+        genes = torch.where(least.isinf(), 0.0, least)[: len(mean) - plain._extra]
+        seen = () if values == "continuous" else tuple(genes.tolist())
+        return cls(values, size, target, tuple(mean.tolist()), tuple(deviation.tolist()), seen)
+
+    def apply(self, graphs: Graphs) -> Graphs:
+        """From expression ``[n, genes]`` to standardised values, ``[n, genes]`` or ``[n, genes + 1]``."""
+        x = self._features(graphs, len(self.mean) - self._extra)
+        y = (self._logarithms(x.double()) - x.new_tensor(self.mean, dtype=torch.float64)) / x.new_tensor(
+            self.scale, dtype=torch.float64
+        )
+        return graphs.replace(x=y.to(x.dtype))
+
+    def undo(self, graphs: Graphs, totals: Tensor | None = None) -> Graphs:
+        """From standardised values back to expression, ``[n, genes]``, continuous or never below zero.
+
+        Parameters
+        ----------
+        graphs
+            With the values that `apply` gives, or a model.
+        totals
+            Total count of each cell, ``[n]``, for size "median"; None: the median total.
+        """
+        x = self._features(graphs, len(self.mean))
+        y = x.double() * x.new_tensor(self.scale, dtype=torch.float64)
+        y = y + x.new_tensor(self.mean, dtype=torch.float64)
+        genes = y[:, : len(self.mean) - self._extra]
+        silent = genes < genes.new_tensor(self.least or [0.0]) / 2
+        if self.values == "counts":
+            if totals is not None and (self.size != "median" or totals.shape != (graphs.num_nodes,)):
+                raise ValueError(
+                    f"totals must be [{graphs.num_nodes}] and belong to size 'median', "
+                    f"got {list(totals.shape)} for size {self.size!r}."
+                )
+            factor = torch.ones_like(y[:, :1])
+            if self._extra:
+                y, factor = y[:, :-1], y[:, -1:].exp()
+            elif totals is not None:
+                factor = totals.to(y).clamp(min=1)[:, None] / self.target
+            y = torch.expm1(y) * factor
+        if self.values != "continuous":  # what a model draws may be below what there can be
+            y = torch.where(silent, 0.0, y)
+        return graphs.replace(x=y.to(x.dtype))
+
+    def entries(self, known: Tensor) -> Tensor:
+        """Which standardised values are known, ``[n, genes]`` or ``[n, genes + 1]`` bool.
+
+        Raises
+        ------
+        ValueError
+            If counts are divided by totals, and of a cell some genes are known and some are not.
+        """
+        if self.size == "none" or self.values != "counts":
+            return known
+        whole = known.all(1, keepdim=True)
+        if bool((known.any(1, keepdim=True) & ~whole).any()):
+            raise ValueError(
+                f"size {self.size!r} divides counts by the cell's total, which is unknown where only some "
+                "genes are known; complete whole cells, or train with Expression of size 'none'."
+            )
+        return torch.cat([known, whole], 1) if self._extra else known
+
+    @property
+    def _extra(self) -> int:
+        return int(self.values == "counts" and self.size == "feature")
+
+    def _features(self, graphs: Graphs, features: int) -> Tensor:
+        if graphs.x is None or graphs.features != features:
+            raise ValueError(f"x must have {features} features, as was fitted, got {graphs.features}.")
+        return graphs.x
+
+    def _logarithms(self, x: Tensor) -> Tensor:
+        if self.values != "counts":
+            return x
+        if self.size == "none":
+            return torch.log1p(x)
+        factor = _totals(x) / self.target
+        y = torch.log1p(x / factor)
+        return torch.cat([y, factor.log()], 1) if self._extra else y
+
+
+def _totals(x: Tensor) -> Tensor:
+    """Total of each cell, ``[n, 1]``; 1 where nothing was counted."""
+    return x.sum(1, keepdim=True).clamp(min=1)
+
+
+def _checked(graphs: Graphs) -> Tensor:
+    if graphs.x is None or graphs.x.numel() == 0:
+        raise ValueError("the graphs have no features x; give them expression [n, genes].")
+    if not bool(graphs.x.isfinite().all()):
+        raise ValueError("x holds NaN or infinite values; remove those nodes first.")
+    return graphs.x
+
+
+def _parts(data: Graphs | Cells) -> Iterator[Tensor]:
+    """Expression ``[some cells, genes]`` in float64, part after part."""
+    if isinstance(data, Graphs):
+        yield _checked(data).double()
+        return
+    for rows in np.array_split(np.arange(len(data)), -(-len(data) // _AT_ONCE)):
+        yield _checked(data.take([rows])).double()

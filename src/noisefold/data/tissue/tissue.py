@@ -1,0 +1,305 @@
+"""Tissues: cells or spots in space with the expression of their genes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from noisefold.data.formats.h5ad import Parts, columns_of, is_sparse, nearest, opened
+from noisefold.data.tissue.expression import KINDS, recognise
+from noisefold.data.tissue.patches import Patches, blocks, cut
+from noisefold.geometry.graphs import Graphs
+
+__all__ = ["Tissue"]
+
+_USUAL = ("obsm/spatial", "obsm/spatial_3d", "obsm/X_spatial")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Tissue:
+    """A tissue, or several, whose expression stays sparse, if it is, until graphs are asked for.
+
+    Parameters
+    ----------
+    pos
+        Positions, ``[n, d]``, float64; the last column is the time, where one was named.
+    values
+        Expression, ``[n, genes]``: an array, or a matrix of SciPy in CSR form.
+    genes, cells
+        Names.
+    group
+        Group of each cell, ``[n]``, int64: a graph for each group.
+    groups
+        Names of the groups; empty where none were named.
+    kind
+        What the values are, a key of `noisefold.data.tissue.expression.KINDS`.
+    """
+
+    pos: NDArray[np.float64]
+    values: Any
+    genes: tuple[str, ...]
+    cells: tuple[str, ...]
+    group: NDArray[np.int64]
+    groups: tuple[str, ...]
+    kind: str
+
+    @classmethod
+    def read(
+        cls,
+        source: Any,
+        pos: str | Sequence[str] | None = None,
+        x: str = "X",
+        genes: Sequence[str] | None = None,
+        group: str | None = None,
+        time: str | None = None,
+        missing: bool = False,
+    ) -> Tissue:
+        """Read an .h5ad file, or take an AnnData.
+
+        Parameters
+        ----------
+        source
+            A path, or an AnnData (which may be a part of a larger one, ``adata[adata.obs.valid]``).
+        pos
+            Coordinates, 2 or 3: ``"obsm/KEY"``, or columns ``["obs/x", "obs/y"]``. None: ``obsm/spatial``,
+            else ``obsm/spatial_3d``, else ``obsm/X_spatial``.
+        x
+            Expression: ``"X"``, ``"layers/NAME"`` or ``"raw/X"``.
+        genes
+            Names of the genes to keep, in this order; None: all.
+        group
+            ``"obs/COLUMN"``: one graph, and one class, for each of its values. None: one graph.
+        time
+            ``"obs/COLUMN"`` of numbers, which become the last coordinate, in their own unit. A model
+            standardises all coordinates by one scale, unless its `Scaling` was fitted with ``apart=(-1,)``.
+        missing
+            Whether expression may be NaN, meaning that it is missing.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ImportError
+            If anndata is not installed.
+        ValueError
+            If the file is damaged or no .h5ad, a part is not there or holds no numbers, coordinates or values
+            are NaN or infinite, names occur twice, or a group has fewer than two cells.
+        """
+        path = Path(source) if isinstance(source, str | os.PathLike) else None
+        if path is not None and not path.is_file():
+            raise FileNotFoundError(f"{path}: there is no such file; check the path.")
+        try:
+            with opened(source if path is None else path) as parts:
+                return _read(parts, pos, x, genes, group, time, missing)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}" if path is not None else str(error)) from error
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def __repr__(self) -> str:
+        what = f"{self.pos.shape[1]}-D, {len(self.genes)} genes: {self.kind}"
+        groups = f", {len(self.groups)} groups" if self.groups else ""
+        return f"Tissue({len(self)} cells, {what}{groups})"
+
+    def describe(self) -> dict[str, str]:
+        """What was understood, in words."""
+        ends = (self.pos.min(0), self.pos.max(0))
+        low, high = ("(" + ", ".join(f"{v:.4g}" for v in end) + ")" for end in ends)
+        out = {
+            "cells": str(len(self)),
+            "genes": str(len(self.genes)),
+            "values": KINDS[self.kind],
+            "positions": f"{self.pos.shape[1]}-D, from {low} to {high}",
+        }
+        if is_sparse(self.values):
+            out["sparse"] = f"{self.values.nnz / np.prod(self.values.shape):.1%} of the values are stored"
+        if self.groups:
+            counts = np.bincount(self.group, minlength=len(self.groups))
+            out["groups"] = ", ".join(f"{n} {c}" for n, c in zip(self.groups, counts, strict=True))
+        return out
+
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """Row of the source of each node of `graphs`, ``[n]``: group after group, in the source's order."""
+        return np.argsort(self.group, kind="stable")
+
+    def graphs(self) -> Graphs:
+        """All cells, one graph for each group: ``pos [n, d]``, ``x [n, genes]`` in float32."""
+        return self.take(self.parts())
+
+    def parts(self) -> list[NDArray[np.int64]]:
+        """Rows of the cells of each group that has any."""
+        return np.split(self.order, np.cumsum(np.unique(self.group, return_counts=True)[1])[:-1])
+
+    def part(self, rows: NDArray[np.int64]) -> Tissue:
+        """Some of the cells, ``[k]``; groups keep their numbers."""
+        cells = tuple(self.cells[i] for i in rows)
+        return replace(
+            self, pos=self.pos[rows], values=self.values[rows], cells=cells, group=self.group[rows]
+        )
+
+    def split(self, fraction: float, cells: int, seed: int = 0) -> tuple[Tissue, Tissue | None]:
+        """Two parts: compact blocks drawn at random, so that cells of the two are neighbours at rims alone.
+
+        The second part is None where there are fewer than two blocks.
+
+        Parameters
+        ----------
+        fraction
+            Share of the blocks in the first part, in (0, 1); at least one block is in each.
+        cells
+            Most cells of a block.
+        seed
+            Of the draw.
+
+        Raises
+        ------
+        ValueError
+            If a number is out of range.
+        """
+        if not 0 < fraction < 1:
+            raise ValueError(f"fraction must lie strictly between 0 and 1, got {fraction}.")
+        there = [rows for group in blocks(self.pos, self._present, cells) for rows in group]
+        if len(there) < 2:
+            return self, None
+        order = np.random.Generator(np.random.Philox(key=seed)).permutation(len(there))
+        count = min(max(round(fraction * len(there)), 1), len(there) - 1)
+        first, second = (
+            np.sort(np.concatenate([there[i] for i in some])) for some in (order[:count], order[count:])
+        )
+        return self.part(first), self.part(second)
+
+    def take(self, parts: Sequence[NDArray[np.int64]]) -> Graphs:
+        """One graph of each set of rows, which must be of one group; its class is the group."""
+        rows = np.concatenate(parts)
+        x = self.values[rows]
+        label = torch.from_numpy(self.group[[part[0] for part in parts]]) if self.groups else None
+        return Graphs(
+            torch.from_numpy(self.pos[rows]).float(),
+            torch.from_numpy(np.asarray(x.toarray() if is_sparse(x) else x, dtype=np.float32)),
+            torch.from_numpy(np.cumsum([0, *map(len, parts)])),
+            label=label,
+            classes=self.groups,
+        )
+
+    def patches(self, cells: int, overlap: float = 0.25) -> Patches:
+        """Overlapping patches in space, each of this many cells, which together cover every cell.
+
+        Parameters
+        ----------
+        cells
+            Cells of each patch, at least 2; of a smaller group, all.
+        overlap
+            Least fraction of a patch's cells that it takes from around the part that is its own, in [0, 1).
+
+        Raises
+        ------
+        ValueError
+            If a number is out of range.
+        """
+        return Patches(self, *cut(self.pos, self._present, cells, overlap))
+
+    @property
+    def _present(self) -> NDArray[np.int64]:
+        """Groups of the cells, numbered without gaps."""
+        return np.asarray(np.unique(self.group, return_inverse=True)[1], dtype=np.int64)
+
+
+def _read(
+    parts: Parts,
+    pos: str | Sequence[str] | None,
+    x: str,
+    genes: Sequence[str] | None,
+    group: str | None,
+    time: str | None,
+    missing: bool,
+) -> Tissue:
+    cells = parts.rows("obs")
+    values = parts.matrix(x, "x")
+    known = parts.rows("raw/var" if x == "raw/X" else "var")
+    where = _positions(parts, pos)
+    _finite(where, "coordinates", cells)
+    if time is not None:
+        where = np.column_stack([where, _numbers(parts, time, "time", cells)])
+    values = values.tocsr() if is_sparse(values) else np.asarray(values)
+    if values.shape[1] != len(known):
+        raise ValueError(f"x={x!r} has {values.shape[1]} columns, but there are {len(known)} genes.")
+    columns = columns_of(known, genes)
+    values = values if genes is None else values[:, columns]
+    if not cells or not len(columns):
+        what = "genes" if cells else "cells"
+        raise ValueError(f"no {what} are left; keep at least {'one' if cells else 'two'}.")
+    _finite(values, "expression", cells, missing)
+    number, names = _groups(parts, group, cells)
+    kept = tuple(known[i] for i in columns)
+    return Tissue(where, values, kept, tuple(cells), number, names, recognise(values))
+
+
+def _positions(parts: Parts, pos: str | Sequence[str] | None) -> NDArray[np.float64]:
+    if pos is not None and not isinstance(pos, str):
+        return np.column_stack([_numbers(parts, name, "pos", parts.rows("obs")) for name in pos])
+    name = pos or next((name for name in _USUAL if name in parts.names), None)
+    if name is None:
+        there = [n for n in parts.names if n.startswith("obsm/")]
+        raise ValueError(
+            f"there are no coordinates obsm/spatial{nearest('', there)} Name what holds them, "
+            f"pos='obsm/KEY' or pos=['obs/x', 'obs/y']."
+        )
+    values = parts.matrix(name, "pos")
+    if is_sparse(values) or values.shape[1] not in (2, 3):
+        raise ValueError(f"pos={name!r} must have 2 or 3 columns, got {values.shape[1]}; name another part.")
+    return np.asarray(values, dtype=np.float64)
+
+
+def _numbers(parts: Parts, name: str, argument: str, cells: Sequence[str]) -> NDArray[np.float64]:
+    column = parts.column(name, argument)
+    if column.dtype.kind not in "fiub":
+        raise ValueError(f"{argument}={name!r} holds {column.dtype}, not numbers; name a column of numbers.")
+    values = column.to_numpy(dtype=np.float64)
+    _finite(values[:, None], name, cells)
+    return np.asarray(values)
+
+
+def _finite(values: Any, name: str, cells: Sequence[str], missing: bool = False) -> None:
+    refused = np.isinf if missing else _not_finite
+    if is_sparse(values):
+        bad = np.flatnonzero(refused(values.data))
+        bad = np.unique(np.searchsorted(values.indptr, bad, side="right") - 1)
+    else:
+        bad = np.flatnonzero(refused(values).any(axis=1))
+    if len(bad):
+        what = "infinite" if missing else "NaN or infinite"
+        raise ValueError(
+            f"the {name} of {len(bad)} of {len(cells)} cells are {what}, the first of them "
+            f"{cells[bad[0]]!r}; remove or repair them."
+        )
+
+
+def _not_finite(values: Any) -> Any:
+    return ~np.isfinite(values)
+
+
+def _groups(
+    parts: Parts, name: str | None, cells: Sequence[str]
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    if name is None:
+        return np.zeros(len(cells), dtype=np.int64), ()
+    column = parts.column(name, "group").astype("category").cat.remove_unused_categories()
+    number = column.cat.codes.to_numpy(dtype=np.int64)
+    names = tuple(str(value) for value in column.cat.categories)
+    if (number < 0).any():
+        raise ValueError(f"group={name!r} has no value for {(number < 0).sum()} cells; give or remove them.")
+    counts = np.bincount(number)
+    if counts.min() < 2:
+        raise ValueError(
+            f"group={name!r} has 1 cell of {names[int(counts.argmin())]!r}; a graph needs at least two cells."
+        )
+    return number, names

@@ -1,0 +1,25 @@
+"""Adaptive schedules: range and resolution of a graph as functions of the noise level."""
+
+from noisefold.nn.adaptive.schedules import (
+    Adaptive,
+    Exponential,
+    Fixed,
+    Information,
+    Learned,
+    Linear,
+    Logarithmic,
+    ReLU,
+    clean_range,
+)
+
+__all__ = [
+    "Adaptive",
+    "Exponential",
+    "Fixed",
+    "Information",
+    "Learned",
+    "Linear",
+    "Logarithmic",
+    "ReLU",
+    "clean_range",
+]

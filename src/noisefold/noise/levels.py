@@ -1,0 +1,73 @@
+r"""Where noise levels are placed: a law over the signal level u, for training times and sampling steps alike.
+
+Its quantile function turns evenly spread numbers into levels. Uniform random numbers give training times,
+evenly spaced ones a grid for a solver.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from noisefold.configuration import configurable
+from noisefold.noise.gaussian import Gaussian
+
+__all__ = ["LevelDistribution"]
+
+
+@configurable
+@dataclass(frozen=True)
+class LevelDistribution:
+    """A law over signal levels with a constant density between edges.
+
+    Because it is a law of the level, not of the clock, it means the same on every path.
+
+    Parameters
+    ----------
+    edges
+        Signal levels, rising from 0 or above to 1 or below.
+    weights
+        Share of the times between consecutive edges, one fewer than edges, each above 0; only their ratios
+        count.
+
+    Raises
+    ------
+    ValueError
+        If edges do not rise within [0, 1], or the weights do not fit them.
+
+    Examples
+    --------
+    Half of the times among the levels from .2 to .6:
+
+    >>> law = Times((0.0, 0.2, 0.6, 1.0), (1, 2, 1))
+    """
+
+    edges: tuple[float, ...]
+    weights: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        rising = all(a < b for a, b in pairwise(self.edges))
+        if len(self.edges) < 2 or not rising or self.edges[0] < 0 or self.edges[-1] > 1:
+            raise ValueError(f"edges must be two or more levels rising within [0, 1], got {self.edges}.")
+        if len(self.weights) != len(self.edges) - 1 or not all(0 < w < float("inf") for w in self.weights):
+            raise ValueError(
+                f"weights must be {len(self.edges) - 1} numbers above 0, one fewer than edges, "
+                f"got {self.weights}."
+            )
+
+    def __call__(self, path: Gaussian, quantiles: Tensor) -> Tensor:
+        """Times of a path, within its margin, at quantiles in [0, 1] of the signal level, same shape."""
+        q = quantiles.double()
+        edges, weights = (torch.tensor(v, dtype=q.dtype, device=q.device) for v in (self.edges, self.weights))
+        # Levels beyond the path's margin are cut off, and their share goes to those that remain.
+        noisy, clean = path.signal(edges.new_tensor([1 - path.margin, path.margin]))
+        kept = edges.clamp(noisy, clean)
+        cdf = torch.cat([weights.new_zeros(1), (weights * kept.diff() / edges.diff()).cumsum(0)])
+        cdf = cdf / cdf[-1]
+        part = torch.bucketize(q, cdf[1:-1], right=True)
+        inside = (q - cdf[part]) / (cdf[part + 1] - cdf[part])
+        level = kept[part] + inside * (kept[part + 1] - kept[part])
+        return path.clip(path.schedule.time(2 * torch.logit(level)))

@@ -1,0 +1,146 @@
+r"""Langevin steps with momentum, and conditioning by them.
+
+A state x with a velocity v moves by
+
+.. math:: dx = v\,dt, \qquad dv = s(x, t)\,dt - \gamma v\,dt + \sqrt{2 \gamma}\,dw,
+
+with the score :math:`s = (\alpha \hat x_0 - x)/\sigma^2` of a fixed noise level, which leaves the marginal of
+that level in place, as plain Langevin steps do. But where those creep, a mode of variance :math:`\lambda`
+taking :math:`\lambda/\sigma^2` steps, momentum takes :math:`\sqrt\lambda/\sigma`. At little noise, where
+the score given noised known values becomes the score given the known values, this decides.
+
+Source: Leimkuhler and Matthews, Molecular Dynamics (2015), for the splitting; Song et al. (2021), predictor-
+corrector samplers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from noisefold.configuration import configurable
+from noisefold.noise.gaussian import Gaussian
+from noisefold.sample.conditioning import Conditioning, Known, white_noise
+from noisefold.sample.replacement import Replaced
+from noisefold.sample.solver import Memory, ScalarDenoise, Solver, Task
+
+__all__ = ["LangevinCorrection", "UnderdampedLangevin"]
+
+
+@configurable
+@dataclass(frozen=True)
+class UnderdampedLangevin(Solver):
+    r"""Another solver, with Langevin steps with momentum at every time it reaches.
+
+    Each step of length :math:`h = r \sigma_t` changes the velocity by the score for half of it, moves for
+    half of it, gives the velocity friction and noise, moves on for the other half, and changes the velocity
+    again. Where the marginal is normal, it is left in place exactly (Leimkuhler and Matthews' BAOAB). One
+    evaluation a step. Velocities begin anew at every time, standard normal. When to use: as `Langevin`, where
+    the data are smooth.
+
+    Parameters
+    ----------
+    predictor
+        The solver that moves in time.
+    steps
+        Langevin steps after each of its steps.
+    ratio
+        The r of the step length; must be below 2, where the steps cease to be stable.
+    friction
+        The share :math:`1 - e^{-f}` of the velocity is lost in a step, and replaced by noise.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range.
+    """
+
+    predictor: Solver
+    steps: int = 10
+    ratio: float = 1.4
+    friction: float = 0.1
+
+    def __post_init__(self) -> None:
+        _check(self.steps, self.ratio, self.friction)
+
+    def step(self, task: Task, x: Tensor, t: Tensor, s: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """One step."""
+        x, memory = self.predictor.step(task, x, t, s, memory)
+        return self.correct(task, x, s) if s > 0 and self.steps else x, memory
+
+    def correct(self, task: Task, x: Tensor, t: Tensor) -> Tensor:
+        """Langevin steps at one time."""
+        alpha, sigma = task.path.schedule.alpha(t), task.path.schedule.sigma(t)
+        half = self.ratio * sigma / 2
+        kept = math.exp(-self.friction)
+        v = task.noise()
+        for i in range(self.steps):
+            # The kick that ends a step and the one that begins the next are one, at the same place.
+            kick = half * (alpha * task.denoise(x, t) - x) / sigma**2
+            v = v + (2 * kick if i else kick)
+            x = x + half * v
+            v = kept * v + math.sqrt(1 - kept**2) * task.noise()
+            x = x + half * v
+        return x
+
+
+@configurable
+@dataclass(frozen=True)
+class LangevinCorrection(Conditioning):
+    r"""Replacement, corrected by Langevin steps with momentum at every noise level.
+
+    The known values are noised afresh in each step. At noise level t the steps aim at the unknown values,
+    noised, given the known ones, noised; both noises vanish with t, and so does the difference from the
+    posterior. For any law that a network has learned, not only Gaussian ones, more steps come nearer to it.
+
+    Evaluations of the network: (steps + 1) times those of the solver, less the last step's. Ten correlated
+    Gaussian nodes, three of them known, 20 steps of DDIM, exact denoiser: errors below .02 of the mean and
+    .05 of the covariance (210 evaluations), .006 and .021 with 20 steps (400). When to use: the default
+    for features of models that were not told what is known; with a small learned network it erred by .14 of
+    the mean and .22 of the covariance where `Repaint` had .21 and .20 (``noisefold study conditioning``). The
+    noise must be white.
+
+    Parameters
+    ----------
+    steps
+        Langevin steps after each of the solver's.
+    ratio, friction
+        As in `UnderdampedLangevin`.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range; on a call, if the noise is not white.
+    """
+
+    steps: int = 10
+    ratio: float = 1.4
+    friction: float = 0.1
+
+    def __post_init__(self) -> None:
+        _check(self.steps, self.ratio, self.friction)
+
+    def __call__(
+        self,
+        denoise: ScalarDenoise,
+        solver: Solver,
+        known: Known,
+        path: Gaussian,
+        noise: Callable[[], Tensor],
+    ) -> tuple[ScalarDenoise, Solver]:
+        """The denoiser with what is known put in, and the solver with its corrections."""
+        white_noise(path, "LangevinCorrection")
+        corrected = UnderdampedLangevin(solver, self.steps, self.ratio, self.friction)
+        return Replaced(denoise, known, path, noise), corrected
+
+
+def _check(steps: int, ratio: float, friction: float) -> None:
+    if steps < 0:
+        raise ValueError(f"steps must not be negative, got {steps}.")
+    if not 0 < ratio < 2:
+        raise ValueError(f"ratio must lie in (0, 2), got {ratio}.")
+    if not friction > 0:
+        raise ValueError(f"friction must be above 0, got {friction}.")

@@ -1,0 +1,104 @@
+"""Gaussian-process noise: its covariance, its independence of the batch, and what it does to a path."""
+
+import pytest
+import torch
+from torch import nn
+
+from noisefold.configuration import decode, encode
+from noisefold.geometry import Graphs
+from noisefold.geometry.correlation import Matern, Nested, SquaredExponential
+from noisefold.nn import Denoiser
+from noisefold.noise import Gaussian, GPNoise, Nugget, Stationary, Streams, Target, process
+from noisefold.theory import GaussianProcess
+
+SOURCE = GPNoise(Stationary(SquaredExponential(0.5), 0.95) + Nugget(0.05))
+
+
+def line(n, scale=1.0):
+    pos = scale * torch.linspace(-1, 1, n)[:, None]
+    return Graphs(pos, x=torch.zeros(n, 2))
+
+
+def test_draws_have_the_covariance():
+    """8,000 columns on 5 nodes: sample covariance within 5 standard errors of K, entry by entry."""
+    graphs, draws = line(5), 8000
+    eps = SOURCE.draw(graphs, draws, Streams(0, [0])).double()
+    k = SOURCE.covariance(graphs.pos)
+    error = ((k**2 + k.diagonal()[:, None] * k.diagonal()) / draws).sqrt()
+    assert float(((eps @ eps.T / draws - k) / error).abs().max()) < 5
+    assert float(eps.mean(1).abs().max()) < 5 * draws**-0.5
+    torch.testing.assert_close(k.diagonal(), torch.ones(5).double(), rtol=0, atol=1e-9)
+
+
+def test_a_graph_does_not_know_its_batch():
+    """Bit for bit, graphs with the same and with other positions, over two draws."""
+    graphs = Graphs.collate([line(30), line(12), line(0), line(30), line(30, 0.5)])
+    together, alone = Streams(3, range(5)), [Streams(3, [i]) for i in range(5)]
+    for _ in range(2):
+        drawn = graphs.unpack(SOURCE.draw(graphs, 3, together))
+        for i, part in enumerate(drawn):
+            assert part.dtype == torch.float32
+            assert torch.equal(part, SOURCE.draw(graphs[i], 3, alone[i]))
+    assert not torch.equal(drawn[0], drawn[3])
+
+
+def test_factors_are_kept_and_forgotten(monkeypatch):
+    made = []
+
+    def counted(kernel, pos, jitter):
+        made.append(len(pos))
+        return original(kernel, pos, jitter)
+
+    original = process.cholesky
+    monkeypatch.setattr(process, "cholesky", counted)
+    monkeypatch.setattr(process, "_CACHE_BYTES", 2 * 40 * 40 * 8)
+    source = GPNoise(Nested(Matern(0.31), 0.9) and Stationary(Nested(Matern(0.31), 0.9)))
+    one, two, three = (line(40, scale) for scale in (1.0, 2.0, 3.0))
+    for graphs in (one, one, two, one, three, one, two):
+        source.draw(graphs, 1, Streams(0, [0]))
+    # The third makes room by the one longest unused, which is the second.
+    assert len(made) == 4
+    assert torch.equal(source.factor(one.pos), original(source.kernel, one.pos.double(), 1e-10)[1])
+
+
+def test_residual_answers_stay_exact_and_targets_convert():
+    """All targets are affine in data and state node by node, whatever correlates the nodes."""
+    graphs, path = line(20), Gaussian(source=SOURCE)
+    x0 = SOURCE.draw(graphs, 2, Streams(1, [0])).double()
+    eps = SOURCE.draw(graphs, 2, Streams(2, [0])).double()
+    for t in (torch.tensor(v, dtype=torch.float64) for v in (0.01, 0.5, 0.99)):
+        x_t = path.mix(x0, eps, t)
+        alpha, sigma, scale = path.schedule.alpha(t), path.schedule.sigma(t), path.scale(t)
+        answer = (sigma * x0 - alpha * eps) / scale
+        for name in ("data", "noise", "velocity", "score", "previous"):
+            value, data = Target(name).read(answer, x_t, t, path)
+            torch.testing.assert_close(data, x0, rtol=0, atol=1e-12)
+            exact = Target(name).value(x0, x_t, t, path)
+            torch.testing.assert_close(value, exact, rtol=1e-12, atol=1e-10)
+
+
+def test_the_librarys_score_is_k_times_the_score():
+    """(alpha x0_hat - x) / sigma^2 = K grad log p, which flow, chain and Langevin steps use."""
+    graphs, path = line(15), Gaussian(source=SOURCE)
+    field = GaussianProcess(Stationary(Matern(0.4, 1.5))).on(graphs, path)
+    t = torch.tensor(0.4, dtype=torch.float64)
+    x = field.sample(2, Streams(0, [0]), t)
+    alpha, sigma = path.schedule.alpha(t), path.schedule.sigma(t)
+    named = (alpha * field.denoise(x, t) - x) / sigma**2
+    exact = SOURCE.covariance(graphs.pos) @ field.score(x, t)
+    torch.testing.assert_close(named, exact, rtol=0, atol=1e-9 * float(exact.abs().max()))
+
+
+def test_a_source_is_its_own_configuration():
+    assert decode(encode(SOURCE)) == SOURCE
+    assert decode(encode(Gaussian(source=SOURCE))) == Gaussian(source=SOURCE)
+
+
+def test_refuses_where_it_makes_no_sense():
+    with pytest.raises(ValueError, match=r"variance 1, since noise has unit scale, got 1.05; use 0.95"):
+        GPNoise(Stationary(SquaredExponential(0.5)) + Nugget(0.05))
+    with pytest.raises(ValueError, match="jitter must be positive, got 0"):
+        GPNoise(Nugget(), jitter=0)
+    with pytest.raises(ValueError, match=r'variable="pos" does not go with Process'):
+        Denoiser(nn.Identity(), Gaussian(source=SOURCE), Target(), variable="pos")
+    Denoiser(nn.Identity(), Gaussian(source=SOURCE), Target(), variable="x")
