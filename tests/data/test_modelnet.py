@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from noisefold.data import modelnet, modelnet40
+from noisefold.data import modelnet40
+from noisefold.data.shapes import modelnet
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "modelnet40"
 real = pytest.mark.skipif(not DATA.is_dir(), reason=f"needs the ModelNet archives in {DATA}")

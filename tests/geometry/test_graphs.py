@@ -216,7 +216,7 @@ def test_pyg_both_ways():
         ),
         (
             lambda: Graphs.collate([Graphs(torch.zeros(1, 2), classes=("a",)), Graphs(torch.zeros(1, 2))]),
-            "same classes",
+            "classes",
         ),
         (lambda: Graphs.dense(torch.zeros(3, 2, 1)).split(1.0), "fraction must lie strictly between 0 and 1"),
         (lambda: Graphs(torch.zeros(3, 2)).split(0.5), "at least 2 graphs, got 1"),
@@ -226,3 +226,39 @@ def test_pyg_both_ways():
 def test_errors_name_the_argument(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_collating_matches_features_and_codes_by_name():
+    a = Graphs(torch.zeros(2, 1), torch.tensor([[1.0, 2], [3, 4]]), feature_names=("u", "v"),
+               label=torch.tensor([1]), classes=("p", "q"), node_type=torch.tensor([0, 1]),
+               node_types=("C", "N"))  # fmt: skip
+    b = Graphs(torch.zeros(1, 1), torch.tensor([[6.0, 5]]), feature_names=("v", "u"),
+               label=torch.tensor([0]), classes=("r",), node_type=torch.tensor([0]),
+               node_types=("N",))  # fmt: skip
+    whole = Graphs.collate([a, b])
+    assert whole.x.tolist() == [[1, 2], [3, 4], [5, 6]]
+    assert [whole.classes[i] for i in whole.label.tolist()] == ["q", "r"]
+    assert [whole.node_types[i] for i in whole.node_type.tolist()] == ["C", "N", "N"]
+    with pytest.raises(ValueError, match="'w'"):
+        Graphs.collate([a, b.replace(feature_names=("v", "w"))])
+    assert whole[1:].feature_names == ("u", "v")
+    assert whole[1:].node_type.tolist() == [1]
+
+
+def test_an_origin_keeps_what_float32_would_round():
+    user = torch.tensor([[5155487.125, 3.0], [5155487.375, 4.0]], dtype=torch.float64)
+    a = Graphs((user - user[0]).float(), origin=tuple(user[0].tolist()))
+    assert torch.equal(a.coordinates, user)
+    b = a.rebased((5155480.0, 0.0))
+    assert torch.equal(b.coordinates, user)  # eighths are exact in float32 as far as 2^20
+    assert torch.equal(Graphs.collate([b, a]).coordinates, torch.cat([user, user]))
+
+
+def test_edges_of_unsorted_batches_follow_their_graphs():
+    edges = torch.tensor([[3, 0, 4, 1], [4, 1, 3, 0]])
+    graphs = Graphs(torch.arange(5.0)[:, None], ptr=torch.tensor([0, 2, 5]), edge_index=edges,
+                    edge_type=torch.tensor([5, 6, 7, 8]))  # fmt: skip
+    second = graphs[[1, 0]]
+    ends = second.pos[second.edge_index][..., 0]
+    assert ends.tolist() == [[3, 4, 0, 1], [4, 3, 1, 0]]
+    assert second.edge_type.tolist() == [5, 7, 6, 8]

@@ -8,7 +8,8 @@ from noisefold.configuration import decode, encode
 from noisefold.geometry import Graphs
 from noisefold.geometry.correlation import Matern, Nested, SquaredExponential
 from noisefold.nn import Denoiser
-from noisefold.noise import Gaussian, GPNoise, Nugget, Stationary, Streams, Target, process
+from noisefold.noise import Gaussian, GPNoise, Nugget, Stationary, Streams, Target
+from noisefold.noise import gp_noise as process
 from noisefold.theory import GaussianProcess
 
 SOURCE = GPNoise(Stationary(SquaredExponential(0.5), 0.95) + Nugget(0.05))

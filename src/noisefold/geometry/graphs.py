@@ -2,19 +2,38 @@
 
 A `Graphs` holds g graphs side by side: the nodes of graph i are the rows ``ptr[i]:ptr[i + 1]`` of `pos`
 and `x`. There is no padding, and a data set, a batch and the output of a model are all the same thing.
+
+Names travel with the data. Where both sides of an operation have names, columns and codes are matched by
+name, never by place.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from functools import cached_property
+from typing import Any, Protocol, overload
 
 import torch
 from torch import Tensor
 
-__all__ = ["Graphs"]
+from noisefold.geometry.collate import collated
+from noisefold.geometry.names import columns_of
+
+__all__ = ["Graphs", "Modality"]
+
+_BY_NODE = ("x", "node_type", "mask")
+_BY_EDGE = ("edge_attr", "edge_type")
+
+
+class Modality(Protocol):
+    """What kind of measurement graphs are, where that decides how they are divided and modelled."""
+
+    @abstractmethod
+    def split(self, graphs: Graphs, fraction: float, seed: int) -> tuple[Graphs, Graphs]:
+        """Return two disjoint parts, the first with about this fraction of the data."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +43,7 @@ class Graphs:
     Parameters
     ----------
     pos
-        Positions, ``[n, d]``.
+        Positions, ``[n, d]``; d may be 0. They are relative to `origin`.
     x
         Features, ``[n, f]``, or None.
     ptr
@@ -39,6 +58,17 @@ class Graphs:
         A class per graph, ``[g]``, int64, or None.
     classes
         Names of the classes, or empty.
+    node_type, edge_type
+        Types ``[n]`` of the nodes and ``[e]`` of the edges, int64, or None.
+    node_types, edge_types
+        Names of these types, or empty.
+    feature_names
+        Names of the features, f of them, or empty.
+    origin
+        Where position 0 lies in the user's own frame, d numbers; empty for zeros. Coordinates far from zero,
+        such as UTM, keep their precision so: the user's coordinates are ``pos + origin`` in float64.
+    modality
+        What kind of measurement this is, if that matters; it decides how `split` divides the data.
 
     Raises
     ------
@@ -54,6 +84,13 @@ class Graphs:
     mask: Tensor | None = None
     label: Tensor | None = None
     classes: tuple[str, ...] = ()
+    node_type: Tensor | None = None
+    edge_type: Tensor | None = None
+    node_types: tuple[str, ...] = ()
+    edge_types: tuple[str, ...] = ()
+    feature_names: tuple[str, ...] = ()
+    origin: tuple[float, ...] = ()
+    modality: Modality | None = None
 
     def __post_init__(self) -> None:
         if self.pos.ndim != 2:
@@ -63,7 +100,7 @@ class Graphs:
             object.__setattr__(self, "ptr", torch.tensor([0, n], device=self.pos.device))
         if self.ptr.ndim != 1 or self.ptr.numel() == 0 or self.ptr.dtype != torch.int64:
             raise ValueError(f"ptr must be int64 [g + 1], got {self.ptr.dtype} {list(self.ptr.shape)}.")
-        for name in ("x", "mask"):
+        for name in _BY_NODE:
             value = getattr(self, name)
             if value is not None and value.shape[0] != n:
                 raise ValueError(f"{name} must have one row for each of the {n} nodes, got {value.shape[0]}.")
@@ -74,10 +111,15 @@ class Graphs:
         if self.edge_index is not None and (self.edge_index.ndim != 2 or self.edge_index.shape[0] != 2):
             raise ValueError(f"edge_index must be [2, e], got shape {list(self.edge_index.shape)}.")
         edges = 0 if self.edge_index is None else self.edge_index.shape[1]
-        if self.edge_attr is not None and self.edge_attr.shape[0] != edges:
-            raise ValueError(
-                f"edge_attr must have one row for each of the {edges} edges, got {self.edge_attr.shape[0]}."
-            )
+        for name in _BY_EDGE:
+            value = getattr(self, name)
+            if value is not None and value.shape[0] != edges:
+                raise ValueError(
+                    f"{name} must have one row for each of the {edges} edges, got {value.shape[0]}."
+                )
+        for name, expected in (("feature_names", self.features), ("origin", self.dim)):
+            if (count := len(getattr(self, name))) not in (0, expected):
+                raise ValueError(f"{name} must have {expected} entries, or none, got {count}.")
         if self.ptr.device.type == "cpu":  # elsewhere the answer would stall the device
             offsets = self.ptr.tolist()
             if offsets[0] != 0 or offsets[-1] != n or offsets != sorted(offsets):
@@ -175,46 +217,60 @@ class Graphs:
 
     @classmethod
     def collate(cls, graphs: Iterable[Graphs]) -> Graphs:
-        """Concatenate batches into one; all must have the same fields, dimension and classes."""
-        parts = list(graphs)
-        if not parts:
-            raise ValueError("graphs must hold at least one batch, got an empty list.")
-        first = parts[0]
-        for name in ("x", "edge_index", "edge_attr", "mask", "label"):
-            have = {getattr(p, name) is not None for p in parts}
-            if len(have) > 1:
-                raise ValueError(f"graphs to collate must all have {name}, or none of them.")
-        if any(p.dim != first.dim or p.features != first.features for p in parts):
-            raise ValueError("graphs to collate must have the same dimension and number of features.")
-        if any(p.classes != first.classes for p in parts):
-            raise ValueError("graphs to collate must have the same classes.")
-        starts = torch.tensor([0] + [p.num_nodes for p in parts]).cumsum(0).tolist()
-        ptr = torch.cat([first.ptr[:1]] + [p.ptr[1:] + s for p, s in zip(parts, starts, strict=False)])
+        """Concatenate batches into one.
 
-        def join(name: str) -> Tensor | None:
-            values = [getattr(p, name) for p in parts]
-            return None if values[0] is None else torch.cat(values)
+        Features are put into the order of the first batch's names; classes and types are renumbered to the
+        names of all batches; positions are taken to the first batch's origin.
 
-        edges = None
-        if first.edge_index is not None:
-            edges = torch.cat(
-                [p.edge_index + s for p, s in zip(parts, starts, strict=False) if p.edge_index is not None],
-                dim=1,
-            )
-        return cls(
-            torch.cat([p.pos for p in parts]),
-            join("x"),
-            ptr,
-            edges,
-            join("edge_attr"),
-            join("mask"),
-            join("label"),
-            first.classes,
-        )
+        Raises
+        ------
+        ValueError
+            If there is no batch, or fields, dimensions, features or names do not agree.
+        """
+        return collated(list(graphs))
 
     def replace(self, **changes: Any) -> Graphs:
-        """A copy with some fields replaced."""
+        """Return a copy with some fields replaced; names of features that no longer fit are dropped."""
+        x = changes.get("x", self.x)
+        if "feature_names" not in changes and len(self.feature_names) != (0 if x is None else x.shape[1]):
+            changes["feature_names"] = ()
+        if "origin" not in changes and "pos" in changes and len(self.origin) != changes["pos"].shape[1]:
+            changes["origin"] = ()
         return dataclasses.replace(self, **changes)
+
+    def with_features(self, names: Sequence[str]) -> Graphs:
+        """Return the graphs with these features in this order, matched by name.
+
+        Graphs without names, or no names asked for, leave the features as they are.
+
+        Raises
+        ------
+        ValueError
+            If a name is not among the features; the message gives the nearest one.
+        """
+        if not names or not self.feature_names or tuple(names) == self.feature_names:
+            return self if not names or self.feature_names else self._named(names)
+        columns = columns_of(self.feature_names, names, "feature")
+        assert self.x is not None
+        return self.replace(x=self.x[:, columns], feature_names=tuple(names))
+
+    def _named(self, names: Sequence[str]) -> Graphs:
+        return self.replace(feature_names=tuple(names)) if len(names) == self.features else self
+
+    def rebased(self, origin: Sequence[float]) -> Graphs:
+        """Return the graphs with positions relative to another origin, moved in float64."""
+        if tuple(origin) == self.origin or not (any(origin) or any(self.origin)):
+            return self if tuple(origin) == self.origin else self.replace(origin=tuple(origin))
+        old, new = (
+            torch.tensor(o or [0.0] * self.dim, dtype=torch.float64, device=self.device)
+            for o in (self.origin, tuple(origin))
+        )
+        return self.replace(pos=(self.pos.double() + (old - new)).to(self.dtype), origin=tuple(origin))
+
+    @property
+    def coordinates(self) -> Tensor:
+        """Positions in the user's own frame, ``[n, d]``, float64."""
+        return self.pos.double() + self.pos.new_tensor(self.origin or [0.0] * self.dim, dtype=torch.float64)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Graphs:
         """Move all tensors to a device, and floating ones to a type."""
@@ -257,23 +313,31 @@ class Graphs:
         """Some of the graphs, in the order asked for: int, slice, list, int tensor or bool tensor ``[g]``."""
         chosen = self._resolve(index)
         starts, sizes = self.ptr[chosen], self.sizes[chosen]
-        ptr = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
-        total = int(ptr[-1])
-        local = torch.arange(total, device=self.device) - torch.repeat_interleave(
-            ptr[:-1], sizes, output_size=total
-        )
-        rows = local + torch.repeat_interleave(starts, sizes, output_size=total)
-        edges, attributes = self._edges_of(chosen, starts, ptr)
-        return Graphs(
-            self.pos[rows],
-            None if self.x is None else self.x[rows],
-            ptr,
-            edges,
-            attributes,
-            None if self.mask is None else self.mask[rows],
-            None if self.label is None else self.label[chosen],
-            self.classes,
-        )
+        rows, ptr = _ranges(starts, sizes)
+        changes: dict[str, Any] = {"pos": self.pos[rows], "ptr": ptr}
+        for name in _BY_NODE:
+            value = getattr(self, name)
+            changes[name] = None if value is None else value[rows]
+        if self.edge_index is not None:
+            order, first = self._edges_by_graph
+            edges = _ranges(first[chosen], first.diff()[chosen])[0]
+            edges = edges if order is None else order[edges]
+            shift = torch.repeat_interleave(ptr[:-1] - starts, first.diff()[chosen], output_size=len(edges))
+            changes["edge_index"] = self.edge_index[:, edges] + shift
+            for name in _BY_EDGE:
+                value = getattr(self, name)
+                changes[name] = None if value is None else value[edges]
+        return self.replace(**changes, label=None if self.label is None else self.label[chosen])
+
+    @cached_property
+    def _edges_by_graph(self) -> tuple[Tensor | None, Tensor]:
+        """Return the edges' order by graph, None if they lie so, and each graph's first, ``[g + 1]``."""
+        assert self.edge_index is not None
+        owner = torch.searchsorted(self.ptr, self.edge_index[0], right=True) - 1
+        counts = torch.bincount(owner, minlength=len(self))
+        first = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        sorted_ = bool((owner.diff() >= 0).all())
+        return None if sorted_ else torch.argsort(owner, stable=True), first
 
     def _resolve(self, index: int | slice | Sequence[int] | Tensor) -> Tensor:
         g = len(self)
@@ -291,26 +355,20 @@ class Graphs:
             return everything[:0]
         return everything[chosen]
 
-    def _edges_of(self, chosen: Tensor, starts: Tensor, ptr: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        if self.edge_index is None:
-            return None, None
-        owner = torch.searchsorted(self.ptr, self.edge_index[0], right=True) - 1
-        order = torch.argsort(owner, stable=True)
-        counts = torch.bincount(owner, minlength=len(self))
-        first = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-        picked = [order[int(first[i]) : int(first[i + 1])] for i in chosen.tolist()]
-        shifts = [torch.full_like(p, k) for k, p in enumerate(picked)]
-        if not picked:
-            empty = self.edge_index[:, :0]
-            return empty, None if self.edge_attr is None else self.edge_attr[:0]
-        rows, which = torch.cat(picked), torch.cat(shifts)
-        edges = self.edge_index[:, rows] - starts[which] + ptr[which]
-        return edges, None if self.edge_attr is None else self.edge_attr[rows]
-
     def split(self, fraction: float, seed: int = 0) -> tuple[Graphs, Graphs]:
-        """Two disjoint random parts, the first with this fraction of the graphs (at least one in each)."""
+        """Return two disjoint random parts, the first with this fraction of the graphs, at least one in each.
+
+        Graphs with a `modality` are divided as that says: a tissue into blocks of neighbouring cells.
+
+        Raises
+        ------
+        ValueError
+            If the fraction is not in (0, 1), or there is too little to divide.
+        """
         if not 0 < fraction < 1:
             raise ValueError(f"fraction must lie strictly between 0 and 1, got {fraction}.")
+        if self.modality is not None:
+            return self.modality.split(self, fraction, seed)
         if len(self) < 2:
             raise ValueError(f"a split needs at least 2 graphs, got {len(self)}.")
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed)).to(self.device)
@@ -333,63 +391,43 @@ class Graphs:
         keys = torch.where(small[batch], local / nodes, keys.double())
         rows = torch.argsort(keys + batch)[local < nodes]
         sizes = self.sizes.clamp(max=nodes)
+        kept = {n: None if (v := getattr(self, n)) is None else v[rows] for n in _BY_NODE}
         return self.replace(
             pos=self.pos[rows],
-            x=None if self.x is None else self.x[rows],
             ptr=torch.cat([sizes.new_zeros(1), sizes.cumsum(0)]),
             edge_index=None,
             edge_attr=None,
-            mask=None if self.mask is None else self.mask[rows],
+            edge_type=None,
+            **kept,
         )
 
     # -- PyTorch Geometric -----------------------------------------------------------------------------
 
     @classmethod
     def from_pyg(cls, items: Any) -> Graphs:
-        """From a PyG `Data`, a `Batch`, or a list of `Data` (pos, x, edge_index, edge_attr, y as label).
+        """Return the graphs of a PyG `Data`, a `Batch`, or a list of `Data`.
+
+        Taken are ``pos``, ``x``, ``edge_index``, ``edge_attr``, and ``y`` as class where it is one integer.
 
         Raises
         ------
         ValueError
             If there is no graph, or a graph has no positions.
         """
-        if hasattr(items, "to_data_list"):
-            items = items.to_data_list()
-        items = list(items) if isinstance(items, list | tuple) else [items]
-        parts = []
-        for i, item in enumerate(items):
-            if getattr(item, "pos", None) is None:
-                raise ValueError(f"graph {i} has no `pos`; give every graph positions [n, d].")
-            y = getattr(item, "y", None)
-            parts.append(
-                cls(
-                    item.pos,
-                    item.x,
-                    edge_index=item.edge_index,
-                    edge_attr=item.edge_attr,
-                    label=_class_of(y),
-                )
-            )
-        return cls.collate(parts)
+        from noisefold.geometry.pyg import from_pyg
+
+        return from_pyg(items)
 
     def to_pyg(self) -> list[Any]:
-        """As a list of PyG `Data` (needs the extra ``noisefold[pyg]``)."""
-        from torch_geometric.data import Data
+        """Return a list of PyG `Data`; needs the extra ``noisefold[pyg]``."""
+        from noisefold.geometry.pyg import to_pyg
 
-        out = []
-        for graph in self:
-            data = Data(
-                pos=graph.pos,
-                x=graph.x,
-                edge_index=graph.edge_index,
-                edge_attr=graph.edge_attr,
-                y=graph.label,
-            )
-            out.append(data)
-        return out
+        return to_pyg(self)
 
 
-def _class_of(y: Any) -> Tensor | None:
-    """A class ``[1]``, if this label of a PyG graph is a single whole number."""
-    single = isinstance(y, Tensor) and y.numel() == 1 and not y.is_floating_point()
-    return y.reshape(1).long() if single else None
+def _ranges(starts: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """Numbers ``start .. start + size - 1`` of each range, one after another, and where each begins."""
+    ptr = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+    total = int(ptr[-1])
+    shift = torch.repeat_interleave(starts - ptr[:-1], sizes, output_size=total)
+    return torch.arange(total, device=starts.device) + shift, ptr
