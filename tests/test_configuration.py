@@ -33,6 +33,7 @@ NEEDED = {
         "low": ((-1.0, 0.0), (1 / 3, 2.0)),
         "high": ((1.0, 1.0), (3.0, 4.0)),
     },
+    "data.SpatialTranscriptomics": {"values": "counts", "time": True, "patch": 40},
     "geometry.KNN": {"k": 5},
     "geometry.LongShort": {"k": 8, "near": 3},
     "geometry.Radius": {"r": 0.5, "limit": 4},

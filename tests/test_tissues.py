@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from noisefold.data import Tissue
-from noisefold.data.tissue.expression import recognise
+from noisefold.data import SpatialTranscriptomics, Tissue
+from noisefold.data.tissue.values import recognise
 from noisefold.geometry.scaling import Scaling
 from noisefold.model import Model
 from noisefold.nn import KrigingResidual, SetTransformer
@@ -31,7 +31,7 @@ def tissue() -> Tissue:
 @pytest.fixture(scope="module")
 def model(tissue: Tissue) -> Model:
     torch.manual_seed(0)
-    graphs = tissue.patches(PATCH).graphs()
+    graphs = SpatialTranscriptomics(tissue.kind, patch=PATCH).patches(tissue.graphs())
     net = KrigingResidual(SetTransformer(2, 12, 3, width=16, blocks=1), 3, 2, kernels=2)
     model = Model(net, variable="x", for_completion=True, scaling=Scaling.fit(graphs))
     net.learn(model.units.apply(graphs))

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from noisefold.data.tissue.patches import cut
 from noisefold.data.tissue.tissue import Tissue
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.patches import cut
 from noisefold.model import Model
 from noisefold.nn.denoiser import Denoiser
 from noisefold.nn.tiled import Tiled

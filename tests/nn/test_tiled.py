@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from noisefold.data.tissue.patches import cut
 from noisefold.geometry import Graphs
+from noisefold.geometry.patches import cut
 from noisefold.geometry.scaling import Scaling
 from noisefold.model import Model
 from noisefold.nn import Tiled

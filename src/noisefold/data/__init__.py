@@ -9,15 +9,15 @@ from noisefold.data.shapes import FAMILIES, shapes
 from noisefold.data.shapes.modelnet import modelnet40
 from noisefold.data.tissue.expression import Expression
 from noisefold.data.tissue.layers import write_layers
-from noisefold.data.tissue.patches import Patches
+from noisefold.data.tissue.modality import SpatialTranscriptomics
 from noisefold.data.tissue.region import region
 from noisefold.data.tissue.tissue import Tissue
 
 __all__ = [
     "FAMILIES",
     "Expression",
-    "Patches",
     "RangeByTime",
+    "SpatialTranscriptomics",
     "Tissue",
     "limb_bud",
     "load",

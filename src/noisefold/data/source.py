@@ -10,10 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from noisefold.data import Expression, Tissue, load, shapes
-from noisefold.data.tissue.patches import blocks
+from noisefold.data.tissue.modality import SpatialTranscriptomics
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.transform import Transform
@@ -131,7 +129,8 @@ class DataSource:
     def graphs(self, held_out: bool = False) -> Graphs:
         """All of the data; of procedural shapes, those for judging are not those for training."""
         if self.is_tissue:
-            return self.tissue().patches(self.patch).graphs()
+            tissue = self.tissue()
+            return SpatialTranscriptomics(tissue.kind, tissue.time, self.patch).patches(tissue.graphs())
         chosen = self.classes.split(",") if self.classes else None
         if self.source == "shapes" and not Path(self.source).exists():
             count = 200 if held_out else 2000
@@ -147,24 +146,19 @@ class DataSource:
             if len(graphs) < 2 or hold_out == 0:
                 return Learning(graphs, None)
             return Learning(*graphs.split(1 - hold_out, seed=seed))
-        whole = self.tissue()
-        train, val = whole.split(1 - hold_out, self.patch, seed) if hold_out else (whole, None)
+        tissue = self.tissue()
+        whole = tissue.graphs()
+        modality = SpatialTranscriptomics(tissue.kind, tissue.time, self.patch)
+        whole = whole.replace(modality=modality)
+        divided = hold_out > 0 and len(modality.blocks(whole)) > 1
+        train, val = whole.split(1 - hold_out, seed) if divided else (whole, None)
         transform = Expression.fit(train)
-        patches = train.patches(self.patch, overlap)
-        graphs = patches.graphs()
-        scaling = Scaling.fit(transform.apply(graphs), apart=(-1,) if self.time else ())
-        held = None if val is None else _blocks(whole, val, self.patch)
+        patches = modality.patches(train, overlap)
+        scaling = Scaling.fit(transform.apply(patches), apart=(-1,) if self.time else ())
         # A patch of one time would not tell a network that sees places relative to their middle which it is.
-        fields = None if self.time else len(train.parts())
-        return Learning(graphs, held, whole.genes, transform, scaling, fields, f"{whole}, {patches}")
-
-
-def _blocks(whole: Tissue, part: Tissue, cells: int) -> Graphs:
-    """A held-out part of a tissue as the blocks that it consists of, a graph each."""
-    number = {name: i for i, name in enumerate(part.cells)}
-    group = np.unique(whole.group, return_inverse=True)[1]
-    every = [[whole.cells[i] for i in rows] for each in blocks(whole.pos, group, cells) for rows in each]
-    return part.take([np.array([number[name] for name in names]) for names in every if names[0] in number])
+        fields = None if self.time else len(train)
+        about = f"{tissue}, {len(patches)} patches"
+        return Learning(patches, val, tissue.genes, transform, scaling, fields, about)
 
 
 def parse_names(text: str | None) -> list[str] | None:

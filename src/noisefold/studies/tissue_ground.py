@@ -17,9 +17,9 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from noisefold.data.tissue.expression import Expression
-from noisefold.data.tissue.patches import blocks
 from noisefold.data.tissue.tissue import Tissue
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.patches import blocks
 from noisefold.geometry.scaling import Scaling
 from noisefold.studies.data import data_folder
 

@@ -2,8 +2,8 @@
 
 from noisefold.data.tissue.expression import Expression
 from noisefold.data.tissue.layers import write_layers
-from noisefold.data.tissue.patches import Patches
+from noisefold.data.tissue.modality import SpatialTranscriptomics
 from noisefold.data.tissue.region import region
 from noisefold.data.tissue.tissue import Tissue
 
-__all__ = ["Expression", "Patches", "Tissue", "region", "write_layers"]
+__all__ = ["Expression", "SpatialTranscriptomics", "Tissue", "region", "write_layers"]

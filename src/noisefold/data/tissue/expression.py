@@ -14,9 +14,9 @@ needs :math:`s_i = 1`, the default; it learns the depth of cells as one more thi
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -24,27 +24,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from noisefold.configuration import configurable
-from noisefold.data.formats.h5ad import is_sparse
-from noisefold.data.tissue.patches import Takes
+from noisefold.data.tissue.modality import SpatialTranscriptomics
+from noisefold.data.tissue.values import KINDS, recognise
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.transform import Transform
 
-__all__ = ["KINDS", "Cells", "Expression", "recognise"]
+__all__ = ["Cells", "Expression"]
 
-KINDS = {
-    "counts": "counts (whole numbers, none below zero)",
-    "fractions": "fractions (not below zero, those of each cell sum to 1)",
-    "log": "logarithms log(1 + c / s) of counts c with a size s for each cell",
-    "continuous": "continuous (neither counts, nor their logarithms, nor fractions)",
-}
-"""Kinds of values that `recognise` tells apart, in words."""
-
-_LOOKED_AT = 256  # cells
 _AT_ONCE = 1024  # cells made dense together
 _SIZES = ("feature", "median", "none")
 
 
-class Cells(Takes, Protocol):
+class Cells(Protocol):
     """Cells whose expression may be sparse, such as a `Tissue`."""
 
     @property
@@ -52,47 +43,13 @@ class Cells(Takes, Protocol):
     def kind(self) -> str:
         """What the values are, a key of `KINDS`."""
 
+    @abstractmethod
+    def take(self, parts: Sequence[NDArray[np.int64]]) -> Graphs:
+        """Return one graph of each set of cells."""
 
-def recognise(values: Any) -> str:
-    """The kind of the values ``[n, genes]`` of cells, one of `KINDS`; an array or a sparse matrix.
-
-    Logarithms of counts are known by their steps: with the right base (e, 2 or 10) the values above zero of
-    a cell, taken back, are whole multiples of the smallest. NaN is passed over.
-    """
-    data = np.asarray(values.data if is_sparse(values) else values)
-    if bool(np.isnan(data).any()):
-        values = values.copy()
-        data = values.data if is_sparse(values) else values
-        data[np.isnan(data)] = 0
-    if data.size and data.min() < 0:
-        return "continuous"
-    if bool((data == np.floor(data)).all()):
-        return "counts"
-    sums = np.asarray(values.sum(axis=1)).ravel()
-    if np.abs(sums - 1).max() < 1e-3:
-        return "fractions"
-    cells = np.linspace(0, values.shape[0] - 1, min(_LOOKED_AT, values.shape[0])).astype(np.int64)
-    rows = [_above_zero(values, i) for i in cells]
-    return "log" if any(_off_steps(rows, base) < 0.02 for base in (np.e, 2.0, 10.0)) else "continuous"
-
-
-def _above_zero(values: Any, cell: int) -> NDArray[np.float64]:
-    row = values[[cell]]
-    row = np.asarray(row.toarray() if is_sparse(row) else row, dtype=np.float64).ravel()
-    return np.asarray(row[row > 0])
-
-
-def _off_steps(rows: list[NDArray[np.float64]], base: float) -> float:
-    """How far from whole numbers the multiples are, as the median over cells; 0.25 by chance."""
-    off = []
-    for row in rows:
-        taken = np.expm1(row[row < 20] * np.log(base))
-        # Large multiples say nothing, since float32 does not hold their steps.
-        multiples = taken / taken.min() if taken.size else taken
-        multiples = multiples[(multiples > 1 + 1e-6) & (multiples < 50)]
-        if multiples.size:
-            off.append(float(np.abs(multiples - np.round(multiples)).mean()))
-    return float(np.median(off)) if off else 1.0
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of cells."""
 
 
 @configurable
@@ -150,7 +107,7 @@ class Expression(Transform):
         data
             Graphs with ``x [n, genes]``, or a `Tissue`, of which some cells at a time are made dense.
         values
-            One of `KINDS`; None: as `recognise` finds.
+            One of `KINDS`; None: as the graphs' modality says, else as `recognise` finds.
         size
             As above; without effect unless the values are counts.
 
@@ -159,9 +116,7 @@ class Expression(Transform):
         ValueError
             If there are no features, a value is not finite, or counts are below zero.
         """
-        if isinstance(data, Graphs):
-            values = values or recognise(_checked(data).cpu().numpy())
-        values = values or data.kind  # type: ignore[union-attr]
+        values = values or _kind(data)
         size = size if values == "counts" else "none"
         target = 1.0
         if size != "none":
@@ -266,18 +221,28 @@ def _totals(x: Tensor) -> Tensor:
     return x.sum(1, keepdim=True).clamp(min=1)
 
 
-def _checked(graphs: Graphs) -> Tensor:
+def _kind(data: Graphs | Cells) -> str:
+    if not isinstance(data, Graphs):
+        return data.kind
+    if isinstance(data.modality, SpatialTranscriptomics):
+        return data.modality.values
+    return recognise(_features(data).cpu().numpy())
+
+
+def _features(graphs: Graphs) -> Tensor:
     if graphs.x is None or graphs.x.numel() == 0:
         raise ValueError("the graphs have no features x; give them expression [n, genes].")
-    if not bool(graphs.x.isfinite().all()):
-        raise ValueError("x holds NaN or infinite values; remove those nodes first.")
     return graphs.x
 
 
 def _parts(data: Graphs | Cells) -> Iterator[Tensor]:
-    """Expression ``[some cells, genes]`` in float64, part after part."""
-    if isinstance(data, Graphs):
-        yield _checked(data).double()
-        return
-    for rows in np.array_split(np.arange(len(data)), -(-len(data) // _AT_ONCE)):
-        yield _checked(data.take([rows])).double()
+    """Yield the expression ``[some cells, genes]`` in float64, part after part."""
+    count = data.num_nodes if isinstance(data, Graphs) else len(data)
+    for rows in np.array_split(np.arange(count), -(-count // _AT_ONCE) or 1):
+        if isinstance(data, Graphs):
+            x = _features(data)[rows[0] : rows[-1] + 1] if len(rows) else _features(data)
+        else:
+            x = _features(data.take([rows]))
+        if not bool(x.isfinite().all()):
+            raise ValueError("x holds NaN or infinite values; remove those nodes first.")
+        yield x.double()

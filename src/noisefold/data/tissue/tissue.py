@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from noisefold.data.formats.h5ad import Parts, columns_of, is_sparse, nearest, opened
-from noisefold.data.tissue.expression import KINDS, recognise
-from noisefold.data.tissue.patches import Patches, blocks, cut
+from noisefold.data.tissue.modality import SpatialTranscriptomics
+from noisefold.data.tissue.values import KINDS, recognise
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.origin import origin_of
 
 __all__ = ["Tissue"]
 
@@ -39,7 +40,11 @@ class Tissue:
     groups
         Names of the groups; empty where none were named.
     kind
-        What the values are, a key of `noisefold.data.tissue.expression.KINDS`.
+        What the values are, a key of `noisefold.data.tissue.values.KINDS`.
+    time
+        Whether the last coordinate is a time.
+    origin
+        Where position 0 of the graphs lies, d numbers, or () for 0; see `noisefold.Graphs`.
     """
 
     pos: NDArray[np.float64]
@@ -49,6 +54,8 @@ class Tissue:
     group: NDArray[np.int64]
     groups: tuple[str, ...]
     kind: str
+    time: bool = False
+    origin: tuple[float, ...] = ()
 
     @classmethod
     def read(
@@ -146,71 +153,22 @@ class Tissue:
             self, pos=self.pos[rows], values=self.values[rows], cells=cells, group=self.group[rows]
         )
 
-    def split(self, fraction: float, cells: int, seed: int = 0) -> tuple[Tissue, Tissue | None]:
-        """Two parts: compact blocks drawn at random, so that cells of the two are neighbours at rims alone.
-
-        The second part is None where there are fewer than two blocks.
-
-        Parameters
-        ----------
-        fraction
-            Share of the blocks in the first part, in (0, 1); at least one block is in each.
-        cells
-            Most cells of a block.
-        seed
-            Of the draw.
-
-        Raises
-        ------
-        ValueError
-            If a number is out of range.
-        """
-        if not 0 < fraction < 1:
-            raise ValueError(f"fraction must lie strictly between 0 and 1, got {fraction}.")
-        there = [rows for group in blocks(self.pos, self._present, cells) for rows in group]
-        if len(there) < 2:
-            return self, None
-        order = np.random.Generator(np.random.Philox(key=seed)).permutation(len(there))
-        count = min(max(round(fraction * len(there)), 1), len(there) - 1)
-        first, second = (
-            np.sort(np.concatenate([there[i] for i in some])) for some in (order[:count], order[count:])
-        )
-        return self.part(first), self.part(second)
-
     def take(self, parts: Sequence[NDArray[np.int64]]) -> Graphs:
-        """One graph of each set of rows, which must be of one group; its class is the group."""
+        """Return one graph for each set of rows, which must be of one group; its class is the group."""
         rows = np.concatenate(parts)
         x = self.values[rows]
         label = torch.from_numpy(self.group[[part[0] for part in parts]]) if self.groups else None
+        shift = np.asarray(self.origin) if self.origin else 0.0
         return Graphs(
-            torch.from_numpy(self.pos[rows]).float(),
+            torch.from_numpy(np.asarray(self.pos[rows] - shift, dtype=np.float32)),
             torch.from_numpy(np.asarray(x.toarray() if is_sparse(x) else x, dtype=np.float32)),
             torch.from_numpy(np.cumsum([0, *map(len, parts)])),
             label=label,
             classes=self.groups,
+            feature_names=self.genes,
+            origin=self.origin,
+            modality=SpatialTranscriptomics(self.kind, self.time),
         )
-
-    def patches(self, cells: int, overlap: float = 0.25) -> Patches:
-        """Overlapping patches in space, each of this many cells, which together cover every cell.
-
-        Parameters
-        ----------
-        cells
-            Cells of each patch, at least 2; of a smaller group, all.
-        overlap
-            Least fraction of a patch's cells that it takes from around the part that is its own, in [0, 1).
-
-        Raises
-        ------
-        ValueError
-            If a number is out of range.
-        """
-        return Patches(self, *cut(self.pos, self._present, cells, overlap))
-
-    @property
-    def _present(self) -> NDArray[np.int64]:
-        """Groups of the cells, numbered without gaps."""
-        return np.asarray(np.unique(self.group, return_inverse=True)[1], dtype=np.int64)
 
 
 def _read(
@@ -240,7 +198,22 @@ def _read(
     _finite(values, "expression", cells, missing)
     number, names = _groups(parts, group, cells)
     kept = tuple(known[i] for i in columns)
-    return Tissue(where, values, kept, tuple(cells), number, names, recognise(values))
+    origin = _origin(where, time is not None, number)
+    return Tissue(
+        where, values, kept, tuple(cells), number, names, recognise(values), time is not None, origin
+    )
+
+
+def _origin(pos: NDArray[np.float64], time: bool, group: NDArray[np.int64]) -> tuple[float, ...]:
+    """Return the origin of all graphs; space and time are looked at apart."""
+    order = np.argsort(group, kind="stable")
+    ends = np.cumsum(np.unique(group, return_counts=True)[1])[:-1]
+    axes = [pos[:, :-1], pos[:, -1:]] if time else [pos]
+    # A time may be the same for a whole graph, so that its extent is that of all.
+    parts = [np.split(axes[0][order], ends), axes[1:]]
+    origins = [origin_of(clouds) or (0.0,) * clouds[0].shape[1] for clouds in parts if clouds]
+    origin = tuple(value for each in origins for value in each)
+    return origin if any(origin) else ()
 
 
 def _positions(parts: Parts, pos: str | Sequence[str] | None) -> NDArray[np.float64]:
