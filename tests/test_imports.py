@@ -9,15 +9,17 @@ import pytest
 ROOT = Path(__file__).parents[1] / "src" / "noisefold"
 
 # What each layer may use besides itself; "" is the package's own __init__, which only gives names.
-LOWEST = {"configuration", "progress"}
+LOWEST = {"configuration", "progress", "errors"}
 NOISE = LOWEST | {"geometry", "arguments"}
 CHAIN = NOISE | {"noise", "nn", "sample"}
-MODEL = CHAIN | {"train", "data", "eval", "theory", "storage", "model"}
+DATA = CHAIN | {"train", "data", "eval", "theory"}
+MODEL = DATA | {"pretrained", "domains", "model"}
 ALLOWED = {
     "configuration": set(),
     "progress": {"configuration"},
-    "geometry": LOWEST,
+    "errors": set(),
     "arguments": LOWEST | {"geometry"},
+    "geometry": LOWEST,
     "noise": NOISE,
     "nn": NOISE | {"noise"},
     "sample": NOISE | {"noise", "nn"},
@@ -25,21 +27,13 @@ ALLOWED = {
     "data": NOISE,
     "eval": NOISE,
     "theory": CHAIN,
-    "storage": CHAIN | {"train"},
+    "pretrained": CHAIN | {"train"},
+    "domains": DATA,
     "model": MODEL - {"model"},
-    "plan": MODEL,
-    "reading": MODEL,
-    "tissues": MODEL,
-    "filling": MODEL | {"reading", "tissues"},
-    "options": MODEL,
-    "plainly": MODEL,
-    "runs": MODEL | {"reading"},
     "report": MODEL,
-    "studies": MODEL | {"plan", "reading", "report", "runs", "tissues"},
-    "demo": MODEL | {"report", "runs"},
-    "cli": MODEL
-    | {"plan", "runs", "report", "studies", "demo", "reading", "filling", "options"}
-    | {"plainly"},
+    "runs": MODEL,
+    "studies": MODEL | {"report", "runs"},
+    "cli": MODEL | {"report", "runs", "studies"},
     "__main__": {"cli"},
     "": MODEL,
 }

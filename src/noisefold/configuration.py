@@ -10,9 +10,11 @@ A configuration is ``{"kind": "noise.Linear", **arguments}``. The kind is the pu
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import functools
+import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, get_type_hints
@@ -22,7 +24,7 @@ from pydantic_core import SchemaError
 
 __version__ = "0.1.0"
 
-__all__ = ["Config", "class_of", "configurable", "decode", "encode", "kind_of", "register_module"]
+__all__ = ["Config", "class_of", "configurable", "decode", "encode", "kind_of", "modern", "register_module"]
 
 Config = dict[str, Any]
 _T = TypeVar("_T", bound=type)
@@ -41,6 +43,10 @@ _RENAMED = {
     "sample.Kinetic": "sample.UnderdampedLangevin",
     "sample.Placed": "sample.LevelGrid",
     "train.Profile": "train.SkillByLevel",
+}
+_RENAMED_ARGUMENTS = {
+    "sample.LevelGrid": {"times": "levels"},
+    "train.Training": {"times": "levels"},
 }
 
 
@@ -116,9 +122,10 @@ def decode(value: Any) -> Any:
         return tuple(decode(v) for v in value)
     if not isinstance(value, Mapping):
         return value
-    arguments = {k: decode(v) for k, v in value.items() if k != "kind"}
     if "kind" not in value:
-        return arguments
+        return {k: decode(v) for k, v in value.items()}
+    value = modern(value)
+    arguments = {k: decode(v) for k, v in value.items() if k != "kind"}
     cls = class_of(value["kind"])
     known = inspect.signature(cls).parameters
     hints = get_type_hints(cls if dataclasses.is_dataclass(cls) else getattr(cls, "__init__"))  # noqa: B009
@@ -132,6 +139,19 @@ def decode(value: Any) -> Any:
     return cls(**arguments)
 
 
+def modern(value: Any) -> Any:
+    """Return plain data in which kinds and arguments have today's names, whichever earlier ones it has."""
+    if isinstance(value, list | tuple):
+        return [modern(v) for v in value]
+    if not isinstance(value, Mapping):
+        return value
+    kind = value.get("kind")
+    kind = _RENAMED.get(kind, kind) if isinstance(kind, str) else kind
+    names = _RENAMED_ARGUMENTS.get(kind, {}) if isinstance(kind, str) else {}
+    now = {names.get(k, k): modern(v) for k, v in value.items()}
+    return {**now, "kind": kind} if "kind" in value else now
+
+
 def class_of(kind: str) -> type:
     """The registered class of this public name.
 
@@ -142,6 +162,9 @@ def class_of(kind: str) -> type:
     """
     if isinstance(kind, str):  # a file may hold anything in its place
         kind = _RENAMED.get(kind, kind)
+    if isinstance(kind, str) and kind not in _CLASSES:  # its room may not have been entered yet
+        with contextlib.suppress(ImportError):
+            importlib.import_module(f"noisefold.{kind.split('.')[0]}")
     if not isinstance(kind, str) or kind not in _CLASSES:
         raise ValueError(f"kind {kind!r} is unknown{_nearest(str(kind), _CLASSES)}")
     return _CLASSES[kind]

@@ -159,10 +159,11 @@ def kriged() -> Arrays:
     made = []
 
     def make(graphs: nf.Graphs) -> nf.Model:
-        made.append(nf.Model.for_data(graphs, for_completion=True, fields=1, **SMALL))
+        made.append(nf.Model.for_data(graphs, for_completion=True, independent_samples=1, **SMALL))
         return made[-1]
 
-    out = trained(make, data, masks=nf.train.Masks(("nothing", "entries", "features", "region")))
+    plain = nf.Training(masks=nf.train.Masks(("nothing", "entries", "features", "region")))
+    out = trained(make, data, settings=plain)
     model = made[-1]
     known = torch.rand(data.x.shape, generator=torch.Generator().manual_seed(0)) < 0.6
     done = model.complete(data[:3], known[: data[:3].num_nodes], draws=3, steps=4, seed=6)

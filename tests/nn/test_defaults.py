@@ -29,9 +29,9 @@ def fields(count: int, nodes: int = 12, features: int = 3, classes: int = 0) -> 
     [
         (FEW - 1, {"for_completion": True}, KrigingResidual),
         (FEW, {"for_completion": True}, SetTransformer),
-        (200, {"for_completion": True, "fields": 1}, KrigingResidual),
-        (2, {"for_completion": True, "fields": FEW}, SetTransformer),
-        (2, {"for_completion": False, "fields": 1}, SetTransformer),
+        (200, {"for_completion": True, "independent_samples": 1}, KrigingResidual),
+        (2, {"for_completion": True, "independent_samples": FEW}, SetTransformer),
+        (2, {"for_completion": False, "independent_samples": 1}, SetTransformer),
     ],
 )
 def test_few_independent_fields_begin_with_kriging(count: int, options: dict, kind: type) -> None:
@@ -47,8 +47,8 @@ def test_few_independent_fields_begin_with_kriging(count: int, options: dict, ki
     ],
 )
 def test_what_kriging_cannot_do_is_left_to_others(data: Graphs, kind: type) -> None:
-    assert not few_data(data, for_completion=True, fields=1)
-    assert type(default_net(data, for_completion=True, fields=1)) is kind
+    assert not few_data(data, for_completion=True, independent_samples=1)
+    assert type(default_net(data, for_completion=True, independent_samples=1)) is kind
 
 
 def test_options_go_to_the_network_within_and_classes_are_found_there() -> None:

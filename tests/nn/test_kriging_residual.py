@@ -154,7 +154,7 @@ def test_the_estimate_is_the_gaussian_posterior_of_all_nodes_at_every_noise_leve
 
 def test_untrained_it_draws_fields_that_hang_together(learned, field):
     scaling = nf.geometry.Scaling((0.0, 0.0), 1.0, (0.0,) * F, (1.0,) * F)
-    model = nf.Model(learned, variable="x", for_completion=True, scaling=scaling)
+    model = nf.Model(learned, variable="x", for_completion=True, summary=nf.geometry.DataSummary(scaling))
     done = model.complete(
         field, torch.zeros(N, dtype=torch.bool), draws=800, steps=20, solver=nf.sample.DPMSolver(), seed=0
     )
@@ -300,7 +300,7 @@ def test_untrained_it_draws_its_law(silent):
     field = graphs[:1]
     known = (torch.arange(80) >= 40)[:, None].expand(80, 2)
     scaling = nf.geometry.Scaling((0.0, 0.0), 1.0, (0.0, 0.0), (1.0, 1.0))
-    model = nf.Model(net, variable="x", for_completion=True, scaling=scaling)
+    model = nf.Model(net, variable="x", for_completion=True, summary=nf.geometry.DataSummary(scaling))
     done = model.complete(field, known, draws=400, steps=25, solver=nf.sample.DPMSolver(), seed=0)
     law = net.law(field, field.x, known)
     middle = net.prior.spike + 0.2

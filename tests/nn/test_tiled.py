@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from noisefold.geometry import Graphs
 from noisefold.geometry.patches import cut
 from noisefold.geometry.scaling import Scaling
+from noisefold.geometry.summary import DataSummary
 from noisefold.model import Model
 from noisefold.nn import Tiled
 from noisefold.noise import Gaussian, Target
@@ -73,7 +74,10 @@ def test_samples_keep_their_spread_and_correlation_where_patches_meet() -> None:
     assert len(rows) == 4
     scaling = Scaling((0.0,), 1.0, (0.0,), (1.0,))
     model = Model(
-        Tiled(Local(), rows, weights), target=Target("data", residual=False), variable="x", scaling=scaling
+        Tiled(Local(), rows, weights),
+        target=Target("data", residual=False),
+        variable="x",
+        summary=DataSummary(scaling),
     )
     like = Graphs(PLACE[:, None], torch.zeros(N, 1, dtype=torch.float64))
     made = model.sample(400, like=like, steps=24, batch=400).x.view(400, N)

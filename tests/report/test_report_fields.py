@@ -166,7 +166,7 @@ def test_a_model_is_asked_for_what_was_hidden() -> None:
 def test_long_lists_are_shortened_on_the_page_and_short_ones_are_whole():
     scaling = Scaling((0.0, 0.0), 1.0, tuple(float(i) for i in range(40)), (1.0,) * 40)
     net = SetTransformer(2, 40, 40, width=8, heads=2, blocks=1)
-    model = Model(net, variable="x", scaling=scaling, sizes=(5,) * 12)
+    model = Model(net, variable="x", summary=DataSummary(scaling, (5,) * 12))
     shown = yaml.safe_load(unescape(re.search(r"<code>(.*)</code>", configuration(model).html, re.S)[1]))
     assert shown["model"]["scaling"]["x_mean"] == [0.0, 1.0, 2.0, "... 40 in all, in config.json"]
     assert shown["model"]["sizes"] == [5] * 12

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from noisefold.noise import Gaussian
-from noisefold.sample import Conditioning, Known, Solver, Uniform
+from noisefold.noise import Gaussian, Known
+from noisefold.sample import Conditioning, GaussianTask, Solver, Uniform
 from noisefold.theory import GaussianMixture
 
 D = 10
@@ -41,8 +41,8 @@ def run(
     value = torch.zeros_like(x)
     value[:, GIVEN] = VALUES
     known = Known(value, mask, torch.arange(len(x)))
-    denoise, solver = conditioning(law.bound(path), solver, known, path, noise)
-    return solver(denoise, x, times, path, noise)
+    task, solver = conditioning(GaussianTask.of(law.bound(path), path, times, noise), solver, known)
+    return solver(task, x)
 
 
 def law(

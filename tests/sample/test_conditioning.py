@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from noisefold.geometry import Graphs
-from noisefold.noise import Gaussian
-from noisefold.sample import Bound, Guided, Heun, Uniform
+from noisefold.noise import Gaussian, Positions, Target
+from noisefold.sample import Bound, GaussianTask, Guided, Heun, Uniform
 
 GRAPHS = Graphs.ragged([torch.zeros(2, 2).double(), torch.zeros(3, 2).double()])
 LABEL = torch.tensor([2, 0])
@@ -17,10 +17,12 @@ T = torch.tensor(0.4, dtype=torch.float64)
 class Recorder:
     """A denoiser whose estimate depends on state, time, class and graph, and that keeps its inputs."""
 
+    variable, target = Positions(), Target()
+
     def __init__(self) -> None:
         self.seen: list[tuple[Graphs, Tensor, Tensor, Tensor | None]] = []
 
-    def __call__(self, graphs: Graphs, x: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
+    def __call__(self, graphs: Graphs, x: Tensor, t: Tensor, label: Tensor | None, known=None) -> Tensor:
         self.seen.append((graphs, x, t, label))
         shift = torch.zeros(len(graphs)).to(x) if label is None else label.to(x)
         return torch.sin(x) * t[graphs.batch, None] + (shift[graphs.batch, None] + 1) ** 2
@@ -37,9 +39,9 @@ def test_bound_gives_every_graph_the_time_and_its_class():
     assert torch.equal(out, Recorder()(GRAPHS, X, t, LABEL))
 
 
-def test_bound_takes_the_type_of_the_state():
+def test_bound_takes_the_type_of_the_graphs():
     denoiser = Recorder()
-    assert Bound(denoiser, GRAPHS)(X.float(), T).dtype == torch.float32
+    assert Bound(denoiser, GRAPHS.to(dtype=torch.float32))(X.float(), T).dtype == torch.float32
     assert denoiser.seen[0][2].dtype == torch.float32
     assert denoiser.seen[0][3] is None
 
@@ -60,7 +62,7 @@ def test_special_weights(weight, label):
     times = Uniform()(path, 10)
 
     def run(denoise):
-        return Heun()(denoise, X, times, path, lambda: torch.zeros_like(X))
+        return Heun()(GaussianTask.of(denoise, path, times), X)
 
     guided = run(Guided(Bound(Recorder(), GRAPHS, LABEL), weight))
     # u + 1 (c - u) is c up to one rounding a call.

@@ -8,7 +8,14 @@ from gaussian_nodes import CORRELATED, conditional, law, size_of_error
 from torch import Tensor
 
 from noisefold.noise import VP, Gaussian, Linear
-from noisefold.sample import DDIM, Langevin, LangevinCorrection, Replacement, Task, UnderdampedLangevin
+from noisefold.sample import (
+    DDIM,
+    GaussianTask,
+    Langevin,
+    LangevinCorrection,
+    Replacement,
+    UnderdampedLangevin,
+)
 
 T = torch.tensor(0.4, dtype=torch.float64)
 
@@ -39,7 +46,7 @@ def response(path: Gaussian, variance: float, solver: UnderdampedLangevin) -> fl
 
     x = torch.zeros(rows, 1, dtype=torch.float64)
     x[0] = marginal.sqrt()
-    task = Task(lambda x, t: alpha * variance / marginal * x, path, noise, torch.stack([T, T]))
+    task = GaussianTask.of(lambda x, t: alpha * variance / marginal * x, path, torch.stack([T, T]), noise)
     out, _ = solver.step(task, x, T, T, None)
     return float(out.square().sum() / marginal)
 
@@ -73,7 +80,7 @@ def test_one_evaluation_a_step_and_none_at_the_end():
         (UnderdampedLangevin(DDIM(), 0), 3),
     ):
         calls = 0
-        solver(denoise, x, times, Gaussian(), lambda: torch.zeros_like(x))
+        solver(GaussianTask.of(denoise, Gaussian(), times, lambda: torch.zeros_like(x)), x)
         assert calls == expected
 
 

@@ -5,8 +5,8 @@ import torch
 from gaussian_nodes import CORRELATED, GIVEN, OTHERS, VALUES, D, conditional, law, size_of_error
 from torch import Tensor
 
-from noisefold.noise import VE, VP, Cosine, Gaussian, Linear, Localization
-from noisefold.sample import DDIM, Heun, Known, Reconstructed, Reconstruction
+from noisefold.noise import VE, VP, Cosine, Gaussian, Known, Linear, Localization
+from noisefold.sample import DDIM, GaussianTask, Heun, Reconstructed, Reconstruction
 from noisefold.theory import GaussianMixture
 
 ORACLE = GaussianMixture.gaussian(torch.zeros(D), CORRELATED)
@@ -34,7 +34,7 @@ def dense(path: Gaussian, t: Tensor, known: Known, error: Tensor) -> Tensor:
     spread = ORACLE.posterior_covariance(X[:1], t, path)[0]
     gap = (known.value - mean)[:, GIVEN]
     change = torch.linalg.solve(spread[GIVEN][:, GIVEN] + error, gap.T).T @ spread[GIVEN]
-    return known.over(mean + change, known.value)
+    return torch.where(known.mask, known.value, mean + change)
 
 
 @pytest.mark.parametrize("path", PATHS, ids=repr)
@@ -120,10 +120,11 @@ def test_the_posterior_is_within_what_is_asked(path, steps):
 def test_the_solver_is_left_alone_and_gradients_are_not():
     known, path = given(), Gaussian()
     solver = DDIM()
-    denoise, same = Reconstruction()(ORACLE.bound(path), solver, known, path, lambda: X)
+    task = GaussianTask.of(ORACLE.bound(path), path, torch.tensor([0.5, 0.0]))
+    task, same = Reconstruction()(task, solver, known)
     assert same is solver
     with torch.no_grad():
-        assert not denoise(X, torch.tensor(0.5)).requires_grad
+        assert not task.denoise(X, torch.tensor(0.5)).requires_grad
 
 
 @pytest.mark.parametrize(

@@ -7,22 +7,21 @@ import torch
 from gaussian_nodes import CORRELATED, OTHERS, D, conditional, law, run, size_of_error
 from torch import Tensor
 
-from noisefold.noise import VE, VP, Cosine, Gaussian, Linear, Localization
+from noisefold.noise import VE, VP, Cosine, Gaussian, Known, Linear, Localization
 from noisefold.sample import (
     DDIM,
     Ancestral,
     Conditioning,
     DPMSolver,
     Euler,
+    GaussianTask,
     Heun,
-    Known,
     Repaint,
     Replaced,
     Replacement,
     Resampled,
     Solver,
     StochasticHeun,
-    Task,
 )
 
 SOLVERS = [Euler(), Heun(), DDIM(), DPMSolver(), Ancestral(), StochasticHeun()]
@@ -31,8 +30,10 @@ SOLVERS = [Euler(), Heun(), DDIM(), DPMSolver(), Ancestral(), StochasticHeun()]
 class Nothing(Conditioning):
     """Leaves denoiser and solver as they are."""
 
-    def __call__(self, denoise, solver, known, path, noise):
-        return denoise, solver
+    handles = Gaussian
+
+    def __call__(self, task, solver, known):
+        return task, solver
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,8 @@ def test_the_denoiser_sees_the_known_values_noised_and_returns_them_clean():
     path, t = Gaussian(VP()), torch.tensor(0.3, dtype=torch.float64)
     x, value, eps = torch.randn(3, 4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     mask = torch.tensor([[True, False], [False, False], [True, True], [False, True]])
-    out = Replaced(denoise, Known(value, mask), path, lambda: eps)(x, t)
+    task = GaussianTask.of(denoise, path, t[None], lambda: eps)
+    out = Replaced(task, Known(value, mask), task.random)(x, t)
     variable = path.schedule.alpha(t) * value + path.schedule.sigma(t) * eps
     assert torch.equal(seen[0], torch.where(mask, variable, x))
     assert torch.equal(out, torch.where(mask, value, 3 * seen[0]))
@@ -117,9 +119,10 @@ def test_replacement_keeps_one_noise_and_repaint_draws_anew():
             return torch.zeros(1, 1)
 
         some = Known(torch.zeros(1, 1), torch.ones(1, 1, dtype=torch.bool))
-        denoise, _ = conditioning(lambda x, t: x, Euler(), some, Gaussian(), noise)
+        task = GaussianTask.of(lambda x, t: x, Gaussian(), torch.tensor([0.5, 0.0]), noise)
+        task, _ = conditioning(task, Euler(), some)
         for _ in range(5):
-            denoise(torch.zeros(1, 1), torch.tensor(0.5))
+            task.denoise(torch.zeros(1, 1), torch.tensor(0.5))
         assert calls == count
 
 
@@ -142,7 +145,7 @@ def test_a_jump_back_is_the_paths_own_noising(schedule, s):
     t, s = torch.tensor(0.7, dtype=torch.float64), torch.tensor(s, dtype=torch.float64)
     for x, z in ((1.0, 0.0), (0.0, 1.0)):
         state, noise = torch.full((1, 1), x).double(), torch.full((1, 1), z).double()
-        task = Task(lambda x, t: x, path, lambda noise=noise: noise, torch.stack([t, s]))
+        task = GaussianTask.of(lambda x, t: x, path, torch.stack([t, s]), lambda noise=noise: noise)
         Resampled(solver, 1).step(task, state, t, s, None)
     _, keep, _, spread = (float(x) for x in solver.seen)
     assert keep * schedule.alpha(s) == pytest.approx(float(schedule.alpha(t)), rel=1e-12)
@@ -152,8 +155,9 @@ def test_a_jump_back_is_the_paths_own_noising(schedule, s):
 
 def test_every_step_is_taken_jumps_and_one_times():
     solver = Still()
-    task = Task(lambda x, t: x, Gaussian(), lambda: torch.zeros(1, 1), torch.tensor([0.9, 0.5, 0.0]))
-    Resampled(solver, 4)(task.denoise, torch.ones(1, 1), task.times, task.path, task.noise)
+    times = torch.tensor([0.9, 0.5, 0.0])
+    task = GaussianTask.of(lambda x, t: x, Gaussian(), times, lambda: torch.zeros(1, 1))
+    Resampled(solver, 4)(task, torch.ones(1, 1))
     assert len(solver.seen) == 10
 
 

@@ -19,13 +19,13 @@ from noisefold.sample import (
     Ancestral,
     DPMSolver,
     Euler,
+    GaussianTask,
     Heun,
     Langevin,
     LogSNR,
     Resampled,
     Solver,
     StochasticHeun,
-    Task,
     UnderdampedLangevin,
     Uniform,
 )
@@ -68,6 +68,11 @@ LAW = GaussianMixture(
     means=((-2.5, 1.0), (2.0, -1.0)),
     covariances=(((0.3, 0.1), (0.1, 0.2)), ((0.25, 0.0), (0.0, 0.4))),
 )
+
+
+def solve(solver, denoise, x, times, path, noise, callback=None) -> Tensor:
+    """What a solver makes of a bare state, with noise that a function draws."""
+    return solver(GaussianTask.of(denoise, path, times, noise), x, callback)
 
 
 def scalar(value: float) -> Tensor:
@@ -134,7 +139,7 @@ def test_trajectories_converge_with_their_order(case, schedule, clock):
     start, end = flow_reference(schedule)
 
     def error(steps: int) -> float:
-        x = case.solver(LAW.bound(path), start, interior(schedule, clock, steps), path, refused)
+        x = solve(case.solver, LAW.bound(path), start, interior(schedule, clock, steps), path, refused)
         return float((x - end).square().mean().sqrt())
 
     assert measured_order(error, 40) == pytest.approx(case.order, abs=0.15)
@@ -155,7 +160,7 @@ def law_error(solver: Solver, times: Tensor, path: Gaussian, variances: Sequence
     pushes = iter(torch.eye(draws + 2, dtype=torch.float64)[2:, :, None])
     x = torch.tensor(start.means, dtype=torch.float64).repeat(draws + 2, 1)
     x[1] += 1
-    out = solver(law.bound(path), x, times, path, lambda: next(pushes).expand_as(x))
+    out = solve(solver, law.bound(path), x, times, path, lambda: next(pushes).expand_as(x))
     response = (out[1:] - out[0]).square()
     before, after = (torch.tensor(law.covariances[0], dtype=torch.float64).diagonal() for law in (start, end))
     mean = (out[0] - torch.tensor(end.means[0], dtype=torch.float64)) / after.sqrt()
@@ -216,7 +221,7 @@ def test_samples_have_the_law_of_a_mixture(case, schedule):
     n, path = 20_000, Gaussian(schedule)
     times = LogSNR()(path, 50 if case.order == 2 else 150)
     start = LAW.marginal(times[0], path).sample(n, torch.Generator().manual_seed(1))
-    x = case.solver(LAW.bound(path), start, times, path, gaussian_noise(start, 2))
+    x = solve(case.solver, LAW.bound(path), start, times, path, gaussian_noise(start, 2))
     end = LAW.marginal(times[-1], path)
     which = LAW.responsibilities(x, scalar(0.05), Gaussian()).argmax(1)
     for k, weight in enumerate(end.weights):
@@ -245,7 +250,8 @@ def test_langevin_has_its_known_bias(variance, ratio):
     steps = int(40 / (h / total))
     chain = Langevin(Heun(), steps=1, ratio=ratio)
     x = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
-    task = Task(law.bound(path), path, lambda: torch.tensor([[1.0], [0.0]], dtype=torch.float64), t[None])
+    draw = torch.tensor([[1.0], [0.0]], dtype=torch.float64)
+    task = GaussianTask.of(law.bound(path), path, t[None], lambda: draw)
     moved = chain.correct(task, x, t)
     gain, push = float(moved[1, 0]), float(moved[0, 0])
     spread = sum((push * gain**k) ** 2 for k in range(steps))
@@ -263,7 +269,8 @@ def test_calls_back_after_every_step(case, schedule):
     x = LAW.marginal(times[0], path).sample(3, torch.Generator().manual_seed(0))
     kept = x.clone()
     seen: list[tuple[int, float, Tensor]] = []
-    out = case.solver(
+    out = solve(
+        case.solver,
         LAW.bound(path),
         x,
         times,
@@ -283,9 +290,9 @@ def test_keeps_float32(case, schedule):
     path = Gaussian(schedule)
     times = LogSNR()(path, 5)
     x = LAW.marginal(times[0], path).sample(4, torch.Generator().manual_seed(0))
-    wide = case.solver(LAW.bound(path), x, times, path, gaussian_noise(x, 1))
+    wide = solve(case.solver, LAW.bound(path), x, times, path, gaussian_noise(x, 1))
     draw = gaussian_noise(x, 1)
-    narrow = case.solver(LAW.bound(path), x.float(), times, path, lambda: draw().float())
+    narrow = solve(case.solver, LAW.bound(path), x.float(), times, path, lambda: draw().float())
     assert narrow.dtype == torch.float32
     # States reach 50 (VE) and roundings of 6e-8 of that pass through a map of slope some 10.
     torch.testing.assert_close(narrow.double(), wide, rtol=1e-3, atol=1e-3)
@@ -298,7 +305,7 @@ def test_noise_is_used_or_not(case, schedule):
     times = LogSNR()(path, 8)
     x = LAW.marginal(times[0], path).sample(3, torch.Generator().manual_seed(0))
     one, same, other = (
-        case.solver(LAW.bound(path), x, times, path, gaussian_noise(x, seed)) for seed in (1, 1, 2)
+        solve(case.solver, LAW.bound(path), x, times, path, gaussian_noise(x, seed)) for seed in (1, 1, 2)
     )
     assert torch.equal(one, same)
     assert torch.equal(one, other) is not case.random
@@ -311,9 +318,9 @@ def test_states_stay_on_their_device(case, device):
     times = LogSNR()(path, 5)
     x = LAW.marginal(times[0], path).sample(3, torch.Generator().manual_seed(0)).float()
     draw = gaussian_noise(x, 1)
-    there = case.solver(LAW.bound(path), x.to(device), times, path, lambda: draw().to(device))
+    there = solve(case.solver, LAW.bound(path), x.to(device), times, path, lambda: draw().to(device))
     assert there.device.type == device.type
-    here = case.solver(LAW.bound(path), x, times, path, gaussian_noise(x, 1))
+    here = solve(case.solver, LAW.bound(path), x, times, path, gaussian_noise(x, 1))
     torch.testing.assert_close(there.cpu(), here, rtol=1e-4, atol=1e-4)
 
 
@@ -328,7 +335,7 @@ def test_chains_are_exact_for_a_constant_estimate(case, schedule, steps):
     path, point = Gaussian(schedule), torch.tensor([[1.5, -0.5]], dtype=torch.float64)
     times = Uniform()(path, steps)
     x = path.mix(point, torch.randn(4, 2, generator=torch.Generator().manual_seed(0)).double(), times[0])
-    out = case.solver(lambda y, t: point.expand_as(y), x, times, path, gaussian_noise(x, 1))
+    out = solve(case.solver, lambda y, t: point.expand_as(y), x, times, path, gaussian_noise(x, 1))
     left = float(schedule.sigma(scalar(0.0)))
     assert float((out - point).abs().max()) <= 5 * left + 1e-12
 
@@ -340,7 +347,9 @@ def test_deterministic_chains_keep_the_noise_of_a_constant_estimate(schedule):
     eps = torch.randn(4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     times = interior(schedule, "time", 7)
     for solver in (DDIM(), DPMSolver()):
-        out = solver(lambda y, t: point.expand_as(y), path.mix(point, eps, times[0]), times, path, refused)
+        out = solve(
+            solver, lambda y, t: point.expand_as(y), path.mix(point, eps, times[0]), times, path, refused
+        )
         torch.testing.assert_close(out, path.mix(point, eps, times[-1]), rtol=1e-11, atol=1e-12)
 
 
@@ -360,8 +369,8 @@ def test_dpm_solver_looks_ahead_to_the_middle_of_its_step(schedule):
         return path.log_snr(t).expand_as(y)
 
     _, s, r = times
-    first = solver(line, x, times[:2], path, refused)
-    both = solver(line, x, times, path, refused)
+    first = solve(solver, line, x, times[:2], path, refused)
+    both = solve(solver, line, x, times, path, refused)
     gain = torch.expm1((levels[1] - levels[2]) / 2)
     truth = schedule.sigma(r) / schedule.sigma(s) * first - schedule.alpha(r) * gain * levels[1:].mean()
     torch.testing.assert_close(both, truth, rtol=1e-12, atol=0)
@@ -374,7 +383,7 @@ def test_one_step_of_flow_matching_is_the_estimate(solver):
     path = Gaussian(Linear())
     times = Uniform()(path, 1)
     x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    out = solver(LAW.bound(path), x, times, path, refused)
+    out = solve(solver, LAW.bound(path), x, times, path, refused)
     torch.testing.assert_close(out, LAW.denoise(x, times[0], path), rtol=1e-12, atol=1e-12)
 
 
@@ -386,7 +395,7 @@ def test_special_cases_are_each_other(schedule):
     x = LAW.marginal(times[0], path).sample(5, torch.Generator().manual_seed(0))
 
     def run(solver: Solver) -> Tensor:
-        return solver(LAW.bound(path), x, times, path, gaussian_noise(x, 3))
+        return solve(solver, LAW.bound(path), x, times, path, gaussian_noise(x, 3))
 
     close = {"rtol": 1e-9, "atol": 1e-9}
     torch.testing.assert_close(run(DDIM(eta=1.0)), run(Ancestral()), **close)
@@ -399,7 +408,7 @@ def test_euler_is_ddim_on_straight_paths():
     path = Gaussian(Linear())
     times = Uniform()(path, 12)
     x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    one, two = (solver(LAW.bound(path), x, times, path, refused) for solver in (Euler(), DDIM()))
+    one, two = (solve(solver, LAW.bound(path), x, times, path, refused) for solver in (Euler(), DDIM()))
     torch.testing.assert_close(one, two, rtol=1e-10, atol=1e-10)
 
 
@@ -413,7 +422,7 @@ def test_chains_see_only_the_signal_to_noise_ratio(solver, schedule):
     x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     ends = []
     for path, t in zip((one, two), times, strict=True):
-        out = solver(LAW.bound(path), x * path.schedule.alpha(t[0]), t, path, gaussian_noise(x, 1))
+        out = solve(solver, LAW.bound(path), x * path.schedule.alpha(t[0]), t, path, gaussian_noise(x, 1))
         ends.append(out / path.schedule.alpha(t[-1]))
     torch.testing.assert_close(ends[0], ends[1], rtol=1e-10, atol=1e-10)
 

@@ -51,7 +51,7 @@ def test_a_network_that_looks_at_no_neighbour_has_the_excess_of_range_one(theory
     graphs = Graphs.dense(lattice(6).expand(fields, -1, -1))
     data = graphs.replace(x=law.on(graphs, path).sample(1, Streams(0, range(fields)))).to(dtype=torch.float32)
     scaling = Scaling((0.0, 0.0), 1.0, (0.0,), (1.0,))
-    model = Model(DMP(2, 1, 1, width=8, layers=1), path, variable="x", scaling=scaling)
+    model = Model(DMP(2, 1, 1, width=8, layers=1), path, variable="x", summary=DataSummary(scaling))
     found = noise._excess(model, law, data, 1)
     for value, told in zip(found, noise._over_optimum(theory[name], 1), strict=True):
         # A field of this length has no fewer than 4 independent squares: relative error sqrt(2 / 4 / 300).

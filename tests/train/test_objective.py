@@ -17,7 +17,7 @@ from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.levels import LevelDistribution
 from noisefold.noise.source import Streams
 from noisefold.noise.target import Target
-from noisefold.train.objective import errors, hide_labels
+from noisefold.train.objective import batch_loss, hide_labels
 
 PLAIN = Target(residual=False)
 
@@ -65,7 +65,9 @@ def test_the_loss_is_that_of_a_plain_twin(uniform: bool) -> None:
     net = _wild(10)
     quantiles = torch.linspace(0, 1, 10, dtype=torch.float64)
     indices = list(range(20, 30))
-    loss, t = errors(Denoiser(net, Gaussian(), PLAIN), graphs, Streams(1, indices), quantiles, Independent())
+    loss, t = batch_loss(
+        Denoiser(net, Gaussian(), PLAIN), graphs, Streams(1, indices), quantiles, Independent()
+    )
     loss = loss.detach()
     for i, k in enumerate(indices):
         exact, time = _twin(net, graphs[i], Streams(1, [k]), float(quantiles[i]))
@@ -89,7 +91,7 @@ def test_a_network_that_answers_zero_has_the_known_loss(target: str, exact: floa
     graphs = Graphs.dense(torch.randn(count, nodes, 3))
     denoise = Denoiser(_Zero(), Gaussian(), Target(target, residual=False))
     quantiles = (torch.arange(count) + 0.5) / count
-    loss, _ = errors(denoise, graphs, Streams(0, range(count)), quantiles, Independent())
+    loss, _ = batch_loss(denoise, graphs, Streams(0, range(count)), quantiles, Independent())
     deviation = math.sqrt(variance / (count * nodes * 3))
     assert abs(float(loss.mean()) - exact) < 5 * deviation
 
@@ -110,7 +112,7 @@ def test_zero_stands_for_the_best_linear_estimate(target: str, exact: float) -> 
     graphs = Graphs.dense(torch.randn(count, nodes, 3))
     quantiles = (torch.arange(count) + 0.5) / count
     denoise = Denoiser(_Zero(), Gaussian(), Target(target))
-    loss, _ = errors(denoise, graphs, Streams(0, range(count)), quantiles, Independent())
+    loss, _ = batch_loss(denoise, graphs, Streams(0, range(count)), quantiles, Independent())
     # Each squared residual has at most variance 2 * 2^2; the margins move the mean by less than .001.
     assert abs(float(loss.mean()) - exact) < 5 * math.sqrt(8 / (count * nodes * 3)) + 1e-3
 
@@ -119,7 +121,7 @@ def test_times_follow_the_law_asked_for() -> None:
     graphs = data()
     quantiles = torch.linspace(0.05, 0.95, 10, dtype=torch.float64)
     law = LevelDistribution((0.2, 0.4), (1.0,))
-    _, t = errors(denoiser(), graphs, Streams(0, range(10)), quantiles, Independent(), law)
+    _, t = batch_loss(denoiser(), graphs, Streams(0, range(10)), quantiles, Independent(), law)
     torch.testing.assert_close(t.double(), 0.8 - 0.2 * quantiles, rtol=0, atol=1e-6)
 
 
@@ -127,8 +129,8 @@ def test_a_fresh_network_answers_zero() -> None:
     graphs = data()
     quantiles = torch.linspace(0.1, 0.9, 10)
     denoise = denoiser()
-    fresh, _ = errors(denoise, graphs, Streams(0, range(10)), quantiles, Independent())
-    zero, _ = errors(
+    fresh, _ = batch_loss(denoise, graphs, Streams(0, range(10)), quantiles, Independent())
+    zero, _ = batch_loss(
         Denoiser(_Zero(), Gaussian(), PLAIN), graphs, Streams(0, range(10)), quantiles, Independent()
     )
     assert torch.equal(fresh, zero)
@@ -147,8 +149,8 @@ def test_the_weight_turns_one_targets_error_into_anothers() -> None:
     streams = [Streams(0, range(10)) for _ in range(2)]
     as_noise = Denoiser(_NoiseForZero(), Gaussian(), Target("noise", weight="data", residual=False))
     as_data = Denoiser(_Zero(), Gaussian(), Target("data", residual=False))
-    first, _ = errors(as_noise, graphs, streams[0], quantiles, Independent())
-    second, _ = errors(as_data, graphs, streams[1], quantiles, Independent())
+    first, _ = batch_loss(as_noise, graphs, streams[0], quantiles, Independent())
+    second, _ = batch_loss(as_data, graphs, streams[1], quantiles, Independent())
     torch.testing.assert_close(first, second, rtol=1e-11, atol=1e-11)
 
 
@@ -157,7 +159,7 @@ def test_graphs_weigh_the_same_whatever_their_size() -> None:
     sizes = [1, 100]
     graphs = Graphs.ragged([torch.full((n, 3), float(v)) for n, v in zip(sizes, (1, 3), strict=True)])
     denoise = Denoiser(_Zero(), Gaussian(), Target("data", residual=False))
-    loss, _ = errors(denoise, graphs, Streams(0, range(2)), torch.tensor([0.5, 0.5]), Independent())
+    loss, _ = batch_loss(denoise, graphs, Streams(0, range(2)), torch.tensor([0.5, 0.5]), Independent())
     assert loss.tolist() == [1.0, 9.0]
 
 

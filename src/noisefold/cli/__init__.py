@@ -1,5 +1,5 @@
-"""The command line."""
+"""The command line: one file for each command."""
 
-from noisefold.cli.commands import app, main
+from noisefold.cli.app import app, main
 
 __all__ = ["app", "main"]

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import typer
 from rich.console import Console
 
-from noisefold.train.loop import TrainingError
+from noisefold.errors import TrainingError
 
 __all__ = ["report_errors", "show_tracebacks"]
 

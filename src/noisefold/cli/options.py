@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from noisefold.sample.amortized import Amortized
-from noisefold.sample.conditioning import Conditioning
-from noisefold.sample.langevin import LangevinCorrection
-from noisefold.sample.reconstruction import Reconstruction
-from noisefold.sample.replacement import Repaint, Replacement
-from noisefold.sample.solver import DDIM, Ancestral, DPMSolver, Euler, Heun, Solver, StochasticHeun
+if TYPE_CHECKING:
+    from noisefold.sample import Conditioning, Solver
 
 __all__ = [
     "METHODS",
     "SOLVERS",
     "Classes",
     "Data",
+    "Device",
     "ForCompletion",
     "Genes",
     "Group",
@@ -26,58 +23,88 @@ __all__ = [
     "Points",
     "Pos",
     "Precision",
-    "Run",
+    "RunFolder",
     "Seed",
     "Steps",
     "Time",
     "Values",
     "method_of",
+    "names_of",
     "solver_of",
 ]
 
-_T = TypeVar("_T")
-SOLVERS: dict[str, Solver] = {
-    type(s).__name__.lower(): s for s in (Heun(), Euler(), DPMSolver(), DDIM(), Ancestral(), StochasticHeun())
-}
-"""Solvers by their names in small letters."""
-METHODS: dict[str, Conditioning] = {
-    type(m).__name__.lower(): m
-    for m in (Amortized(), Reconstruction(), LangevinCorrection(), Repaint(), Replacement())
-}
-"""Ways of conditioning by their names in small letters."""
+SOLVERS = ("heun", "euler", "dpmsolver", "ddim", "ancestral", "stochasticheun")
+"""Solvers by the names of their classes in small letters."""
+METHODS = ("amortized", "reconstruction", "langevincorrection", "repaint", "replacement")
+"""Ways of conditioning by the names of their classes in small letters."""
 
+_LISTED = "repeat the option, separate by commas, or @file with one a line"
 Data = Annotated[
     str, typer.Argument(help='File, folder or pattern ("shapes/*.ply"), or "shapes" for built-in ones.')
 ]
-Run = Annotated[Path, typer.Argument(help='Run folder, saved model, or "noisefold/shapes".')]
+RunFolder = Annotated[Path, typer.Argument(help='Run folder, saved model, or "noisefold/shapes".')]
 Points = Annotated[int | None, typer.Option(help="Points sampled on each mesh and kept of each cloud.")]
-Classes = Annotated[str | None, typer.Option(help="Keep these classes alone, separated by commas.")]
+Classes = Annotated[list[str] | None, typer.Option(help=f"Keep these classes alone: {_LISTED}.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Steps = Annotated[int, typer.Option(help="Steps of the solver.")]
 Precision = Annotated[str, typer.Option(help="float32, or bfloat16: faster, with rounded products.")]
-Pos = Annotated[str | None, typer.Option(help="Of .h5ad: obsm/KEY, or obs/x,obs/y; default obsm/spatial.")]
+Device = Annotated[
+    str, typer.Option(help='"auto" for the accelerator if there is one, "cpu", "cuda:1", "mps", ...')
+]
+Pos = Annotated[list[str] | None, typer.Option(help="Of .h5ad: obsm/KEY, or obs/x,obs/y.")]
 Values = Annotated[str, typer.Option("--x", help="Of .h5ad: X, layers/NAME or raw/X.")]
-Genes = Annotated[str | None, typer.Option(help="Of .h5ad: genes to keep, a,b,c or @file.")]
+Genes = Annotated[list[str] | None, typer.Option(help=f"Of .h5ad: genes to keep: {_LISTED}.")]
 Group = Annotated[str | None, typer.Option(help="Of .h5ad: obs/COLUMN; a graph for each of its values.")]
 Time = Annotated[str | None, typer.Option(help="Of .h5ad: obs/COLUMN of numbers, the time of each cell.")]
 Patch = Annotated[int, typer.Option(help="Of .h5ad: cells of the patches that tissues are cut into.")]
-
 ForCompletion = Annotated[
-    bool, typer.Option("--for-completion", help="Learn from random masks, for `noisefold complete`.")
+    bool,
+    typer.Option("--for-completion", help="Learn to condition on observed values, for `noisefold complete`."),
 ]
 
 
+def names_of(values: list[str] | None) -> tuple[str, ...] | None:
+    """Return the names that a repeated option gives, or None if it was not given.
+
+    Raises
+    ------
+    ValueError
+        If it gives none, or a file of names cannot be read.
+    """
+    if values is None:
+        return None
+    names: list[str] = []
+    for value in values:
+        lines = [value]
+        if value.startswith("@"):
+            try:
+                lines = Path(value[1:]).read_text(encoding="utf-8").splitlines()
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{value[1:]} is no list of names in UTF-8 text.") from error
+        names += [name.strip() for line in lines for name in line.split(",") if name.strip()]
+    if not names:
+        raise ValueError(f"no names are left in {' '.join(values)!r}; give at least one.")
+    return tuple(names)
+
+
 def solver_of(name: str | None) -> Solver | None:
-    """A solver by its name in any case."""
-    return _named("solver", name, SOLVERS)
+    """Return a solver by its name in any case."""
+    found: Solver | None = _named("solver", name, SOLVERS)
+    return found
 
 
 def method_of(name: str | None) -> Conditioning | None:
-    """A way of conditioning by its name in any case."""
-    return _named("method", name, METHODS)
+    """Return a way of conditioning by its name in any case."""
+    found: Conditioning | None = _named("method", name, METHODS)
+    return found
 
 
-def _named(what: str, name: str | None, known: dict[str, _T]) -> _T | None:
-    if name is not None and name.lower() not in known:
+def _named(what: str, name: str | None, known: tuple[str, ...]) -> Any:
+    if name is None:
+        return None
+    if name.lower() not in known:
         raise ValueError(f"{what} {name!r} is unknown; known are {', '.join(known)}.")
-    return None if name is None else known[name.lower()]
+    from noisefold import sample
+
+    classes = {member.lower(): getattr(sample, member) for member in sample.__all__}
+    return classes[name.lower()]()

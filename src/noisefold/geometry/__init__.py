@@ -6,6 +6,7 @@ from noisefold.geometry.nearest import knn_dense
 from noisefold.geometry.neighbors import KNN, Full, LongShort, Radius, Random
 from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.segment import segment_max, segment_mean, segment_softmax, segment_sum
+from noisefold.geometry.summary import DataSummary
 from noisefold.geometry.transform import Chain, Transform
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Balanced",
     "Cells",
     "Chain",
+    "DataSummary",
     "FarthestPoint",
     "Full",
     "Graphs",

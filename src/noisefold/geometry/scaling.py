@@ -98,7 +98,7 @@ class Scaling(Transform):
         return known
 
     def _tensors(self, graphs: Graphs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        if graphs.dim != len(self.pos_mean) or graphs.features != len(self.x_mean):
+        if graphs.dim != len(self.pos_mean) or graphs.features not in (0, len(self.x_mean)):
             raise ValueError(
                 f"the model knows {len(self.pos_mean)}-D positions with {len(self.x_mean)} features, "
                 f"got {graphs.dim}-D with {graphs.features}."

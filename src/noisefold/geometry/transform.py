@@ -17,7 +17,7 @@ __all__ = ["Chain", "Transform"]
 
 
 class Transform(Protocol):
-    """What every transformation offers; nodes and their order stay."""
+    """What every transformation offers; nodes and their order stay, and features that are absent."""
 
     @abstractmethod
     def apply(self, graphs: Graphs) -> Graphs:

@@ -3,7 +3,7 @@
 from noisefold.nn import adaptive
 from noisefold.nn.adaptive.budget import Adaptive
 from noisefold.nn.compute_budget import ComputeBudget
-from noisefold.nn.denoiser import Denoise, Denoiser
+from noisefold.nn.denoiser import Denoiser
 from noisefold.nn.dmp.network import DMP, Details
 from noisefold.nn.experts import ExpertDenoisers
 from noisefold.nn.fittable import Fittable
@@ -16,7 +16,6 @@ __all__ = [
     "DMP",
     "Adaptive",
     "ComputeBudget",
-    "Denoise",
     "Denoiser",
     "Details",
     "ExpertDenoisers",

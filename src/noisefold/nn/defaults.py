@@ -19,7 +19,7 @@ _ATTENDED = 2000  # nodes of a graph that may all attend to each other
 _RELATED = 1000  # features whose covariance is inverted at every node of a graph
 
 
-def few_data(data: Graphs, for_completion: bool, fields: int | None = None) -> bool:
+def few_data(data: Graphs, for_completion: bool, independent_samples: int | None = None) -> bool:
     """Whether a model of these data should begin with `noisefold.nn.KrigingResidual`.
 
     It should if it is informed and its features, 1,000 at most, were measured in fewer than `FEW` independent
@@ -31,15 +31,17 @@ def few_data(data: Graphs, for_completion: bool, fields: int | None = None) -> b
         The data set.
     informed
         Whether the model is told what is known.
-    fields
-        Independent fields that the graphs were cut from; None: as many as there are graphs.
+    independent_samples
+        Independent samples that the graphs were cut from; None: as many as there are graphs.
     """
     small = 0 < data.features <= _RELATED and int(data.sizes.max()) <= _ATTENDED
-    return for_completion and small and (len(data) if fields is None else fields) < FEW
+    return (
+        for_completion and small and (len(data) if independent_samples is None else independent_samples) < FEW
+    )
 
 
 def default_net(
-    data: Graphs, for_completion: bool = False, fields: int | None = None, **net: Any
+    data: Graphs, for_completion: bool = False, independent_samples: int | None = None, **net: Any
 ) -> nn.Module:
     """An untrained network for a data set: `KrigingResidual`, `SetTransformer` or `Latents`.
 
@@ -59,7 +61,7 @@ def default_net(
         "out_dim": out,
         "classes": len(data.classes) if data.label is not None else 0,
     }
-    if few_data(data, for_completion, fields):
+    if few_data(data, for_completion, independent_samples):
         small = {"features": 4 * out, "width": 96, "blocks": 2}
         return KrigingResidual(SetTransformer(**{**arguments, **small, **net}), out, data.dim)
     attended = of_features and int(data.sizes.max()) <= _ATTENDED

@@ -6,29 +6,38 @@ from noisefold.noise.gaussian import Gaussian, Transition
 from noisefold.noise.gp_noise import GPNoise
 from noisefold.noise.kernels import Kernel, Nugget, Scaled, Stationary, Sum, cholesky
 from noisefold.noise.levels import LevelDistribution
+from noisefold.noise.path import ProbabilityPath
 from noisefold.noise.point_coupling import WithinCloud
+from noisefold.noise.prediction import Prediction
 from noisefold.noise.quasi_random import QuasiRandom, quasi_normal
 from noisefold.noise.schedule import VE, VP, Cosine, Linear, Localization, Schedule, signal_level
 from noisefold.noise.source import Source, Streams, White, derive_seed, seeded
 from noisefold.noise.target import TARGETS, WEIGHTS, Target
+from noisefold.noise.variable import VARIABLES, Features, Known, Positions, Variable, variable_of
 
 __all__ = [
     "TARGETS",
+    "VARIABLES",
     "VE",
     "VP",
     "WEIGHTS",
     "Cosine",
     "Coupling",
     "Digits",
+    "Features",
     "GPNoise",
     "Gaussian",
     "Independent",
     "Kernel",
+    "Known",
     "LevelDistribution",
     "Linear",
     "Localization",
     "MiniBatch",
     "Nugget",
+    "Positions",
+    "Prediction",
+    "ProbabilityPath",
     "QuasiRandom",
     "Scaled",
     "Schedule",
@@ -38,6 +47,7 @@ __all__ = [
     "Sum",
     "Target",
     "Transition",
+    "Variable",
     "White",
     "WithinCloud",
     "cholesky",
@@ -47,4 +57,5 @@ __all__ = [
     "quasi_normal",
     "seeded",
     "signal_level",
+    "variable_of",
 ]

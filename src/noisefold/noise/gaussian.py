@@ -3,20 +3,27 @@ r"""The Gaussian path :math:`x_t = \alpha(t)\, x_0 + \sigma(t)\, \varepsilon` an
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from noisefold.configuration import configurable
-from noisefold.noise.schedule import Linear, Schedule, signal_level
-from noisefold.noise.source import Source, White
+from noisefold.geometry.graphs import Graphs
+from noisefold.noise.path import ProbabilityPath
+from noisefold.noise.schedule import Linear, Schedule
+from noisefold.noise.source import Source, Streams, White
+
+if TYPE_CHECKING:
+    from noisefold.noise.coupling import Coupling
+    from noisefold.noise.variable import Variable
 
 __all__ = ["Gaussian", "Transition"]
 
 
 @dataclass(frozen=True)
 class Transition:
-    r"""The law of an earlier state given a later one and the data.
+    r"""The distribution of an earlier state given a later one and the data.
 
     :math:`x_s \mid x_t, x_0 \sim N(a\, x_0 + b\, x_t,\ c^2)` for s < t.
     """
@@ -28,7 +35,7 @@ class Transition:
 
 @configurable
 @dataclass(frozen=True)
-class Gaussian:
+class Gaussian(ProbabilityPath[Tensor]):
     """A Gaussian path: a schedule and a source of noise.
 
     Parameters
@@ -58,9 +65,51 @@ class Gaussian:
         """Log signal-to-noise ratio at these times."""
         return self.schedule.log_snr(t)
 
-    def signal(self, t: Tensor) -> Tensor:
-        """Signal level u = alpha / (alpha + sigma) at these times, 1 = clean."""
-        return signal_level(self.schedule.log_snr(t))
+    def time(self, log_snr: Tensor) -> Tensor:
+        """Times of these log signal-to-noise ratios."""
+        return self.schedule.time(log_snr)
+
+    def check(self, variable: Variable[Tensor]) -> None:
+        """Refuse a source whose noise depends on positions that are themselves noised.
+
+        Raises
+        ------
+        ValueError
+            If the two do not go together.
+        """
+        if self.source.on_positions and not variable.positions_given:
+            raise ValueError(
+                f"variable={variable.name!r} does not go with {self.source!r}, whose noise depends on the "
+                'positions; use White(), or noise features on given positions, variable="x".'
+            )
+
+    def noise(self, graphs: Graphs, like: Tensor, random: Streams) -> Tensor:
+        """Draw noise of unit scale, of the shape of a state."""
+        return self.source.draw(graphs, like.shape[1], random)
+
+    def prior(self, graphs: Graphs, like: Tensor, t: Tensor, random: Streams) -> Tensor:
+        r"""Draw :math:`\sqrt{\alpha^2 + \sigma^2}\, \varepsilon`.
+
+        At the noisy end some of the data is left, whose spread is that of data of unit variance.
+        """
+        return self.scale(t) * self.noise(graphs, like, random)
+
+    def corrupt(
+        self, clean: Tensor, t: Tensor, graphs: Graphs, random: Streams, coupling: Coupling | None = None
+    ) -> Tensor:
+        r"""Draw :math:`\alpha x_0 + \sigma \varepsilon`; a coupling has the noise depend on the data."""
+
+        def noise() -> Tensor:
+            return self.source.draw(graphs, clean.shape[1], random, clean, t).to(clean)
+
+        eps = noise() if coupling is None else coupling(graphs, clean, noise)
+        return self.mix(clean, eps, t[graphs.batch, None] if t.ndim else t)
+
+    def renoise(self, state: Tensor, s: Tensor, t: Tensor, graphs: Graphs, random: Streams) -> Tensor:
+        r"""Draw :math:`k x_s + \sqrt{\sigma_t^2 - k^2 \sigma_s^2}\; z` with :math:`k = \alpha_t/\alpha_s`."""
+        keep = self.schedule.alpha(t) / self.schedule.alpha(s)
+        spread = torch.sqrt((self.schedule.sigma(t) ** 2 - (keep * self.schedule.sigma(s)) ** 2).clamp(min=0))
+        return keep * state + spread * self.noise(graphs, state, random)
 
     def scale(self, t: Tensor) -> Tensor:
         """Standard deviation of x_t for data of unit variance."""

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from noisefold.configuration import configurable
-from noisefold.noise.gaussian import Gaussian
+from noisefold.noise.path import ProbabilityPath
 
 __all__ = ["LevelDistribution"]
+
+S = TypeVar("S")
 
 
 @configurable
@@ -58,16 +61,16 @@ class LevelDistribution:
                 f"got {self.weights}."
             )
 
-    def __call__(self, path: Gaussian, quantiles: Tensor) -> Tensor:
+    def __call__(self, path: ProbabilityPath[S], quantiles: Tensor) -> Tensor:
         """Times of a path, within its margin, at quantiles in [0, 1] of the signal level, same shape."""
         q = quantiles.double()
         edges, weights = (torch.tensor(v, dtype=q.dtype, device=q.device) for v in (self.edges, self.weights))
         # Levels beyond the path's margin are cut off, and their share goes to those that remain.
-        noisy, clean = path.signal(edges.new_tensor([1 - path.margin, path.margin]))
+        noisy, clean = path.signal(path.clip(edges.new_tensor([1.0, 0.0])))
         kept = edges.clamp(noisy, clean)
         cdf = torch.cat([weights.new_zeros(1), (weights * kept.diff() / edges.diff()).cumsum(0)])
         cdf = cdf / cdf[-1]
         part = torch.bucketize(q, cdf[1:-1], right=True)
         inside = (q - cdf[part]) / (cdf[part + 1] - cdf[part])
         level = kept[part] + inside * (kept[part + 1] - kept[part])
-        return path.clip(path.schedule.time(2 * torch.logit(level)))
+        return path.clip(path.time(2 * torch.logit(level)))

@@ -19,7 +19,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -27,9 +27,10 @@ from torch import Tensor
 from noisefold.configuration import configurable
 from noisefold.geometry.graphs import Graphs
 
-__all__ = ["Source", "Streams", "White", "derive_seed", "seeded"]
+__all__ = ["Drawn", "HeldStreams", "Source", "Streams", "White", "derive_seed", "seeded"]
 
 _MASK = (1 << 64) - 1
+_T = TypeVar("_T")
 
 
 def derive_seed(*words: int) -> int:
@@ -88,18 +89,66 @@ class Streams:
         """Uniform on [0, 1), ``[n, columns]``."""
         return self._draw(torch.rand, sizes, columns, like)
 
+    def hold(self, draw: Callable[[], _T]) -> _T:
+        """Draw what is not drawn from the streams themselves; `HeldStreams` give it again."""
+        return draw()
+
     def seeds(self) -> list[int]:
         """A fresh 62-bit seed from every stream, for a generator of another kind."""
         return [int(torch.randint(1 << 62, (), generator=g)) for g in self._generators]
 
 
+class HeldStreams(Streams):
+    """Streams that give the same numbers again after each `rewind`.
+
+    Parameters
+    ----------
+    streams
+        Give the numbers the first time.
+    """
+
+    def __init__(self, streams: Streams) -> None:
+        self._streams = streams
+        self._held: list[object] = []
+        self._next = 0
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def rewind(self) -> HeldStreams:
+        """Begin again with the first number, and return the streams."""
+        self._next = 0
+        return self
+
+    def hold(self, draw: Callable[[], _T]) -> _T:
+        """Return what was drawn at this place before, or draw it."""
+        if self._next == len(self._held):
+            self._held.append(draw())
+        self._next += 1
+        return self._held[self._next - 1]  # type: ignore[return-value]
+
+    def normal(self, sizes: Tensor | Sequence[int], columns: int, like: Tensor) -> Tensor:
+        """Standard normal ``[n, columns]``."""
+        return self.hold(lambda: self._streams.normal(sizes, columns, like))
+
+    def uniform(self, sizes: Tensor | Sequence[int], columns: int, like: Tensor) -> Tensor:
+        """Uniform on [0, 1), ``[n, columns]``."""
+        return self.hold(lambda: self._streams.uniform(sizes, columns, like))
+
+    def seeds(self) -> list[int]:
+        """A seed from every stream."""
+        return self.hold(self._streams.seeds)
+
+
 class Source(Protocol):
     """What every source offers.
 
-    `on_positions` says whether its noise is a function of the positions, which then cannot be noised.
+    `on_positions` says whether its noise is a function of the positions, which then cannot be noised; `white`
+    whether it is independent standard normal noise on every node and column.
     """
 
     on_positions: ClassVar[bool] = False
+    white: ClassVar[bool] = False
 
     @abstractmethod
     def draw(
@@ -131,6 +180,8 @@ class Source(Protocol):
 class White(Source):
     """Independent standard normal noise on every node and column."""
 
+    white: ClassVar[bool] = True
+
     def draw(
         self,
         graphs: Graphs,
@@ -141,3 +192,29 @@ class White(Source):
     ) -> Tensor:
         """Standard normal ``[n, columns]``."""
         return streams.normal(graphs.sizes, columns, graphs.pos)
+
+
+@dataclass(frozen=True)
+class Drawn(Source):
+    """White noise that a function draws: for oracles and tests that choose it.
+
+    Parameters
+    ----------
+    function
+        Called without arguments for noise ``[n, columns]``.
+    """
+
+    function: Callable[[], Tensor]
+
+    white: ClassVar[bool] = True
+
+    def draw(
+        self,
+        graphs: Graphs,
+        columns: int,
+        streams: Streams,
+        data: Tensor | None = None,
+        t: Tensor | None = None,
+    ) -> Tensor:
+        """Return what the function draws, ``[n, columns]``."""
+        return streams.hold(self.function)

@@ -35,7 +35,11 @@ import torch
 from torch import Tensor
 
 from noisefold.configuration import configurable
+from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.summary import DataSummary
 from noisefold.noise.gaussian import Gaussian
+from noisefold.noise.prediction import Prediction, graph_means
+from noisefold.noise.variable import Known, Variable
 
 __all__ = ["TARGETS", "WEIGHTS", "Target"]
 
@@ -45,8 +49,8 @@ WEIGHTS = ("uniform", *TARGETS, "min-snr")
 
 @configurable
 @dataclass(frozen=True)
-class Target:
-    """What a network predicts, and how its errors at different times are weighed.
+class Target(Prediction[Tensor, Tensor]):
+    """What a network predicts on a Gaussian path, and how its errors at different times are weighed.
 
     Parameters
     ----------
@@ -73,6 +77,50 @@ class Target:
             raise ValueError(f"weight must be one of {', '.join(WEIGHTS)}, got {self.weight!r}.")
         if self.steps < 2:
             raise ValueError(f"steps must be at least 2, got {self.steps}.")
+
+    def columns(self, summary: DataSummary, variable: Variable[Tensor]) -> int:
+        """Columns of the noised variable."""
+        return summary.features if variable.positions_given else summary.dim
+
+    def inputs(self, state: Tensor, t: Tensor, path: Gaussian, graphs: Graphs) -> Tensor:
+        r"""The state at unit scale, :math:`x_t / \sqrt{\alpha^2 + \sigma^2}`."""
+        return state / path.scale(t[graphs.batch, None])
+
+    def estimate(self, answer: Tensor, state: Tensor, t: Tensor, path: Gaussian, graphs: Graphs) -> Tensor:
+        """The posterior mean of the data, ``[n, d]``."""
+        return self.read(answer, state, t[graphs.batch, None], path)[1]
+
+    def baseline(self, state: Tensor, t: Tensor, path: Gaussian, graphs: Graphs) -> Tensor:
+        r"""Best linear estimate, :math:`\alpha x_t / (\alpha^2 + \sigma^2)`, ``[n, d]``."""
+        at = t[graphs.batch, None]
+        return path.schedule.alpha(at) * state / path.scale(at) ** 2
+
+    def error(self, estimate: Tensor, clean: Tensor, graphs: Graphs) -> Tensor:
+        """Mean squared error over the nodes of each graph, ``[g]``."""
+        return graph_means(graphs, (estimate - clean).square().mean(1))
+
+    def guided(self, both: Tensor, weight: float) -> Tensor:
+        """The estimate moved along the difference that classes make, ``[n, d]``."""
+        conditional, unconditional = both.chunk(2)
+        return unconditional + weight * (conditional - unconditional)
+
+    def loss(
+        self,
+        answer: Tensor,
+        clean: Tensor,
+        state: Tensor,
+        t: Tensor,
+        path: Gaussian,
+        graphs: Graphs,
+        known: Known[Tensor] | None,
+    ) -> Tensor:
+        """Weighted mean squared error of the target over the nodes of each graph, ``[g]``."""
+        at = t[graphs.batch, None]
+        found = self.read(answer, state, at, path)[0].to(clean)
+        difference = found - self.value(clean, state, at, path)
+        if known is not None:
+            difference = difference.masked_fill(known.mask, 0.0)
+        return self.loss_weight(t, path) * graph_means(graphs, difference.square().mean(1))
 
     def coefficients(self, t: Tensor, path: Gaussian) -> tuple[Tensor, Tensor]:
         """Factors (a, b) of the data and of the state, of the shape of t."""

@@ -1,19 +1,22 @@
-"""How noise becomes data: time grids, solvers, guidance."""
+"""How noise becomes data: time grids, solvers, guidance, conditioning."""
 
 from noisefold.sample import masks
 from noisefold.sample.amortized import Amortized
 from noisefold.sample.completion import Completion, complete
-from noisefold.sample.conditioning import Bound, Conditioning, Guided, Known
-from noisefold.sample.draw import default_grid, generate
+from noisefold.sample.conditioning import Bound, Conditioning, Guided
+from noisefold.sample.defaults import default_conditioning, default_grid, default_solver
+from noisefold.sample.draw import generate
 from noisefold.sample.grid import Grid, Karras, LevelGrid, LogSNR, Uniform
 from noisefold.sample.langevin import LangevinCorrection, UnderdampedLangevin
 from noisefold.sample.reconstruction import Reconstructed, Reconstruction
 from noisefold.sample.replacement import Repaint, Replaced, Replacement, Resampled
+from noisefold.sample.sampling import Sampling, SamplingOptions
 from noisefold.sample.solver import (
     DDIM,
     Ancestral,
     DPMSolver,
     Euler,
+    GaussianTask,
     Heun,
     Langevin,
     Solver,
@@ -30,11 +33,11 @@ __all__ = [
     "Conditioning",
     "DPMSolver",
     "Euler",
+    "GaussianTask",
     "Grid",
     "Guided",
     "Heun",
     "Karras",
-    "Known",
     "Langevin",
     "LangevinCorrection",
     "LevelGrid",
@@ -45,13 +48,17 @@ __all__ = [
     "Replaced",
     "Replacement",
     "Resampled",
+    "Sampling",
+    "SamplingOptions",
     "Solver",
     "StochasticHeun",
     "Task",
     "UnderdampedLangevin",
     "Uniform",
     "complete",
+    "default_conditioning",
     "default_grid",
+    "default_solver",
     "generate",
     "masks",
 ]

@@ -9,15 +9,14 @@ Imputation (2021).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import Any, ClassVar
 
 from noisefold.configuration import configurable
-from noisefold.noise.gaussian import Gaussian
-from noisefold.sample.conditioning import Conditioning, Known
-from noisefold.sample.solver import ScalarDenoise, Solver
+from noisefold.noise.path import ProbabilityPath
+from noisefold.noise.variable import Known
+from noisefold.sample.conditioning import Conditioning
+from noisefold.sample.solver import Solver
 
 __all__ = ["Amortized"]
 
@@ -37,16 +36,13 @@ class Amortized(Conditioning):
         On a call, if the denoiser is not informed.
     """
 
-    def __call__(
-        self,
-        denoise: ScalarDenoise,
-        solver: Solver,
-        known: Known,
-        path: Gaussian,
-        noise: Callable[[], Tensor],
-    ) -> tuple[ScalarDenoise, Solver]:
-        """The denoiser that is told what is known, and the solver as it was."""
-        given = getattr(denoise, "given", None)
+    handles: ClassVar[type] = ProbabilityPath
+
+    def __call__(self, task: Any, solver: Solver, known: Known[Any]) -> tuple[Any, Solver]:
+        """Return the task whose denoiser is given the observed values, and the solver as it was."""
+        given = getattr(task.denoise, "given", None)
         if given is None:
-            raise ValueError(f"method Amortized needs a denoiser that can be told, got {denoise!r}.")
-        return given(known), solver
+            raise ValueError(
+                f"method Amortized needs a denoiser that can be given values, got {task.denoise!r}."
+            )
+        return task.denoised_by(given(known)), solver

@@ -1,4 +1,4 @@
-r"""Completion: draws of what is not known, given what is.
+r"""Completion: draws of what is not observed, given what is.
 
 Imputation, interpolation, forecasting and inpainting differ only in what the mask says. The answer is a set
 of draws from the posterior, never one number.
@@ -6,26 +6,34 @@ of draws from the posterior, never one number.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.patches import take
 from noisefold.geometry.transform import Transform
-from noisefold.nn.denoiser import Denoiser, noised_value, with_noised
+from noisefold.nn.denoiser import Denoiser
 from noisefold.noise.source import Streams, derive_seed
+from noisefold.noise.variable import Known, Variable
 from noisefold.progress import progress
-from noisefold.sample.conditioning import Conditioning, Known
+from noisefold.sample.conditioning import Conditioning
 from noisefold.sample.draw import generate
-from noisefold.sample.solver import Solver
+from noisefold.sample.moments import Moments
+from noisefold.sample.sampling import Sampling
+from noisefold.sample.tiled import TILED_NODES, tiled
 
 __all__ = ["Completion", "complete"]
+
+_STEPS = 20
 
 
 @dataclass(frozen=True, eq=False)
 class Completion:
-    """Draws of a variable of which a part is known, in the units of the data.
+    """Draws of a variable of which a part is observed, in the units of the data.
 
     Mean, spread and intervals are taken node by node. They say something where a node is the same in every
     draw: features on given positions, the steps of a track. The points of a cloud have no order, and the mean
@@ -35,40 +43,61 @@ class Completion:
     ----------
     graphs
         What was given.
-    noised
-        "pos" or "x": the variable that was drawn.
+    variable
+        What was drawn.
     known
-        Where it was known, ``[n, d]``, bool.
+        Where it was observed, ``[n, d]``, bool.
     values
-        Its draws, ``[draws, n, d]``; where known, the given values, bit for bit.
+        Its draws, ``[draws, n, d]``, with the observed values in their places, bit for bit; None if they were
+        not kept.
+    moments
+        Number, mean ``[n, d]`` and standard deviation ``[n, d]`` of draws that were not kept.
     """
 
     graphs: Graphs
-    variable: str
+    variable: Variable[Tensor]
     known: Tensor
-    values: Tensor
+    values: Tensor | None
+    moments: tuple[int, Tensor, Tensor] | None = None
 
     def __len__(self) -> int:
+        if self.values is None:
+            assert self.moments is not None
+            return self.moments[0]
         return self.values.shape[0]
 
     def __repr__(self) -> str:
         share = float(self.known.double().mean()) if self.known.numel() else 1.0
-        return f"Completion({len(self)} draws of {self.variable}, {share:.0%} known, {self.graphs!r})"
+        return f"Completion({len(self)} draws of {self.variable.noun}, {share:.0%} known, {self.graphs!r})"
+
+    def _kept(self) -> Tensor:
+        if self.values is None:
+            raise ValueError("the draws were not kept; complete with keep=True.")
+        return self.values
 
     @property
     def draws(self) -> list[Graphs]:
-        """The graphs filled in, once for each draw."""
-        return [with_noised(self.graphs, self.variable, value) for value in self.values]
+        """The graphs filled in, once for each draw.
+
+        Raises
+        ------
+        ValueError
+            If the draws were not kept.
+        """
+        return [self.variable.write(self.graphs, value) for value in self._kept()]
 
     @property
     def mean(self) -> Tensor:
         """Posterior mean, ``[n, d]``."""
-        # What is known is the same in every draw, and the mean of its copies is only nearly so.
+        if self.values is None:
+            assert self.moments is not None
+            return self.moments[1]
+        # Observed values are the same in every draw, and the mean of their copies is only nearly so.
         return torch.where(self.known, self.values[0], self.values.mean(0))
 
     @property
     def std(self) -> Tensor:
-        """Posterior standard deviation, ``[n, d]``; 0 where known.
+        """Posterior standard deviation, ``[n, d]``; 0 where observed.
 
         Raises
         ------
@@ -77,19 +106,23 @@ class Completion:
         """
         if len(self) < 2:
             raise ValueError("the standard deviation needs at least 2 draws, got 1.")
+        if self.values is None:
+            assert self.moments is not None
+            return self.moments[2]
         return self.values.std(0).masked_fill(self.known, 0.0)
 
     def interval(self, level: float) -> tuple[Tensor, Tensor]:
         r"""Ends of the central interval that holds a value with this probability, ``[n, d]`` each.
 
         The ends are the order statistics number (m + 1)(1 -+ level)/2 of the m draws, between two of them in
-        proportion. A truth that comes from the same law as the draws lies between them with exactly this
-        probability where these numbers are whole, and nearly so otherwise.
+        proportion. A truth that comes from the same distribution as the draws lies between them with exactly
+        this probability where these numbers are whole, and nearly so otherwise.
 
         Raises
         ------
         ValueError
-            If level is not in (0, 1), or so near 1 that there are too few draws for it.
+            If level is not in (0, 1), or so near 1 that there are too few draws for it, or the draws were not
+            kept.
         """
         if not 0 < level < 1:
             raise ValueError(f"level must lie strictly between 0 and 1, got {level}.")
@@ -98,7 +131,7 @@ class Completion:
         if place < -1e-9:
             needed = int(2 / (1 - level) - 1e-9)
             raise ValueError(f"an interval at level {level} needs at least {needed} draws, got {m}.")
-        ordered = self.values.sort(0).values
+        ordered = self._kept().sort(0).values
         low = min(max(int(place + 1e-9), 0), m - 1)
         rest = max(place - low, 0.0)
         next_ = min(low + 1, m - 1)
@@ -109,78 +142,146 @@ class Completion:
 
 
 def complete(
-    denoiser: Denoiser,
-    scaling: Transform,
+    denoiser: Denoiser[Any, Any],
+    units: Transform,
     graphs: Graphs,
     known: Tensor,
-    times: Tensor,
-    solver: Solver,
-    conditioning: Conditioning,
+    method: Conditioning,
+    sampling: Sampling,
     *,
     draws: int = 32,
-    guidance: float = 1.0,
-    seed: int = 0,
-    batch: int = 64,
+    keep: bool = True,
+    tile: int | None = None,
 ) -> Completion:
-    """Draw what is not known of graphs. Draw j of graph i is a function of (seed, i, j) alone.
+    """Draw what is not observed of graphs. Draw j of graph i is a function of (seed, i, j) alone.
 
     Parameters
     ----------
     denoiser
         The trained denoiser.
-    scaling
-        Between the data's units and its own.
+    units
+        From the data's units to its own.
     graphs
-        Graphs with what is known, in the data's units, and the classes for the network, if any.
+        Graphs with what is observed, in the data's units, and the classes for the network, if any.
     known
-        Which nodes are known, ``[n]``, or which entries of the noised variable, ``[n, d]``; bool. The others
-        may hold anything, NaN as well.
-    times
-        Falling times ``[steps + 1]``.
-    solver
-        Takes noise to data.
-    conditioning
-        How to sample given what is known.
+        Which nodes are observed, ``[n]``, or which entries of the noised variable, ``[n, d]``; bool. The
+        others may hold anything, NaN as well.
+    method
+        How to condition on what is observed.
+    sampling
+        How to draw.
     draws
         How many, of each graph.
-    guidance
-        Weight of classifier-free guidance; 1 is none.
-    seed
-        The seed.
-    batch
-        Graphs at a time; only speed and memory depend on it.
+    keep
+        Whether the draws are kept, and not only their mean and standard deviation.
+    tile
+        Nodes of the tiles that larger graphs are worked on in; None takes every graph whole.
 
     Raises
     ------
     ValueError
-        If the mask does not fit the graphs, a known value is not finite, or there are no graphs or draws.
+        If the mask does not fit the graphs, an observed value is not finite, or there are no graphs or draws.
     """
     if draws < 1:
         raise ValueError(f"draws must be at least 1, got {draws}.")
     if not len(graphs):
         raise ValueError("graphs must hold at least one graph to complete, got none.")
-    variable = denoiser.variable
-    given = noised_value(graphs, variable)
+    variable: Variable[Tensor] = denoiser.variable
+    given = variable.read(graphs)
     mask = _entries(known, given)
-    blank = with_noised(graphs, variable, given.masked_fill(~mask, 0.0))
-    unit = scaling.apply(blank)
-    given_there = mask if variable == "pos" else scaling.entries(mask)
-    device = denoiser.device
-    parts = []
-    items = [(i, j) for i in range(len(graphs)) for j in range(draws)]
-    with progress("completing", len(items)) as advance:
-        for start in range(0, len(items), batch):
-            chosen = items[start : start + batch]
-            part = unit[[i for i, _ in chosen]].to(device)
-            held = _rows(given_there, graphs, [i for i, _ in chosen]).to(device)
-            streams = Streams(seed, [derive_seed(i, j) for i, j in chosen])
-            condition = (Known(noised_value(part, variable), held, part.batch), conditioning)
-            made = generate(denoiser, part, times, solver, streams, guidance=guidance, given=condition)
-            made = scaling.undo(made.to(given.device))
-            parts += made.unpack(noised_value(made, variable))
-            advance(len(chosen), "")
-    values = torch.stack([torch.cat(parts[j::draws]) for j in range(draws)])
-    return Completion(graphs, variable, mask, torch.where(mask, given, values))
+    unit = units.apply(variable.write(graphs, given.masked_fill(~mask, 0.0)))
+    observed = variable.entries(mask, units)
+    work = _Work(denoiser, units, method, sampling, unit, observed)
+    parts = list(mask.split(graphs.sizes.tolist()))
+    out: list[list[Tensor]] = [[] for _ in parts]
+    moments = [Moments(value) for value in given.split(graphs.sizes.tolist())] if not keep else []
+
+    def take(i: int, values: Tensor) -> None:
+        full = torch.where(parts[i], given[graphs.ptr[i] : graphs.ptr[i + 1]], values)
+        if keep:
+            out[i].append(full)
+        else:
+            moments[i].add(full)
+
+    with progress("completing", draws * len(graphs)) as advance:
+        for i, values in work.run(draws, tile, parts, lambda count: advance(count, "")):
+            take(i, values)
+    if keep:
+        return Completion(graphs, variable, mask, torch.cat([torch.cat(values) for values in out], dim=1))
+    mean, std = torch.cat([m.mean for m in moments]), torch.cat([m.std for m in moments])
+    mean, std = torch.where(mask, given, mean), std.masked_fill(mask, 0.0)
+    return Completion(graphs, variable, mask, None, (draws, mean, std))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is done for every batch of draws."""
+
+    denoiser: Denoiser[Any, Any]
+    units: Transform
+    method: Conditioning
+    sampling: Sampling
+    unit: Graphs
+    observed: Tensor
+
+    def run(
+        self, draws: int, tile: int | None, hidden: list[Tensor], done: Callable[[int], None]
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Draws ``[k, n_i, d]`` of graph i, in order of the draws of each graph."""
+        solver, times = self.sampling.resolved(self.denoiser.path, _STEPS, self.method)
+        sizes = self.unit.sizes.tolist()
+        observed = self.observed.split(sizes)
+        whole = [i for i, n in enumerate(sizes) if tile is None or n <= tile]
+        items = [(i, j) for i in whole for j in range(draws)]
+        for start in range(0, len(items), self.sampling.batch):
+            chosen = items[start : start + self.sampling.batch]
+            graphs = self.unit[[i for i, _ in chosen]]
+            values = self._draw(
+                self.denoiser, graphs, [observed[i] for i, _ in chosen], chosen, solver, times
+            )
+            for (i, _), value in zip(chosen, values, strict=True):
+                yield i, value[None]
+            done(len(chosen))
+        for i in sorted(set(range(len(sizes))) - set(whole)):
+            graph, unknown = self.unit[i], ~hidden[i]
+            if not bool(unknown.any()):
+                yield i, torch.zeros(draws, *hidden[i].shape)
+                continue
+            assert tile is not None
+            on, rows = tiled(self.denoiser, graph.pos, unknown, tile)
+            part = take(graph, [rows.numpy()])
+            together = max(1, TILED_NODES // len(rows))
+            for start in range(0, draws, together):
+                chosen = [(i, j) for j in range(start, min(start + together, draws))]
+                many = part[[0] * len(chosen)]
+                values = self._draw(on, many, [observed[i][rows]] * len(chosen), chosen, solver, times)
+                out = torch.zeros(len(chosen), *hidden[i].shape, dtype=values[0].dtype)
+                out[:, rows] = torch.stack(values)
+                yield i, out
+                done(len(chosen))
+
+    def _draw(
+        self,
+        denoiser: Denoiser[Any, Any],
+        graphs: Graphs,
+        observed: list[Tensor],
+        items: list[tuple[int, int]],
+        solver: Any,
+        times: Tensor,
+    ) -> list[Tensor]:
+        """The drawn values of every graph of a batch, ``[n_i, d]`` in the data's units."""
+        device, home = self.denoiser.device, graphs.device
+        variable = denoiser.variable
+        part = graphs.to(device)
+        held = torch.cat(observed).to(device)
+        streams = Streams(self.sampling.seed, [derive_seed(i, j) for i, j in items])
+        known = Known(variable.read(part), held, part.batch)
+        made = generate(
+            denoiser, part, times, solver, streams,
+            guidance=self.sampling.guidance, given=(known, self.method),
+        )  # fmt: skip
+        made = self.units.undo(made.to(home))
+        return made.unpack(variable.read(made))
 
 
 def _entries(known: Tensor, value: Tensor) -> Tensor:
@@ -196,9 +297,3 @@ def _entries(known: Tensor, value: Tensor) -> Tensor:
     if not bool(value[mask].isfinite().all()):
         raise ValueError("a value that is marked as known is NaN or infinite; mark it as unknown.")
     return mask
-
-
-def _rows(mask: Tensor, graphs: Graphs, chosen: list[int]) -> Tensor:
-    """Rows of the mask that belong to some graphs, in their order."""
-    parts = graphs.unpack(mask)
-    return torch.cat([parts[i] for i in chosen])

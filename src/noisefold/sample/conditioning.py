@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from noisefold.geometry.graphs import Graphs
-from noisefold.nn.denoiser import Denoiser, Known
+from noisefold.nn.denoiser import Denoiser
 from noisefold.noise.gaussian import Gaussian
-from noisefold.noise.source import White
-from noisefold.sample.solver import ScalarDenoise, Solver
+from noisefold.noise.variable import Known
+from noisefold.sample.solver import Solver
 
-__all__ = ["Bound", "Conditioning", "Guided", "Known"]
+__all__ = ["Bound", "Conditioning", "Guided", "white_noise"]
+
+S = TypeVar("S")
+E = TypeVar("E")
 
 
 @dataclass(frozen=True)
-class Bound:
+class Bound(Generic[S, E]):
     """A denoiser bound to the graphs it denoises and their classes: a function of state and scalar time.
 
     Parameters
@@ -32,28 +34,28 @@ class Bound:
     label
         Classes ``[g]``, or None.
     known
-        What an informed denoiser is told, or None.
+        The observed values that a denoiser for completion conditions on, or None.
     """
 
-    denoiser: Denoiser
+    denoiser: Denoiser[S, E]
     graphs: Graphs
     label: Tensor | None = None
-    known: Known | None = None
+    known: Known[S] | None = None
 
-    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
-        """Estimate of the data ``[n, d]`` from a state ``[n, d]`` at a scalar time."""
-        times = t.to(device=x.device, dtype=x.dtype).expand(len(self.graphs))
-        told = {} if self.known is None else {"known": self.known}
-        out: Tensor = self.denoiser(self.graphs, x, times, self.label, **told)
+    def __call__(self, state: S, t: Tensor) -> E:
+        """Return the estimate of the data from a state at a scalar time."""
+        graphs = self.graphs
+        times = t.to(graphs.pos).expand(len(graphs))
+        out: E = self.denoiser(graphs, state, times, self.label, self.known)
         return out
 
-    def given(self, known: Known) -> Bound:
-        """The same denoiser, told what is known.
+    def given(self, known: Known[S]) -> Bound[S, E]:
+        """Return the same denoiser, conditioned on observed values.
 
         Raises
         ------
         ValueError
-            If the denoiser is not informed.
+            If the denoiser was not made for completion.
         """
         if not self.denoiser.for_completion:
             raise ValueError(
@@ -64,13 +66,15 @@ class Bound:
 
 
 @dataclass(frozen=True)
-class Guided:
+class Guided(Generic[S, E]):
     r"""Classifier-free guidance.
 
     .. math:: \hat x_0 = \hat x_0(\varnothing) + w\,(\hat x_0(y) - \hat x_0(\varnothing))
 
     w = 1 is the plain conditional model, w > 1 trades variety for typicality. Both estimates come from one
-    pass over a doubled batch. Source: Ho and Salimans, Classifier-Free Diffusion Guidance (2022).
+    pass over a doubled batch.
+
+    Source: Ho and Salimans, `Classifier-Free Diffusion Guidance <https://arxiv.org/abs/2207.12598>`_ (2022).
 
     Parameters
     ----------
@@ -78,32 +82,36 @@ class Guided:
         A denoiser bound to graphs and classes, trained with classes dropped at random.
     weight
         The w.
+
+    Raises
+    ------
+    ValueError
+        If the graphs have no classes.
     """
 
-    bound: Bound
+    bound: Bound[S, E]
     weight: float
 
     def __post_init__(self) -> None:
         if self.bound.label is None:
             raise ValueError("guidance needs labels to guide towards; give labels, or leave guidance at 1.")
 
-    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
-        """Guided estimate of the data."""
-        label = self.bound.label
+    def __call__(self, state: S, t: Tensor) -> E:
+        """Return the guided estimate of the data."""
+        bound, label = self.bound, self.bound.label
         assert label is not None
-        graphs = self.bound.graphs
-        known = self.bound.known
+        twice, known = bound.denoiser.variable.twice, bound.known
         both = Bound(
-            self.bound.denoiser,
-            Graphs.collate([graphs, graphs]),
+            bound.denoiser,
+            Graphs.collate([bound.graphs, bound.graphs]),
             torch.cat([label, torch.full_like(label, -1)]),
-            known and Known(torch.cat([known.value] * 2), torch.cat([known.mask] * 2)),
+            known and Known(twice(known.value), twice(known.mask)),
         )
-        conditional, unconditional = both(torch.cat([x, x]), t).chunk(2)
-        return unconditional + self.weight * (conditional - unconditional)
+        out: E = bound.denoiser.target.guided(both(twice(state), t), self.weight)
+        return out
 
-    def given(self, known: Known) -> Guided:
-        """The same guidance of a denoiser that is told what is known."""
+    def given(self, known: Known[S]) -> Guided[S, E]:
+        """Return the same guidance of a denoiser conditioned on observed values."""
         return replace(self, bound=self.bound.given(known))
 
 
@@ -115,7 +123,7 @@ def white_noise(path: Gaussian, method: str) -> None:
     ValueError
         If it is not.
     """
-    if not isinstance(path.source, White):
+    if not path.source.white:
         raise ValueError(
             f"method {method} needs white noise, and this path has {path.source!r}; "
             "use Repaint() or Replacement(), or train with White()."
@@ -123,27 +131,24 @@ def white_noise(path: Gaussian, method: str) -> None:
 
 
 class Conditioning(Protocol):
-    """A way to sample given that a part is known: it wraps the denoiser, the solver, or both."""
+    """A way to sample given observed values: it wraps the denoiser, the solver, or both.
+
+    Attributes
+    ----------
+    handles
+        The kind of path that it is for.
+    """
+
+    handles: ClassVar[type]
 
     @abstractmethod
-    def __call__(
-        self,
-        denoise: ScalarDenoise,
-        solver: Solver,
-        known: Known,
-        path: Gaussian,
-        noise: Callable[[], Tensor],
-    ) -> tuple[ScalarDenoise, Solver]:
-        """Denoiser and solver of the conditional law.
+    def __call__(self, task: Any, solver: Solver, known: Known[Any]) -> tuple[Any, Solver]:
+        """Return task and solver of the conditional distribution.
 
         Parameters
         ----------
-        denoise, solver
-            Those of the unconditional law.
+        task, solver
+            Those of the unconditional one.
         known
-            What is known.
-        path
-            The Gaussian path.
-        noise
-            Draws fresh noise ``[n, d]``.
+            The observed values.
         """

@@ -1,41 +1,89 @@
-"""Which way of conditioning fits a model, and which solver fits the way."""
+"""Which way of conditioning, which solver and which grid fit a model, by the kind of its path.
+
+A new kind of path registers its own with ``default_solver.register`` and its likes.
+"""
 
 from __future__ import annotations
 
+from functools import singledispatch
+from typing import Any
+
 from noisefold.noise.gaussian import Gaussian
-from noisefold.noise.source import White
+from noisefold.noise.schedule import VP, Cosine
+from noisefold.noise.variable import Variable
 from noisefold.sample.amortized import Amortized
 from noisefold.sample.conditioning import Conditioning
+from noisefold.sample.grid import Grid, LogSNR, Uniform
 from noisefold.sample.langevin import LangevinCorrection
 from noisefold.sample.replacement import Repaint, Replacement
 from noisefold.sample.solver import DDIM, Heun, Solver
 
-__all__ = ["default_solver", "method_for"]
+__all__ = ["default_conditioning", "default_grid", "default_solver", "method_for", "solver_for"]
+
+
+@singledispatch
+def default_solver(path: Any) -> Solver:
+    """Return the solver for a path: Heun on Gaussian ones."""
+    raise ValueError(f"no solver is known for {type(path).__name__}; give solver=.")
+
+
+@default_solver.register
+def _(path: Gaussian) -> Solver:
+    return Heun()
+
+
+@singledispatch
+def default_grid(path: Any, solver: Solver) -> Grid:
+    """Return the time grid for a path and a solver.
+
+    Uniform times, or on VP and cosine paths times even in log-SNR for solvers of order 2.
+    Evidence: ``noisefold study solvers --scale short``.
+    """
+    return Uniform()
+
+
+@default_grid.register
+def _(path: Gaussian, solver: Solver) -> Grid:
+    curved = isinstance(path.schedule, VP | Cosine)
+    return LogSNR() if curved and solver.order == 2 else Uniform()
+
+
+@singledispatch
+def default_conditioning(path: Any, variable: Variable[Any]) -> Conditioning:
+    """Return the way of conditioning for a path and a variable, without a network made for completion.
+
+    On Gaussian paths that is `LangevinCorrection` for features under white noise, which was measured to be
+    nearest to the exact posterior (``noisefold study conditioning``); else `Repaint`, which any path can do.
+    """
+    return Repaint()
+
+
+@default_conditioning.register
+def _(path: Gaussian, variable: Variable[Any]) -> Conditioning:
+    white = variable.positions_given and path.source.white
+    return LangevinCorrection() if white else Repaint()
 
 
 def method_for(
-    method: Conditioning | None, for_completion: bool, coupling: str, path: Gaussian, variable: str
+    method: Conditioning | None, for_completion: bool, coupling: str, path: Any, variable: Variable[Any]
 ) -> Conditioning:
-    """The way asked for, or the default.
+    """Return the way of conditioning asked for, or the default.
 
-    That is `Amortized` for informed models; else `LangevinCorrection` for features under white noise, which
-    was measured to be nearest to the truth with learned networks of those that need no training
-    (``noisefold study conditioning``); else `Repaint`.
-
-    A model that was trained under `noisefold.noise.WithinCloud` takes `Replacement`, and nothing else: its
-    states are not data plus independent noise, so that its estimates are no scores, and noise that is added
-    takes it to states that it has never seen.
+    That is `Amortized` for models for completion, else `default_conditioning`. A model that was trained under
+    `noisefold.noise.WithinCloud` takes `Replacement`, and nothing else: its states are not data plus
+    independent noise, so that its estimates are no scores, and noise that is added takes it to states that it
+    has never seen.
 
     Parameters
     ----------
     method
         What is asked for, or None.
-    informed
-        Whether the network is told what is known.
+    for_completion
+        Whether the network conditions on observed values directly.
     coupling
         Name of the coupling of the model's training, "" if that is not known.
-    path, noised
-        The path of the states, and the variable that is drawn.
+    path, variable
+        The path of the states, and what is drawn.
 
     Raises
     ------
@@ -50,12 +98,33 @@ def method_for(
                 "coupling=Independent()."
             )
         return method or Replacement()
-    if for_completion:
-        return method or Amortized()
-    white = variable == "x" and isinstance(path.source, White)
-    return method or (LangevinCorrection() if white else Repaint())
+    if method is None:
+        method = Amortized() if for_completion else default_conditioning(path, variable)
+    _check(method, path, "method")
+    return method
 
 
-def default_solver(method: Conditioning) -> Solver:
-    """DDIM for replacement, resampling and corrections, which spend evaluations elsewhere; else Heun."""
-    return DDIM() if isinstance(method, Replacement | Repaint | LangevinCorrection) else Heun()
+def solver_for(solver: Solver | None, path: Any, method: Conditioning | None = None) -> Solver:
+    """Return the solver asked for, or the default.
+
+    On Gaussian paths DDIM serves replacement, resampling and corrections, which spend evaluations elsewhere.
+
+    Raises
+    ------
+    ValueError
+        If the solver cannot integrate the path.
+    """
+    if solver is None:
+        spends = isinstance(method, Replacement | Repaint | LangevinCorrection)
+        own = default_solver(path)
+        solver = DDIM() if spends and issubclass(DDIM.handles, own.handles) else own
+    _check(solver, path, "solver")
+    return solver
+
+
+def _check(chosen: Solver | Conditioning, path: Any, argument: str) -> None:
+    if not isinstance(path, chosen.handles):
+        raise ValueError(
+            f"{argument} {type(chosen).__name__} is for paths of the kind {chosen.handles.__name__}, "
+            f"and this one is {type(path).__name__}."
+        )

@@ -3,82 +3,83 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import singledispatch
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from noisefold.geometry.graphs import Graphs
-from noisefold.nn.denoiser import Denoiser, noised_value, with_noised
+from noisefold.nn.denoiser import Denoiser
 from noisefold.noise.gaussian import Gaussian
-from noisefold.noise.schedule import VP, Cosine
 from noisefold.noise.source import Streams
-from noisefold.sample.conditioning import Bound, Conditioning, Guided, Known
-from noisefold.sample.grid import Grid, LogSNR, Uniform
-from noisefold.sample.solver import DPMSolver, Heun, ScalarDenoise, Solver, StochasticHeun
+from noisefold.noise.variable import Known
+from noisefold.sample.conditioning import Bound, Conditioning, Guided
+from noisefold.sample.solver import GaussianTask, Solver, Task
 
-__all__ = ["SampleCallback", "default_grid", "generate"]
+__all__ = ["SampleCallback", "generate", "task_of"]
 
 SampleCallback = Callable[[int, float, Graphs], None]
 
 
-def default_grid(path: Gaussian, solver: Solver) -> Grid:
-    """Uniform times, or times even in log-SNR for solvers of order 2 on VP and cosine paths.
+@singledispatch
+def task_of(path: Any, *rest: Any) -> Task[Any, Any]:
+    """Return the task of a path; kinds of paths whose solvers need more register their own."""
+    denoise, times, graphs, random, variable = rest
+    return Task(denoise, path, times, graphs, random, variable)
 
-    Evidence: ``noisefold study solvers --scale short``.
-    """
-    curved = isinstance(path.schedule, VP | Cosine)
-    second = isinstance(solver, DPMSolver | Heun | StochasticHeun)
-    return LogSNR() if curved and second else Uniform()
+
+@task_of.register
+def _(path: Gaussian, *rest: Any) -> Task[Any, Any]:
+    denoise, times, graphs, random, variable = rest
+    return GaussianTask(denoise, path, times, graphs, random, variable)
 
 
 @torch.no_grad()
 def generate(
-    denoiser: Denoiser,
+    denoiser: Denoiser[Any, Any],
     graphs: Graphs,
     times: Tensor,
     solver: Solver,
-    streams: Streams,
+    random: Streams,
     *,
     guidance: float = 1.0,
-    given: tuple[Known, Conditioning] | None = None,
+    given: tuple[Known[Any], Conditioning] | None = None,
     callback: SampleCallback | None = None,
 ) -> Graphs:
-    """The graphs with their noised variable generated, in standard units.
+    """Return the graphs with their noised variable generated, in standard units.
 
     Parameters
     ----------
     denoiser
         The trained denoiser.
     graphs
-        Give the sizes, whatever is not generated, and the classes for the network, if any.
+        Give the sizes, whatever is not generated, a state of the right structure in its place, and the
+        classes for the network, if any.
     times
         Falling times ``[steps + 1]``.
     solver
         Takes noise to data.
-    streams
+    random
         One random stream for each graph.
     guidance
         Weight of classifier-free guidance; 1 is none.
     given
-        What is known of the noised variable, and how to sample given that.
-    watch
+        The observed values of the noised variable, and how to condition on them.
+    callback
         Called after every step with (step, signal level u, graphs).
     """
     path, variable = denoiser.path, denoiser.variable
-    columns = noised_value(graphs, variable).shape[1]
     bound = Bound(denoiser, graphs, graphs.label)
-    denoise: ScalarDenoise = bound if guidance == 1 else Guided(bound, guidance)
+    denoise = bound if guidance == 1 else Guided(bound, guidance)
 
-    def noise() -> Tensor:
-        return path.source.draw(graphs, columns, streams)
-
-    def report(step: int, t: Tensor, x: Tensor) -> None:
+    def report(step: int, t: Tensor, state: Any) -> None:
         if callback is not None:
-            callback(step, float(path.signal(t)), with_noised(graphs, variable, x))
+            callback(step, float(path.signal(t)), variable.write(graphs, state))
 
-    # The start has the marginal's spread, not the noise's alone: at the noisy end some data is left.
-    x = path.scale(times[0]) * noise()
+    task = task_of(path, denoise, times, graphs, random, variable)
+    state = path.prior(graphs, variable.read(graphs), times[0], random)
     if given is not None:
         known, conditioning = given
-        denoise, solver = conditioning(denoise, solver, known, path, noise)
-    return with_noised(graphs, variable, solver(denoise, x, times, path, noise, report))
+        task, solver = conditioning(task, solver, known)
+    return variable.write(graphs, solver(task, state, report))

@@ -16,7 +16,7 @@ Nodes = int | Sequence[int] | None
 Labels = int | str | Sequence[int | str] | None
 
 
-def sizes_of(indices: range, nodes: Nodes, known: Sequence[int], seed: int) -> list[int]:
+def sizes_of(indices: Sequence[int], nodes: Nodes, known: Sequence[int], seed: int) -> list[int]:
     """Nodes of the samples with these indices: as asked, cycled through, or drawn from the known sizes.
 
     Raises
@@ -27,7 +27,7 @@ def sizes_of(indices: range, nodes: Nodes, known: Sequence[int], seed: int) -> l
     if nodes is None:
         sizes = [known[int(u * len(known))] for u in _uniforms(seed, indices, 0)]
     else:
-        asked = [nodes] if isinstance(nodes, int) else list(nodes)
+        asked = list(nodes) if isinstance(nodes, Sequence | Tensor) else [nodes]
         sizes = [int(asked[i % len(asked)]) for i in indices]
     if min(sizes) < 1:
         raise ValueError(f"nodes must be at least 1, got {min(sizes)}.")
@@ -35,7 +35,7 @@ def sizes_of(indices: range, nodes: Nodes, known: Sequence[int], seed: int) -> l
 
 
 def frames_of(
-    indices: range, nodes: Nodes, like: Graphs | None, known: Sequence[int], dim: int, seed: int
+    indices: Sequence[int], nodes: Nodes, like: Graphs | None, known: Sequence[int], dim: int, seed: int
 ) -> Graphs:
     """Graphs for the samples with these indices, with all that is given: those in `like`, or bare nodes.
 
@@ -50,11 +50,14 @@ def frames_of(
     return Graphs(torch.zeros(sum(sizes), dim), ptr=torch.tensor([0, *sizes]).cumsum(0))
 
 
-def labels_in(graphs: Graphs) -> Sequence[int | str]:
-    """The classes that graphs carry, by name if they have names; -1, "unconditional", if they have none."""
+def labels_in(graphs: Graphs, classes: Sequence[str]) -> Sequence[int]:
+    """Return the classes that graphs carry, by number among known ones; -1, "unconditional", for others."""
     if graphs.label is None:
         return [-1] * len(graphs)
-    return [graphs.classes[i] if graphs.classes and i >= 0 else i for i in graphs.label.tolist()]
+    if not graphs.classes:
+        return graphs.label.tolist()
+    place = {name: i for i, name in enumerate(classes)}
+    return [-1 if i < 0 else place.get(graphs.classes[i], -1) for i in graphs.label.tolist()]
 
 
 def labels_of(
@@ -71,20 +74,22 @@ def labels_of(
         shares = torch.tensor(weights).cumsum(0)
         draws = torch.tensor(_uniforms(seed, range(count), 1), dtype=shares.dtype)
         return torch.searchsorted(shares / shares[-1], draws, right=True).clamp(max=len(shares) - 1)
-    asked = [labels] if isinstance(labels, int | str) else list(labels)
+    asked = [labels] if isinstance(labels, str) or not isinstance(labels, Sequence) else list(labels)
     numbers = [_number(v, classes) for v in asked]
     return torch.tensor([numbers[i % len(numbers)] for i in range(count)])
 
 
 def _number(label: int | str, classes: Sequence[str]) -> int:
-    if isinstance(label, str) and label in classes:
-        return list(classes).index(label)
-    if isinstance(label, int) and -1 <= label < len(classes):
-        return label
+    if isinstance(label, str):
+        number = list(classes).index(label) if label in classes else None
+    else:
+        number = int(label)
+    if number is not None and -1 <= number < len(classes):
+        return number
     raise ValueError(f"class {label!r} is unknown; known are {', '.join(classes)}.")
 
 
-def _uniforms(seed: int, indices: range, purpose: int) -> list[float]:
+def _uniforms(seed: int, indices: Sequence[int], purpose: int) -> list[float]:
     """One number in [0, 1) for each sample, from a stream that its noise does not use."""
     streams = Streams(seed, [2 * i + 1 for i in indices])
     draws = streams.uniform([2] * len(indices), 1, torch.empty(0, dtype=torch.float64))

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from noisefold.configuration import configurable
-from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.levels import LevelDistribution
+from noisefold.noise.path import ProbabilityPath
 
 __all__ = ["Grid", "Karras", "LevelGrid", "LogSNR", "Uniform"]
 
@@ -22,11 +22,10 @@ __all__ = ["Grid", "Karras", "LevelGrid", "LogSNR", "Uniform"]
 _EVEN = LevelDistribution((0.0, 1.0), (1.0,))
 
 
-def _ends(path: Gaussian, steps: int) -> tuple[Tensor, Tensor]:
+def _ends(path: ProbabilityPath[Any], steps: int) -> tuple[Tensor, Tensor]:
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}.")
-    late = torch.tensor(1 - path.margin, dtype=torch.float64)
-    early = torch.tensor(path.margin, dtype=torch.float64)
+    late, early = path.clip(torch.tensor([1.0, 0.0], dtype=torch.float64))
     return late, early
 
 
@@ -34,7 +33,7 @@ class Grid(Protocol):
     """What every grid offers."""
 
     @abstractmethod
-    def __call__(self, path: Gaussian, steps: int) -> Tensor:
+    def __call__(self, path: ProbabilityPath[Any], steps: int) -> Tensor:
         """Times ``[steps + 1]``, float64, falling, the last one 0."""
 
 
@@ -43,7 +42,7 @@ class Grid(Protocol):
 class Uniform(Grid):
     """Equal steps in time. The natural grid of flow matching."""
 
-    def __call__(self, path: Gaussian, steps: int) -> Tensor:
+    def __call__(self, path: ProbabilityPath[Any], steps: int) -> Tensor:
         """Times from the noisy margin to 0 in equal steps."""
         late, _ = _ends(path, steps)
         return torch.linspace(1, 0, steps + 1, dtype=torch.float64) * late
@@ -54,12 +53,12 @@ class Uniform(Grid):
 class LogSNR(Grid):
     """Equal steps in log-SNR between the margins, then one to 0. The natural grid of DPM-Solver++."""
 
-    def __call__(self, path: Gaussian, steps: int) -> Tensor:
+    def __call__(self, path: ProbabilityPath[Any], steps: int) -> Tensor:
         """Times whose log-SNR is evenly spaced."""
         late, early = _ends(path, steps)
         levels = torch.linspace(0, 1, steps, dtype=torch.float64)
         start, stop = path.log_snr(late), path.log_snr(early)
-        times = path.schedule.time(start + (stop - start) * levels)
+        times = path.time(start + (stop - start) * levels)
         return torch.cat([times, times.new_zeros(1)])
 
 
@@ -82,14 +81,14 @@ class Karras(Grid):
         if self.rho <= 0:
             raise ValueError(f"rho must be positive, got {self.rho}.")
 
-    def __call__(self, path: Gaussian, steps: int) -> Tensor:
+    def __call__(self, path: ProbabilityPath[Any], steps: int) -> Tensor:
         """Times on Karras' grid."""
         late, early = _ends(path, steps)
         root_late = torch.exp(-path.log_snr(late) / 2 / self.rho)
         root_early = torch.exp(-path.log_snr(early) / 2 / self.rho)
         ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
         ratio = (root_late + (root_early - root_late) * ramp) ** self.rho
-        times = path.schedule.time(-2 * torch.log(ratio))
+        times = path.time(-2 * torch.log(ratio))
         return torch.cat([times, times.new_zeros(1)])
 
 
@@ -103,14 +102,14 @@ class LevelGrid(Grid):
 
     Parameters
     ----------
-    times
-        The law; default even in the signal level.
+    levels
+        The distribution; default even in the signal level.
     """
 
-    times: LevelDistribution = _EVEN
+    levels: LevelDistribution = _EVEN
 
-    def __call__(self, path: Gaussian, steps: int) -> Tensor:
+    def __call__(self, path: ProbabilityPath[Any], steps: int) -> Tensor:
         """Times at the quantiles 0, 1 / steps, ... of the law, and 0."""
         _ends(path, steps)
-        times = self.times(path, torch.arange(steps, dtype=torch.float64) / steps)
+        times = self.levels(path, torch.arange(steps, dtype=torch.float64) / steps)
         return torch.cat([times, times.new_zeros(1)])

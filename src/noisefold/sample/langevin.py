@@ -16,16 +16,17 @@ corrector samplers.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
 from noisefold.configuration import configurable
 from noisefold.noise.gaussian import Gaussian
-from noisefold.sample.conditioning import Conditioning, Known, white_noise
-from noisefold.sample.replacement import Replaced
-from noisefold.sample.solver import Memory, ScalarDenoise, Solver, Task
+from noisefold.noise.variable import Known
+from noisefold.sample.conditioning import Conditioning, white_noise
+from noisefold.sample.replacement import replaced
+from noisefold.sample.solver import GaussianTask, Memory, Solver
 
 __all__ = ["LangevinCorrection", "UnderdampedLangevin"]
 
@@ -66,23 +67,25 @@ class UnderdampedLangevin(Solver):
     def __post_init__(self) -> None:
         _check(self.steps, self.ratio, self.friction)
 
-    def step(self, task: Task, x: Tensor, t: Tensor, s: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+    def step(
+        self, task: GaussianTask, x: Tensor, t: Tensor, s: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
         """One step."""
         x, memory = self.predictor.step(task, x, t, s, memory)
         return self.correct(task, x, s) if s > 0 and self.steps else x, memory
 
-    def correct(self, task: Task, x: Tensor, t: Tensor) -> Tensor:
+    def correct(self, task: GaussianTask, x: Tensor, t: Tensor) -> Tensor:
         """Langevin steps at one time."""
         alpha, sigma = task.path.schedule.alpha(t), task.path.schedule.sigma(t)
         half = self.ratio * sigma / 2
         kept = math.exp(-self.friction)
-        v = task.noise()
+        v = task.noise(x)
         for i in range(self.steps):
             # The kick that ends a step and the one that begins the next are one, at the same place.
             kick = half * (alpha * task.denoise(x, t) - x) / sigma**2
             v = v + (2 * kick if i else kick)
             x = x + half * v
-            v = kept * v + math.sqrt(1 - kept**2) * task.noise()
+            v = kept * v + math.sqrt(1 - kept**2) * task.noise(x)
             x = x + half * v
         return x
 
@@ -120,21 +123,18 @@ class LangevinCorrection(Conditioning):
     ratio: float = 1.4
     friction: float = 0.1
 
+    handles: ClassVar[type] = Gaussian
+
     def __post_init__(self) -> None:
         _check(self.steps, self.ratio, self.friction)
 
     def __call__(
-        self,
-        denoise: ScalarDenoise,
-        solver: Solver,
-        known: Known,
-        path: Gaussian,
-        noise: Callable[[], Tensor],
-    ) -> tuple[ScalarDenoise, Solver]:
-        """The denoiser with what is known put in, and the solver with its corrections."""
-        white_noise(path, "LangevinCorrection")
+        self, task: GaussianTask, solver: Solver, known: Known[Tensor]
+    ) -> tuple[GaussianTask, Solver]:
+        """Return the task with observed values put in, and the solver with its corrections."""
+        white_noise(task.path, "LangevinCorrection")
         corrected = UnderdampedLangevin(solver, self.steps, self.ratio, self.friction)
-        return Replaced(denoise, known, path, noise), corrected
+        return replaced(task, known, task.random), corrected
 
 
 def _check(steps: int, ratio: float, friction: float) -> None:

@@ -21,15 +21,17 @@ Pseudoinverse-Guided Diffusion Models for Inverse Problems (2023), for the scala
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from noisefold.configuration import configurable
 from noisefold.noise.gaussian import Gaussian
-from noisefold.sample.conditioning import Conditioning, Known, white_noise
-from noisefold.sample.solver import ScalarDenoise, Solver
+from noisefold.noise.variable import Known
+from noisefold.sample.conditioning import Conditioning, white_noise
+from noisefold.sample.solver import GaussianTask, Solver
 
 __all__ = ["Reconstructed", "Reconstruction"]
 
@@ -72,6 +74,8 @@ class Reconstruction(Conditioning):
     iterations: int = 4
     noise: float = 0.0
 
+    handles: ClassVar[type] = Gaussian
+
     def __post_init__(self) -> None:
         if self.covariance not in _COVARIANCES:
             raise ValueError(f"covariance must be one of {', '.join(_COVARIANCES)}, got {self.covariance!r}.")
@@ -81,16 +85,11 @@ class Reconstruction(Conditioning):
             raise ValueError(f"noise must not be negative, got {self.noise}.")
 
     def __call__(
-        self,
-        denoise: ScalarDenoise,
-        solver: Solver,
-        known: Known,
-        path: Gaussian,
-        noise: Callable[[], Tensor],
-    ) -> tuple[ScalarDenoise, Solver]:
-        """The denoiser of the conditional law, and the solver as it was."""
-        white_noise(path, "Reconstruction")
-        return Reconstructed(denoise, known, path, self), solver
+        self, task: GaussianTask, solver: Solver, known: Known[Tensor]
+    ) -> tuple[GaussianTask, Solver]:
+        """Return the task with the denoiser of the conditional distribution, and the solver as it was."""
+        white_noise(task.path, "Reconstruction")
+        return replace(task, denoise=Reconstructed(task.denoise, known, task.path, self)), solver
 
 
 @dataclass(frozen=True)
@@ -109,8 +108,8 @@ class Reconstructed:
         How the covariance is treated.
     """
 
-    denoise: ScalarDenoise
-    known: Known
+    denoise: Callable[[Tensor, Tensor], Tensor]
+    known: Known[Tensor]
     path: Gaussian
     options: Reconstruction
 
@@ -132,7 +131,7 @@ class Reconstructed:
         # Posterior variance of white data of unit variance.
         white = float((schedule.sigma(t) / self.path.scale(t)) ** 2)
         change = self._solve(spread, gap, white)
-        return known.over(mean + change, known.value)
+        return torch.where(known.mask, known.value, mean + change)
 
     def _solve(self, spread: Callable[[Tensor], Tensor], gap: Tensor, white: float) -> Tensor:
         """The change of the estimate, ``[n, d]``."""
@@ -148,17 +147,26 @@ class Reconstructed:
     def _conjugate(self, spread: Callable[[Tensor], Tensor], gap: Tensor, ridge: float) -> Tensor:
         known = self.known
         change, direction, left = torch.zeros_like(gap), gap, gap
-        size = known.dot(left, left)
+        size = _dot(known, left, left)
         small = torch.finfo(gap.dtype).eps ** 2 * size
         for _ in range(self.options.iterations):
             spreaded = spread(direction)
             applied = torch.where(known.mask, spreaded + ridge * direction, 0.0)
-            energy = known.dot(direction, applied)
+            energy = _dot(known, direction, applied)
             # A graph is done when it is solved, or when a learned covariance is none along this direction.
             useful = (size > small) & (energy > 0)
             length = torch.where(useful, size / energy, 0.0)
             change = change + length * spreaded
             left = left - length * applied
-            size, before = known.dot(left, left), size
+            size, before = _dot(known, left, left), size
             direction = left + torch.where(useful, size / before, 0.0) * direction
         return change
+
+
+def _dot(known: Known[Tensor], a: Tensor, b: Tensor) -> Tensor:
+    """Inner product of ``a`` and ``b [n, d]`` over each graph, given to all of its rows, ``[n, 1]``."""
+    rows = (a * b).sum(1)
+    if known.graph is None:
+        return rows.sum().expand(len(rows), 1)
+    total = rows.new_zeros(int(known.graph[-1]) + 1).index_add(0, known.graph, rows)
+    return total[known.graph, None]

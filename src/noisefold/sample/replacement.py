@@ -29,45 +29,55 @@ Source: Lugmayr et al., RePaint (2022).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Generic, TypeVar
 
-import torch
 from torch import Tensor
 
 from noisefold.configuration import configurable
-from noisefold.noise.gaussian import Gaussian
-from noisefold.sample.conditioning import Conditioning, Known
-from noisefold.sample.solver import Memory, ScalarDenoise, Solver, Task
+from noisefold.noise.path import ProbabilityPath
+from noisefold.noise.source import HeldStreams, Streams
+from noisefold.noise.variable import Known
+from noisefold.sample.conditioning import Conditioning
+from noisefold.sample.solver import Memory, Solver, Task
 
-__all__ = ["Repaint", "Replaced", "Replacement", "Resampled"]
+__all__ = ["Repaint", "Replaced", "Replacement", "Resampled", "replaced"]
+
+S = TypeVar("S")
+E = TypeVar("E")
 
 
 @dataclass(frozen=True)
-class Replaced:
-    """A denoiser that sees the known values, noised, in the place of what the state has there.
+class Replaced(Generic[S, E]):
+    """A denoiser that sees the observed values, noised, in their places of the state.
 
     Parameters
     ----------
-    denoise
-        Estimate of the data ``[n, d]`` from a state ``[n, d]`` and a scalar time.
+    task
+        Gives the denoiser, the path, and the graphs.
     known
-        What is known.
-    path
-        The Gaussian path of the states.
-    noise
-        Gives the noise of the known values, ``[n, d]``, at every call.
+        What is observed.
+    random
+        Gives the noise of the observed values, at every call; held streams give the same again.
     """
 
-    denoise: ScalarDenoise
-    known: Known
-    path: Gaussian
-    noise: Callable[[], Tensor]
+    task: Task[S, E]
+    known: Known[S]
+    random: Streams
 
-    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
-        """Estimate of the data ``[n, d]``; what is known is exact."""
-        seen = self.known.over(x, self.path.mix(self.known.value, self.noise(), t))
-        return self.known.over(self.denoise(seen, t), self.known.value)
+    def __call__(self, state: S, t: Tensor) -> E:
+        """Return the estimate of the data; observed values are exact."""
+        task = self.task
+        random = self.random.rewind() if isinstance(self.random, HeldStreams) else self.random
+        noised = task.path.corrupt(self.known.value, t, task.graphs, random)
+        seen = task.variable.over(replace(self.known, value=noised), state)
+        estimate: Any = task.denoise(seen, t)
+        return task.variable.over(self.known, estimate)  # type: ignore[return-value]
+
+
+def replaced(task: Any, known: Known[Any], random: Streams) -> Any:
+    """Return a task whose denoiser is `Replaced`."""
+    return task.denoised_by(Replaced(task, known, random))
 
 
 @configurable
@@ -75,9 +85,8 @@ class Replaced:
 class Resampled(Solver):
     r"""Another solver that takes every step several times.
 
-    After a step from t to s the state is noised back,
-    :math:`x_t = (\alpha_t/\alpha_s)\, x_s + \sqrt{\sigma_t^2 - (\alpha_t \sigma_s/\alpha_s)^2}\; z`, and the
-    step taken again. Without a condition this leaves the law of the path in place.
+    After a step from t to s the state is noised back to t, and the step taken again. Without a condition this
+    leaves the distribution of the path in place.
 
     Parameters
     ----------
@@ -90,17 +99,17 @@ class Resampled(Solver):
     solver: Solver
     jumps: int
 
+    handles: ClassVar[type] = ProbabilityPath
+
     def __post_init__(self) -> None:
         _check(self.jumps)
 
-    def step(self, task: Task, x: Tensor, t: Tensor, s: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+    def step(self, task: Any, state: Any, t: Tensor, s: Tensor, memory: Memory) -> tuple[Any, Memory]:
         """One step, taken jumps + 1 times."""
-        schedule = task.path.schedule
-        keep = schedule.alpha(t) / schedule.alpha(s)
-        spread = torch.sqrt((schedule.sigma(t) ** 2 - (keep * schedule.sigma(s)) ** 2).clamp(min=0))
-        y, after = self.solver.step(task, x, t, s, memory)
+        y, after = self.solver.step(task, state, t, s, memory)
         for _ in range(self.jumps):
-            y, after = self.solver.step(task, keep * y + spread * task.noise(), t, s, memory)
+            y = task.path.renoise(y, s, t, task.graphs, task.random)
+            y, after = self.solver.step(task, y, t, s, memory)
         return y, after
 
 
@@ -112,17 +121,13 @@ class Replacement(Conditioning):
     When to use: as the reference that everything else should beat; or where the known part says little.
     """
 
-    def __call__(
-        self,
-        denoise: ScalarDenoise,
-        solver: Solver,
-        known: Known,
-        path: Gaussian,
-        noise: Callable[[], Tensor],
-    ) -> tuple[ScalarDenoise, Solver]:
-        """The denoiser with what is known put in, and the solver as it was."""
-        kept = noise()
-        return Replaced(denoise, known, path, lambda: kept), solver
+    handles: ClassVar[type] = ProbabilityPath
+
+    def __call__(self, task: Any, solver: Solver, known: Known[Any]) -> tuple[Any, Solver]:
+        """Return the task with observed values put in, and the solver as it was."""
+        held = HeldStreams(task.random)
+        task.path.corrupt(known.value, task.times[0], task.graphs, held)  # drawn now, before all other noise
+        return replaced(task, known, held), solver
 
 
 @configurable
@@ -147,19 +152,14 @@ class Repaint(Conditioning):
 
     jumps: int = 9
 
+    handles: ClassVar[type] = ProbabilityPath
+
     def __post_init__(self) -> None:
         _check(self.jumps)
 
-    def __call__(
-        self,
-        denoise: ScalarDenoise,
-        solver: Solver,
-        known: Known,
-        path: Gaussian,
-        noise: Callable[[], Tensor],
-    ) -> tuple[ScalarDenoise, Solver]:
-        """The denoiser with what is known put in, and the solver with its steps repeated."""
-        return Replaced(denoise, known, path, noise), Resampled(solver, self.jumps)
+    def __call__(self, task: Any, solver: Solver, known: Known[Any]) -> tuple[Any, Solver]:
+        """Return the task with observed values put in, and the solver with its steps repeated."""
+        return replaced(task, known, task.random), Resampled(solver, self.jumps)
 
 
 def _check(jumps: int) -> None:

@@ -1,9 +1,8 @@
-r"""Solvers: from noise to data, given only :math:`\hat x_0 = E[x_0 \mid x_t]`.
+r"""Solvers: from noise to data, given an estimate of the data at every state.
 
-Every solver is called as ``solver(denoise, x, times, path, noise, callback)``: it takes the state from
-``times[0]`` down to ``times[-1] = 0``. ``denoise(x, t)`` estimates the data at a scalar time, ``noise()``
-draws a fresh standard sample of the source. What is its own is the step from one time to the next. All
-integrate the same path, written with the estimate:
+A solver is called with a `Task` and takes its state from ``times[0]`` down to ``times[-1] = 0``. What is its
+own is the step from one time to the next. Solvers of Gaussian paths all integrate the same path, written with
+the posterior mean :math:`\hat x_0 = E[x_0 \mid x_t]`:
 
 - probability flow, :math:`\dot x = \alpha' \hat x_0 + \sigma' \hat\varepsilon`,
   :math:`\hat\varepsilon = (x - \alpha \hat x_0)/\sigma`;
@@ -15,14 +14,19 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from noisefold.configuration import configurable
+from noisefold.geometry.graphs import Graphs
 from noisefold.noise.gaussian import Gaussian
+from noisefold.noise.path import ProbabilityPath
+from noisefold.noise.source import Drawn, Streams
+from noisefold.noise.variable import Positions, Variable
 
 __all__ = [
     "DDIM",
@@ -30,39 +34,91 @@ __all__ = [
     "Callback",
     "DPMSolver",
     "Euler",
+    "GaussianTask",
     "Heun",
     "Langevin",
-    "ScalarDenoise",
     "Solver",
     "StochasticHeun",
     "Task",
 ]
 
-ScalarDenoise = Callable[[Tensor, Tensor], Tensor]
-Callback = Callable[[int, Tensor, Tensor], None]
-Memory = tuple[Tensor, Tensor] | None
+S = TypeVar("S")
+E = TypeVar("E")
+Callback = Callable[[int, Tensor, S], None]
+Memory = Any
 
 
 @dataclass(frozen=True)
-class Task:
+class Task(Generic[S, E]):
     """What is to be integrated.
 
     Attributes
     ----------
     denoise
-        Estimate of the data ``[n, d]`` from a state ``[n, d]`` and a scalar time.
+        Estimate of the data from a state and a scalar time.
     path
-        The Gaussian path that the state is on.
-    noise
-        Draws fresh noise ``[n, d]``.
+        The path that the state is on.
     times
         Falling times ``[steps + 1]``.
+    graphs
+        Give the sizes and whatever is not noised.
+    random
+        One random stream for each graph.
+    variable
+        What is noised.
     """
 
-    denoise: ScalarDenoise
-    path: Gaussian
-    noise: Callable[[], Tensor]
+    denoise: Callable[[S, Tensor], E]
+    path: ProbabilityPath[S]
     times: Tensor
+    graphs: Graphs
+    random: Streams
+    variable: Variable[S]
+
+    def denoised_by(self, denoise: Callable[[S, Tensor], E]) -> Task[S, E]:
+        """Return the task with another denoiser."""
+        return replace(self, denoise=denoise)
+
+
+@dataclass(frozen=True)
+class GaussianTask(Task[Tensor, Tensor]):
+    """A task on a Gaussian path, with its probability flow."""
+
+    path: Gaussian
+
+    @classmethod
+    def of(
+        cls,
+        denoise: Callable[[Tensor, Tensor], Tensor],
+        path: Gaussian,
+        times: Tensor,
+        noise: Callable[[], Tensor] | None = None,
+    ) -> GaussianTask:
+        """Return the task of a function on bare states ``[n, d]``, such as an oracle.
+
+        Parameters
+        ----------
+        denoise
+            Posterior mean ``[n, d]`` from a state ``[n, d]`` and a scalar time.
+        path
+            Gives the schedule.
+        times
+            Falling times ``[steps + 1]``.
+        noise
+            Draws fresh noise ``[n, d]``; None for solvers that add none.
+        """
+
+        def none() -> Tensor:
+            raise ValueError("this solver adds noise; give noise=, a function that draws it.")
+
+        if path.source.white:  # another source has a covariance, which the task must not hide
+            path = replace(path, source=Drawn(noise or none))
+        graphs = Graphs(times.new_zeros(0, 1), ptr=torch.zeros(1, dtype=torch.int64))
+        return cls(denoise, path, times, graphs, Streams(0, ()), Positions())
+
+    def noise(self, like: Tensor) -> Tensor:
+        """Draw fresh noise of unit scale, ``[n, d]`` as the state."""
+        return self.path.noise(self.graphs, like, self.random)
 
     def flow(self, x: Tensor, t: Tensor) -> Tensor:
         """Velocity of the probability flow ``[n, d]``; it has no value where sigma is 0."""
@@ -79,45 +135,41 @@ class Task:
 
 
 class Solver(ABC):
-    """What every solver offers."""
+    """What every solver offers.
 
-    def __call__(
-        self,
-        denoise: ScalarDenoise,
-        x: Tensor,
-        times: Tensor,
-        path: Gaussian,
-        noise: Callable[[], Tensor],
-        callback: Callback | None = None,
-    ) -> Tensor:
-        """The state at ``times[-1]``.
+    Attributes
+    ----------
+    handles
+        The kind of path that it integrates.
+    order
+        Order of its error in the step; None if another error remains.
+    """
+
+    handles: ClassVar[type] = Gaussian
+    order: ClassVar[int | None] = None
+
+    def __call__(self, task: Any, state: Any, callback: Callback[Any] | None = None) -> Any:
+        """Return the state at ``times[-1]``.
 
         Parameters
         ----------
-        denoise
-            Estimate of the data ``[n, d]`` from a state ``[n, d]`` and a scalar time.
-        x
-            State at ``times[0]``, ``[n, d]``.
-        times
-            Falling times ``[steps + 1]``.
-        path
-            The Gaussian path that x is on.
-        noise
-            Draws fresh noise ``[n, d]``.
+        task
+            What is to be integrated.
+        state
+            State at ``times[0]``.
         callback
             Called after every step with (step, time reached, state).
         """
-        task = Task(denoise, path, noise, times)
         memory: Memory = None
-        for i, (t, s) in enumerate(pairwise(times)):
-            x, memory = self.step(task, x, t, s, memory)
+        for i, (t, s) in enumerate(pairwise(task.times)):
+            state, memory = self.step(task, state, t, s, memory)
             if callback is not None:
-                callback(i, s, x)
-        return x
+                callback(i, s, state)
+        return state
 
     @abstractmethod
-    def step(self, task: Task, x: Tensor, t: Tensor, s: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
-        """The state at time s from that at t, and what the next step should know; the first is told None."""
+    def step(self, task: Any, state: Any, t: Tensor, s: Tensor, memory: Memory) -> tuple[Any, Memory]:
+        """Return the state at time s from that at t, and what the next step is told, None at first."""
 
 
 @configurable
@@ -128,7 +180,11 @@ class Euler(Solver):
     When to use: flow matching with straight paths and many steps; as the plainest reference.
     """
 
-    def step(self, task: Task, x: Tensor, t: Tensor, s: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+    order: ClassVar[int | None] = 1
+
+    def step(
+        self, task: GaussianTask, x: Tensor, t: Tensor, s: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
         """One step."""
         return x + (s - t) * task.flow(x, t), None
 
@@ -142,7 +198,11 @@ class Heun(Solver):
     Source: Karras et al. (2022), algorithm 1.
     """
 
-    def step(self, task: Task, x: Tensor, t: Tensor, s: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+    order: ClassVar[int | None] = 2
+
+    def step(
+        self, task: GaussianTask, x: Tensor, t: Tensor, s: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
         """One step."""
         return task.heun(x, t, s), None
 
@@ -162,17 +222,21 @@ class DDIM(Solver):
         Share of the chain's noise, from 0 to 1.
     """
 
+    order: ClassVar[int | None] = 1
+
     eta: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.eta <= 1:
             raise ValueError(f"eta must lie in [0, 1], got {self.eta}.")
 
-    def step(self, task: Task, x: Tensor, t: Tensor, s: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+    def step(
+        self, task: GaussianTask, x: Tensor, t: Tensor, s: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
         """One step."""
         law = task.path.transition(t, s, self.eta)
         x = law.data * task.denoise(x, t) + law.state * x
-        return x + law.noise * task.noise() if law.noise > 0 else x, None
+        return x + law.noise * task.noise(x) if law.noise > 0 else x, None
 
 
 @configurable
@@ -184,7 +248,11 @@ class Ancestral(Solver):
     Source: Ho et al. (2020).
     """
 
-    def step(self, task: Task, x: Tensor, t: Tensor, s: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+    order: ClassVar[int | None] = 1
+
+    def step(
+        self, task: GaussianTask, x: Tensor, t: Tensor, s: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
         """One step."""
         return DDIM(eta=1.0).step(task, x, t, s, memory)
 
@@ -203,7 +271,11 @@ class DPMSolver(Solver):
     Source: Lu et al., DPM-Solver++ (2022), algorithm 2.
     """
 
-    def step(self, task: Task, x: Tensor, t: Tensor, s: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+    order: ClassVar[int | None] = 2
+
+    def step(
+        self, task: GaussianTask, x: Tensor, t: Tensor, s: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
         """One step."""
         schedule = task.path.schedule
         x0 = task.denoise(x, t)
@@ -234,13 +306,17 @@ class StochasticHeun(Solver):
         How much noise is exchanged over the whole trajectory; 0 is `Heun`.
     """
 
+    order: ClassVar[int | None] = 2
+
     churn: float = 20.0
 
     def __post_init__(self) -> None:
         if self.churn < 0:
             raise ValueError(f"churn must not be negative, got {self.churn}.")
 
-    def step(self, task: Task, x: Tensor, t: Tensor, s: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+    def step(
+        self, task: GaussianTask, x: Tensor, t: Tensor, s: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
         """One step."""
         schedule, times = task.path.schedule, task.times
         gamma = min(self.churn / (len(times) - 1), math.sqrt(2) - 1)
@@ -248,7 +324,7 @@ class StochasticHeun(Solver):
         if gamma > 0 and raised > t:
             keep = schedule.alpha(raised) / schedule.alpha(t)
             variance = schedule.sigma(raised) ** 2 - (keep * schedule.sigma(t)) ** 2
-            x, t = keep * x + torch.sqrt(variance.clamp(min=0)) * task.noise(), raised
+            x, t = keep * x + torch.sqrt(variance.clamp(min=0)) * task.noise(x), raised
         return task.heun(x, t, s), None
 
 
@@ -281,16 +357,18 @@ class Langevin(Solver):
         if self.steps < 0 or self.ratio <= 0:
             raise ValueError(f"steps must be >= 0 and ratio > 0, got {self.steps} and {self.ratio}.")
 
-    def step(self, task: Task, x: Tensor, t: Tensor, s: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+    def step(
+        self, task: GaussianTask, x: Tensor, t: Tensor, s: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
         """One step."""
         x, memory = self.predictor.step(task, x, t, s, memory)
         return self.correct(task, x, s) if s > 0 else x, memory
 
-    def correct(self, task: Task, x: Tensor, t: Tensor) -> Tensor:
+    def correct(self, task: GaussianTask, x: Tensor, t: Tensor) -> Tensor:
         """Langevin steps at one time."""
         schedule = task.path.schedule
         h = (self.ratio * schedule.sigma(t)) ** 2
         for _ in range(self.steps):
             score = (schedule.alpha(t) * task.denoise(x, t) - x) / schedule.sigma(t) ** 2
-            x = x + h * score + torch.sqrt(2 * h) * task.noise()
+            x = x + h * score + torch.sqrt(2 * h) * task.noise(x)
         return x

@@ -18,7 +18,7 @@ from accelerate.utils import reduce
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["DEVICES", "PRECISIONS", "Runner", "autocast", "is_main"]
+__all__ = ["DEVICES", "PRECISIONS", "Runner", "autocast", "device_of", "is_main"]
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 DEVICES = ("auto", "cpu")
@@ -27,6 +27,28 @@ DEVICES = ("auto", "cpu")
 def is_main() -> bool:
     """Whether this process is the first of those that ``torchrun`` started, or the only one."""
     return int(os.environ.get("RANK", 0)) == 0
+
+
+def device_of(name: str | torch.device) -> torch.device:
+    """Return a device by its name; "auto" is the accelerator, if there is one.
+
+    Raises
+    ------
+    ValueError
+        If the name is no device, or it is not there.
+    """
+    if name == "auto":
+        there = torch.accelerator.is_available()
+        return (
+            torch.accelerator.current_accelerator() or torch.device("cpu") if there else torch.device("cpu")
+        )
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f'device {str(name)!r} cannot be used: {reason}; give "auto" or "cpu".') from error
+    return device
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:

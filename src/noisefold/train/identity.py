@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from noisefold.configuration import encode
+from noisefold.configuration import encode, modern
 from noisefold.geometry.graphs import Graphs
 from noisefold.nn.denoiser import Denoiser
 from noisefold.train.settings import Training
@@ -22,7 +22,7 @@ _FREE = ("steps", "device", "keep", "log_every", "validate_every", "checkpoint_e
 _DIGESTS = {"data": "on other data", "network": "of a network with other weights"}
 
 
-def run_identity(denoiser: Denoiser, data: Graphs, settings: Training) -> dict[str, Any]:
+def run_identity(denoiser: Denoiser[Any, Any], data: Graphs, settings: Training) -> dict[str, Any]:
     """What must not change between the parts of one run, as plain data.
 
     The number of steps, the device and the bookkeeping may change.
@@ -32,7 +32,7 @@ def run_identity(denoiser: Denoiser, data: Graphs, settings: Training) -> dict[s
         "settings": {k: v for k, v in encode(settings).items() if k not in _FREE},
         "path": encode(denoiser.path),
         "target": encode(denoiser.target),
-        "variable": denoiser.variable,
+        "variable": denoiser.variable.name,
         "for_completion": denoiser.for_completion,
         "net": _configuration(denoiser.net),
         "network": hashlib.sha256(json.dumps(shapes).encode()).hexdigest(),
@@ -50,7 +50,7 @@ def check_same_run(saved: Mapping[str, Any], now: Mapping[str, Any], folder: Pat
     ValueError
         If anything differs; the message names the first difference.
     """
-    for name, before, after in _differences(saved, now):
+    for name, before, after in _differences(modern(saved), now):
         values = f"with {name} = {json.dumps(before)}, and this one has {json.dumps(after)}"
         what = _DIGESTS.get(name, values)
         raise ValueError(f"{folder} holds a run {what}; go on as it began, or choose another folder.")

@@ -18,8 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from noisefold.errors import TrainingError
 from noisefold.geometry.graphs import Graphs
-from noisefold.nn.denoiser import Denoiser, classes_of, noised_value
+from noisefold.nn.denoiser import Denoiser, classes_of
 from noisefold.nn.fittable import Fittable
 from noisefold.noise.point_coupling import WithinCloud
 from noisefold.noise.source import derive_seed
@@ -31,7 +32,7 @@ from noisefold.train.ema import EMA
 from noisefold.train.identity import check_same_run, run_identity
 from noisefold.train.interrupt import deferred_interrupts
 from noisefold.train.log import Log
-from noisefold.train.objective import errors, hide_labels
+from noisefold.train.objective import batch_loss, hide_labels
 from noisefold.train.settings import Training
 from noisefold.train.validation import validate
 
@@ -41,12 +42,8 @@ _CHORES = ("log", "validate", "checkpoint")
 _MEASURED = 64
 
 
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message says why and what is left to continue from."""
-
-
 def train(
-    denoiser: Denoiser,
+    denoiser: Denoiser[Any, Any],
     data: Graphs,
     settings: Training,
     *,
@@ -119,7 +116,12 @@ class _Run:
     """State of a training under way."""
 
     def __init__(
-        self, denoiser: Denoiser, data: Graphs, settings: Training, val: Graphs | None, out: Path | None
+        self,
+        denoiser: Denoiser[Any, Any],
+        data: Graphs,
+        settings: Training,
+        val: Graphs | None,
+        out: Path | None,
     ) -> None:
         self.settings, self.val, self.out = settings, val, out
         self.runner = Runner(settings.precision, settings.device)
@@ -129,9 +131,7 @@ class _Run:
             _measure(self.net, data, settings)
         # Also gives every process the weights and buffers of the first; the average must begin with these.
         wrapped = self.runner.prepare(self.net)
-        self.learner = Denoiser(
-            wrapped, denoiser.path, denoiser.target, denoiser.variable, denoiser.for_completion
-        )
+        self.learner = denoiser.with_net(wrapped)
         self.batches = Batches(
             data, settings.batch, settings.seed, settings.nodes, self.runner.rank, self.runner.world
         )
@@ -231,8 +231,8 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = settings.lr * _rate(self.step, settings)
         with self.runner.autocast():
-            law = (settings.coupling, settings.times, settings.masks)
-            loss = errors(self.learner, graphs, batch.streams, batch.quantiles, *law)[0].mean()
+            how = (settings.coupling, settings.levels, settings.masks)
+            loss = batch_loss(self.learner, graphs, batch.streams, batch.quantiles, *how)[0].mean()
         self.optimizer.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), settings.clip)
@@ -273,8 +273,8 @@ def _measure(net: nn.Module, data: Graphs, settings: Training) -> None:
     net.learn(Batches(data, count, settings.seed, settings.nodes).part(0, range(count)).graphs)
 
 
-def _check_data(denoiser: Denoiser, data: Graphs, name: str) -> None:
-    noised_value(data, denoiser.variable)
+def _check_data(denoiser: Denoiser[Any, Any], data: Graphs, name: str) -> None:
+    denoiser.variable.read(data)
     if len(data) == 0 or int(data.sizes.min()) == 0:
         raise ValueError(f"{name} must hold at least one graph, and no empty ones.")
     for field in ("pos", "x"):
@@ -287,7 +287,7 @@ def _check_data(denoiser: Denoiser, data: Graphs, name: str) -> None:
         raise ValueError(f"{name}.label must lie below the network's classes={classes}, got {found}.")
 
 
-def _check_masks(denoiser: Denoiser, settings: Training) -> None:
+def _check_masks(denoiser: Denoiser[Any, Any], settings: Training) -> None:
     if settings.masks is not None and not denoiser.for_completion:
         raise ValueError(
             "masks are for an informed model; make it with for_completion=True, or leave masks out."

@@ -1,33 +1,35 @@
-r"""The loss: :math:`E\, w(t)\, |y_\theta(x_t, t) - y(x_0, x_t, t)|^2`.
-
-Averaged over the coordinates and nodes of a graph, then over graphs, so that every graph weighs the same.
-"""
+"""The loss of a batch: times and masks drawn, then the denoiser's own loss."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from noisefold.geometry.graphs import Graphs
-from noisefold.nn.denoiser import Denoiser, Known, noised_value
+from noisefold.nn.denoiser import Denoiser
 from noisefold.noise.coupling import Coupling
 from noisefold.noise.levels import LevelDistribution
 from noisefold.noise.source import Streams
+from noisefold.noise.variable import Known
 from noisefold.train.masks import Masks
 
-__all__ = ["errors", "graph_means", "hide_labels"]
+__all__ = ["batch_loss", "hide_labels"]
+
+_EVERYWHERE = torch.tensor([1.0, 0.0], dtype=torch.float64)
 
 
-def errors(
-    denoiser: Denoiser,
+def batch_loss(
+    denoiser: Denoiser[Any, Any],
     graphs: Graphs,
-    streams: Streams,
+    random: Streams,
     quantiles: Tensor,
     coupling: Coupling,
-    times: LevelDistribution | None = None,
+    levels: LevelDistribution | None = None,
     masks: Masks | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Weighted squared error of each graph, ``[g]``, and the times ``[g]`` it was measured at.
+    """Return the loss of each graph, ``[g]``, and the times ``[g]`` it was measured at.
 
     Parameters
     ----------
@@ -35,49 +37,33 @@ def errors(
         Its network may be wrapped for several processes.
     graphs
         Standardised data.
-    streams
+    random
         One random stream per graph.
     quantiles
         Uniform numbers ``[g]`` that place the times.
     coupling
         Pairs the noise with the data.
-    times
-        Law of the noise levels; None is uniform in t.
+    levels
+        Distribution of the noise levels; None is uniform in t.
     masks
-        What an informed denoiser is told; None is `Masks` as it comes. What is known has no error, and every
-        unknown value weighs the same.
+        What a denoiser for completion observes; None is `Masks` as it comes.
     """
-    path, target = denoiser.path, denoiser.target
-    x0 = noised_value(graphs, denoiser.variable)
-    if times is None:
-        t = path.margin + (1 - 2 * path.margin) * quantiles.to(x0)
+    path, like = denoiser.path, graphs.pos
+    if levels is None:
+        last, first = path.clip(_EVERYWHERE).tolist()
+        t = first + (last - first) * quantiles.to(like)
     else:
-        t = times(path, quantiles).to(x0)
+        t = levels(path, quantiles).to(like)
     known = None
     if denoiser.for_completion:
-        known = Known(x0, (masks or Masks())(graphs, x0.shape[1], streams))
-    eps = coupling(graphs, x0, lambda: path.source.draw(graphs, x0.shape[1], streams, x0, t).to(x0))
-    at = t[graphs.batch, None]
-    x_t = path.mix(x0, eps, at)
-    told = {} if known is None else {"known": known}
-    found = denoiser.predict(graphs, x_t, t, graphs.label, **told).to(x0)
-    difference = found - target.value(x0, x_t, at, path)
-    if known is not None:
-        difference = difference.masked_fill(known.mask, 0.0)
-    return target.loss_weight(t, path) * graph_means(graphs, difference.square().mean(1)), t
+        state = denoiser.variable.read(graphs)
+        known = Known(state, (masks or Masks())(graphs, state, random))
+    return denoiser.loss(graphs, t, random, coupling, known), t
 
 
-def graph_means(graphs: Graphs, values: Tensor) -> Tensor:
-    """Mean over the nodes of every graph, ``[g]``, of ``values [n]``."""
-    if (size := graphs.uniform) is not None:
-        return values.reshape(len(graphs), size).mean(1)
-    total = values.new_zeros(len(graphs)).index_add(0, graphs.batch, values)
-    return total / graphs.sizes.to(values)
-
-
-def hide_labels(graphs: Graphs, streams: Streams, share: float) -> Graphs:
+def hide_labels(graphs: Graphs, random: Streams, share: float) -> Graphs:
     """Replace this share of the classes by -1, "unconditional"."""
     if graphs.label is None or share == 0:
         return graphs
-    draws = streams.uniform([1] * len(graphs), 1, torch.empty(0, dtype=torch.float64))[:, 0].to(graphs.device)
+    draws = random.uniform([1] * len(graphs), 1, torch.empty(0, dtype=torch.float64))[:, 0].to(graphs.device)
     return graphs.replace(label=torch.where(draws < share, -1, graphs.label))

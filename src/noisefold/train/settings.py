@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from typing import TypedDict
 
 from noisefold.configuration import configurable
 from noisefold.noise.coupling import Coupling, Independent
@@ -12,7 +13,7 @@ from noisefold.noise.levels import LevelDistribution
 from noisefold.train.device import DEVICES, PRECISIONS
 from noisefold.train.masks import Masks
 
-__all__ = ["Training"]
+__all__ = ["Training", "TrainingOptions"]
 
 _LEAST = {
     "steps": 1,
@@ -32,6 +33,31 @@ _RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "label_drop": ("in [0, 1)", lambda v: 0 <= v < 1),
 }
 _NAMES = {"precision": tuple(PRECISIONS), "device": DEVICES}
+
+
+class TrainingOptions(TypedDict, total=False):
+    """The fields of `Training` as keywords."""
+
+    steps: int
+    batch: int
+    nodes: int | None
+    lr: float
+    warmup: int
+    weight_decay: float
+    clip: float
+    ema: float
+    label_drop: float
+    coupling: Coupling
+    levels: LevelDistribution | None
+    masks: Masks | None
+    precision: str
+    device: str
+    seed: int
+    log_every: int
+    validate_every: int
+    checkpoint_every: int
+    keep: int
+    tensorboard: bool
 
 
 @configurable
@@ -59,8 +85,9 @@ class Training:
         Share of graphs whose class is hidden, for classifier-free guidance.
     coupling
         Which noise goes with which data.
-    times
-        Law of the noise levels trained at; None is uniform in t. The loss is not weighted to make up for it.
+    levels
+        Distribution of the noise levels trained at; None is uniform in t. The loss is not weighted to make up
+        for it.
     masks
         What an informed model is told; None is `Masks` as it comes. Other models have none.
     precision
@@ -92,7 +119,7 @@ class Training:
     ema: float = 0.999
     label_drop: float = 0.1
     coupling: Coupling = field(default_factory=Independent)
-    times: LevelDistribution | None = None
+    levels: LevelDistribution | None = None
     masks: Masks | None = None
     precision: str = "float32"
     device: str = "auto"
@@ -102,6 +129,20 @@ class Training:
     checkpoint_every: int = 500
     keep: int = 2
     tensorboard: bool = False
+
+    def changed(self, options: TrainingOptions) -> Training:
+        """Return the same with some fields changed.
+
+        Raises
+        ------
+        ValueError
+            If a name is none of the fields, or a number is out of its range.
+        """
+        known = {f.name for f in fields(self)}
+        for name in options:
+            if name not in known:
+                raise ValueError(f"training has no option {name!r}; it has {', '.join(known)}.")
+        return replace(self, **options)
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():

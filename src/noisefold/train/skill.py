@@ -12,17 +12,18 @@ of the data as much as of the network, and is measured, not assumed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from noisefold.configuration import configurable
 from noisefold.geometry.graphs import Graphs
 from noisefold.nn.compute_budget import ComputeBudget
-from noisefold.nn.denoiser import Denoiser, noised_value
+from noisefold.nn.denoiser import Denoiser
 from noisefold.noise.levels import LevelDistribution
 from noisefold.noise.source import Streams, derive_seed
 from noisefold.progress import progress
-from noisefold.train.objective import graph_means
 
 __all__ = ["SkillByLevel", "measure_skill"]
 
@@ -73,7 +74,7 @@ class SkillByLevel:
             shares[0] = tiers[0.0]
         return ComputeBudget(splits, depth=tuple(shares), width=tuple(shares))
 
-    def times(self, floor: float = 0.1) -> LevelDistribution:
+    def levels(self, floor: float = 0.1) -> LevelDistribution:
         """A law whose density follows what is explained, with a share `floor` spread evenly.
 
         Raises
@@ -93,7 +94,12 @@ class SkillByLevel:
 
 @torch.no_grad()
 def measure_skill(
-    denoiser: Denoiser, data: Graphs, levels: int = 20, batch: int = 64, seed: int = 0, most: int = 256
+    denoiser: Denoiser[Any, Any],
+    data: Graphs,
+    levels: int = 20,
+    batch: int = 64,
+    seed: int = 0,
+    most: int = 256,
 ) -> SkillByLevel:
     """Measure a profile on graphs that training has not seen.
 
@@ -142,14 +148,13 @@ def measure_skill(
 
 
 def _squares(
-    denoiser: Denoiser, graphs: Graphs, streams: Streams, level: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean squared error of every graph, ``[g]``, of the network and of the best linear estimate."""
-    path, x0 = denoiser.path, noised_value(graphs, denoiser.variable)
+    denoiser: Denoiser[Any, Any], graphs: Graphs, streams: Streams, level: float
+) -> tuple[Tensor, Tensor]:
+    """Error of every graph, ``[g]``, of the network's estimate and of the one without a network."""
+    path, target, clean = denoiser.path, denoiser.target, denoiser.variable.read(graphs)
     log_snr = 2 * torch.logit(torch.tensor(level, dtype=torch.float64))
-    t = path.clip(path.schedule.time(log_snr)).to(x0)
-    x_t = path.mix(x0, path.source.draw(graphs, x0.shape[1], streams, x0, t).to(x0), t)
-    estimate = denoiser(graphs, x_t, t.expand(len(graphs)), graphs.label)
-    straight = path.schedule.alpha(t) * x_t / path.scale(t) ** 2
-    own, linear = (graph_means(graphs, (e - x0).square().mean(1)) for e in (estimate, straight))
-    return own, linear
+    t = path.clip(path.time(log_snr)).to(graphs.pos).expand(len(graphs))
+    state = path.corrupt(clean, t, graphs, streams)
+    estimate = denoiser(graphs, state, t, graphs.label)
+    plain = target.baseline(state, t, path, graphs)
+    return target.error(estimate, clean, graphs), target.error(plain, clean, graphs)

@@ -10,17 +10,27 @@ from noisefold.geometry.graphs import Graphs
 from noisefold.nn.denoiser import Denoiser
 from noisefold.noise.source import derive_seed
 from noisefold.train.batches import Batches
-from noisefold.train.objective import errors
+from noisefold.train.objective import batch_loss
 from noisefold.train.settings import Training
 
-__all__ = ["validate"]
+__all__ = ["repeated", "validate"]
 
 _LEVELS = 10
-_MOST = 512
+_LEAST, _MOST = 24, 512
+
+
+def repeated(val: Graphs) -> Graphs:
+    """Return held-out graphs, again and again if they are few.
+
+    Each stands at one noise level, and of a few levels a mean says little.
+    """
+    return val if len(val) >= _LEAST else val[[i % len(val) for i in range(_LEAST)]]
 
 
 @torch.no_grad()
-def validate(denoiser: Denoiser, val: Graphs, settings: Training, device: torch.device) -> dict[str, Any]:
+def validate(
+    denoiser: Denoiser[Any, Any], val: Graphs, settings: Training, device: torch.device
+) -> dict[str, Any]:
     """Loss on held-out graphs, in all and by signal level (ten equal parts of [0, 1]).
 
     At most 512 graphs, each at one noise level. Graphs, levels and noise are the same at every call, whatever
@@ -35,8 +45,8 @@ def validate(denoiser: Denoiser, val: Graphs, settings: Training, device: torch.
         torch.manual_seed(derive_seed(seed, start))
         batch = batches.part(0, range(start, min(start + settings.batch, count)))
         graphs = batch.graphs.to(device)
-        law = (settings.coupling, None, settings.masks)
-        loss, t = errors(denoiser, graphs, batch.streams, batch.quantiles, *law)
+        how = (settings.coupling, None, settings.masks)
+        loss, t = batch_loss(denoiser, graphs, batch.streams, batch.quantiles, *how)
         losses.append(loss.cpu())
         levels.append(denoiser.path.signal(t).cpu())
     loss, level = torch.cat(losses), torch.cat(levels)

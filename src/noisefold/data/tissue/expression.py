@@ -141,7 +141,9 @@ class Expression(Transform):
         return cls(values, size, target, tuple(mean.tolist()), tuple(deviation.tolist()), seen)
 
     def apply(self, graphs: Graphs) -> Graphs:
-        """From expression ``[n, genes]`` to standardised values, ``[n, genes]`` or ``[n, genes + 1]``."""
+        """Return standardised values, ``[n, genes]`` or ``[n, genes + 1]``; graphs without any stay."""
+        if graphs.x is None:
+            return graphs
         x = self._features(graphs, len(self.mean) - self._extra)
         y = (self._logarithms(x.double()) - x.new_tensor(self.mean, dtype=torch.float64)) / x.new_tensor(
             self.scale, dtype=torch.float64

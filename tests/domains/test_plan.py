@@ -6,8 +6,24 @@ import yaml
 
 from noisefold.configuration import encode
 from noisefold.data import shapes
+from noisefold.domains import Request, domain_of
+from noisefold.domains.plan import KRIGING, from_options, kind_in, override, read_plan, summarised
+from noisefold.domains.recipe import Recipe
 from noisefold.geometry import Graphs
-from noisefold.plan import KRIGING, build, from_options, kind_in, override, read_plan, suggest, tell
+from noisefold.model import Model
+
+
+def suggest(data: Graphs, for_completion: bool = False, samples: int | None = None, *changes) -> dict:
+    """The plan that fits a data set."""
+    request = Request(for_completion, samples, changes=changes)
+    return domain_of(data).recipe(data, request).plan
+
+
+def build(plan: dict, data: Graphs):
+    """The model and the training of a plan."""
+    summary = domain_of(data).recipe(data, Request()).summary
+    model = Model.of_recipe(Recipe(plan, summary))
+    return model, model.training
 
 
 @pytest.fixture
@@ -19,7 +35,7 @@ def test_what_is_suggested_builds_and_survives_yaml(data: Graphs, tmp_path) -> N
     plan = suggest(data)
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(plan))
     again = override(plan, read_plan(tmp_path / "c.yaml"))
-    model, settings = build(again)
+    model, settings = build(again, data)
     assert encode(model.net) == plan["net"]
     assert encode(settings) == plan["training"]
 
@@ -56,8 +72,20 @@ def test_another_kind_starts_from_its_own_defaults(data: Graphs) -> None:
 )
 def test_mistakes_are_named(data: Graphs, options: list[str], words: str) -> None:
     with pytest.raises(ValueError, match=words.replace("net.*", "")) as error:
-        build(override(suggest(data), from_options(options)))
+        build(suggest(data, False, None, from_options(options)), data)
     assert "\n" not in str(error.value)
+
+
+def test_a_configuration_of_an_earlier_format_is_understood(tmp_path) -> None:
+    path = tmp_path / "c.yaml"
+    net, training = "{kind: nn.Kriged}", "{kind: train.Training, times: null}"
+    text = f"noised: x\ninformed: true\nnet: {net}\ntraining: {training}\n"
+    path.write_text(text)
+    plan = read_plan(path)
+    assert plan["variable"] == "x"
+    assert plan["for_completion"] is True
+    assert plan["net"] == {"kind": "nn.KrigingResidual"}
+    assert plan["training"] == {"kind": "train.Training", "levels": None}
 
 
 @pytest.mark.parametrize("text", ["net: [", "- 1", "nett: {}", ""])
@@ -79,34 +107,32 @@ def patches() -> Graphs:
 
 
 def test_one_tissue_gets_kriging_and_a_short_training(patches: Graphs, tmp_path) -> None:
-    plan = suggest(patches, for_completion=True, fields=1)
+    plan = suggest(patches, for_completion=True, samples=1)
     assert (plan["net"]["kind"], plan["net"]["net"]["kind"]) == (KRIGING, "nn.SetTransformer")
     training = plan["training"]
     assert (training["steps"], training["batch"], training["weight_decay"]) == (300, 8, 0.05)
-    assert suggest(patches[:5], for_completion=True, fields=1)["training"]["batch"] == 5
+    assert suggest(patches[:5], for_completion=True, samples=1)["training"]["batch"] == 5
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(plan))
-    model, settings = build(override(plan, read_plan(tmp_path / "c.yaml")))
+    model, settings = build(override(plan, read_plan(tmp_path / "c.yaml")), patches)
     assert (encode(model.net), encode(settings)) == (plan["net"], training)
-    assert "begins with kriging" in tell(plan)
+    assert "begins with kriging" in summarised(plan)
 
 
 def test_many_simulations_do_not(patches: Graphs) -> None:
-    for plan in (suggest(patches, for_completion=True), suggest(patches, fields=1)):
+    for plan in (suggest(patches, for_completion=True), suggest(patches, samples=1)):
         assert plan["net"]["kind"] == "nn.SetTransformer"
         assert plan["training"]["steps"] == 5000
-        assert "kriging" not in tell(plan)
+        assert "kriging" not in summarised(plan)
 
 
 def test_a_network_that_is_named_brings_its_training(patches: Graphs) -> None:
     wanted = [{}, from_options(["net.kind=nn.SetTransformer", "net.width=16"])]
     assert kind_in(wanted) == "nn.SetTransformer"
-    plan = suggest(patches, True, 1, kind_in(wanted))
-    model, settings = build(override(plan, wanted[1]))
+    model, settings = build(suggest(patches, True, 1, *wanted), patches)
     assert (model.net.arguments["width"], model.net.arguments["features"]) == (16, 6)
     assert settings.steps == 5000
     wanted = [{"net": {"kind": "nn.Latents"}}, from_options([f"net.kind={KRIGING}", "net.net.width=16"])]
-    plan = suggest(patches, True, None, kind_in(wanted))
-    model, settings = build(override(plan, wanted[1]))
+    model, settings = build(suggest(patches, True, None, *wanted), patches)
     assert model.net.net.arguments["width"] == 16
     assert settings.steps == 300
     assert kind_in([{}, {"net": {"width": 3}}]) is None

@@ -11,37 +11,21 @@ import difflib
 import inspect
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from noisefold.configuration import Config, class_of, decode, encode
-from noisefold.geometry.graphs import Graphs
-from noisefold.model import Model
-from noisefold.nn.defaults import FEW, few_data
-from noisefold.noise.source import seeded
-from noisefold.train.masks import Masks
-from noisefold.train.settings import Training
+from noisefold.configuration import Config, class_of, modern
 
-__all__ = ["KRIGING", "build", "from_options", "kind_in", "override", "read_plan", "suggest", "tell"]
+__all__ = ["KRIGING", "PARTS", "from_options", "kind_in", "override", "read_plan", "summarised"]
 
-_MODEL = ("net", "path", "target", "variable", "for_completion")
-_NODES = 400
+PARTS = ("net", "path", "target", "variable", "for_completion", "training")
+"""Parts of a plan."""
 KRIGING = "nn.KrigingResidual"
 """The kind of the network for few data."""
-# Found by the study of tissues; "nothing" beside its masks, since such a model also generates.
-_FEW: dict[str, Any] = {
-    "steps": 300,
-    "batch": 8,
-    "warmup": 30,
-    "weight_decay": 0.05,
-    "ema": 0.98,
-    "masks": Masks(("nothing", "entries", "features", "region", "region")),
-    "validate_every": 50,
-    "checkpoint_every": 50,
-}
+# Names that earlier formats gave to parts.
+_FORMER = {"noised": "variable", "informed": "for_completion"}
 
 
 class _Loader(yaml.SafeLoader):
@@ -51,32 +35,6 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
-
-
-def suggest(
-    data: Graphs, for_completion: bool = False, fields: int | None = None, kind: str | None = None
-) -> Config:
-    """The plan that fits a data set.
-
-    Parameters
-    ----------
-    data
-        The data set, in its own units.
-    informed
-        Whether the model is to complete (`noisefold.Model`).
-    fields
-        Independent fields that the graphs were cut from, as of `noisefold.Model.for_data`.
-    kind
-        Of the network, if it is not for this function to choose; the training is to suit it.
-    """
-    few = few_data(data, for_completion, fields if kind is None else 1 if kind == KRIGING else FEW)
-    model = Model.for_data(data, for_completion=for_completion, fields=1 if few else FEW)
-    largest = int(data.sizes.max())
-    training = Training(batch=min(64, len(data)), nodes=_NODES if largest > _NODES else None)
-    if few:
-        training = replace(training, **{**_FEW, "batch": min(_FEW["batch"], len(data))})
-    config = model.config()["model"]
-    return {**{k: config[k] for k in _MODEL}, "training": encode(training)}
 
 
 def read_plan(path: Path) -> Config:
@@ -94,11 +52,12 @@ def read_plan(path: Path) -> Config:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not YAML: {str(error).splitlines()[0]}.") from error
     if not isinstance(plan, dict):
-        raise ValueError(f"{path} must hold a mapping with any of {', '.join((*_MODEL, 'training'))}.")
-    unknown = [k for k in plan if k not in (*_MODEL, "training", "noisefold", "data")]
+        raise ValueError(f"{path} must hold a mapping with any of {', '.join(PARTS)}.")
+    plan = modern({_FORMER.get(k, k): v for k, v in plan.items()})
+    unknown = [k for k in plan if k not in (*PARTS, "noisefold", "data")]
     if unknown:
-        raise ValueError(f"{path} has {unknown[0]!r}; a plan has {', '.join((*_MODEL, 'training'))}.")
-    return {k: v for k, v in plan.items() if k in (*_MODEL, "training")}
+        raise ValueError(f"{path} has {unknown[0]!r}; a plan has {', '.join(PARTS)}.")
+    return {k: v for k, v in plan.items() if k in PARTS}
 
 
 def override(plan: Config, changes: Mapping[str, Any]) -> Config:
@@ -109,7 +68,7 @@ def override(plan: Config, changes: Mapping[str, Any]) -> Config:
         if (
             isinstance(value, Mapping)
             and isinstance(old, Mapping)
-            and value.get("kind", old["kind"]) == old["kind"]
+            and value.get("kind", old.get("kind")) == old.get("kind", value.get("kind"))
         ):
             merged[key] = override(dict(old), value)
         elif key == "net" and isinstance(value, Mapping) and isinstance(old, Mapping):
@@ -141,11 +100,9 @@ def from_options(options: Sequence[str]) -> Config:
         keys = name.split(".")
         if not equals or not all(keys):
             raise ValueError(f"option {option!r} must have the form net.width=128.")
-        if keys[0] not in (*_MODEL, "training"):
-            close = difflib.get_close_matches(keys[0], (*_MODEL, "training"), n=1)
-            hint = (
-                f"did you mean {close[0]!r}?" if close else f"known are {', '.join((*_MODEL, 'training'))}."
-            )
+        if keys[0] not in PARTS:
+            close = difflib.get_close_matches(keys[0], PARTS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(PARTS)}."
             raise ValueError(f"option {option!r} names an unknown part; {hint}")
         at = changes
         for key in keys[:-1]:
@@ -160,8 +117,8 @@ def kind_in(changes: Sequence[Mapping[str, Any]]) -> str | None:
     return next((net["kind"] for net in reversed(nets) if "kind" in net), None)
 
 
-def tell(plan: Config) -> str:
-    """Network and training of a plan, in words."""
+def summarised(plan: Config) -> str:
+    """Return network and training of a plan, in words."""
     net, training = plan["net"], plan["training"]
     told = f"{training['steps']} steps of {training['batch']} graphs, learning rate {training['lr']:g}"
     if net["kind"] != KRIGING:
@@ -170,17 +127,3 @@ def tell(plan: Config) -> str:
         f"network: {KRIGING}, which begins with kriging and regression, measured first, around a "
         f"{net['net']['kind']} (-o net.kind={net['net']['kind']} for that alone); {told}"
     )
-
-
-def build(plan: Config, **fitted: Any) -> tuple[Model, Training]:
-    """The model and the training of a plan; keywords are what was measured on the data, for the model.
-
-    Raises
-    ------
-    ValueError
-        If a part of it is unknown or out of its range.
-    """
-    training: Training = decode(plan["training"])
-    with seeded(training.seed):
-        model = Model(**{k: decode(plan[k]) for k in _MODEL}, **fitted)
-    return model, training

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from noisefold import Graphs
 from noisefold.data import SpatialTranscriptomics, Tissue
 from noisefold.data.tissue.values import recognise
-from noisefold.geometry.scaling import Scaling
+from noisefold.geometry.summary import DataSummary
 from noisefold.model import Model
 from noisefold.nn import KrigingResidual, SetTransformer
-from noisefold.tissues import _on_patches, complete_tissue
+from noisefold.sample.tiled import tiled
 
 N, PATCH = 900, 40
 
@@ -33,7 +34,7 @@ def model(tissue: Tissue) -> Model:
     torch.manual_seed(0)
     graphs = SpatialTranscriptomics(tissue.kind, patch=PATCH).patches(tissue.graphs())
     net = KrigingResidual(SetTransformer(2, 12, 3, width=16, blocks=1), 3, 2, kernels=2)
-    model = Model(net, variable="x", for_completion=True, scaling=Scaling.fit(graphs))
+    model = Model(net, variable="x", for_completion=True, summary=DataSummary.fit(graphs), tile=PATCH)
     net.learn(model.units.apply(graphs))
     net.eval()
     return model
@@ -46,7 +47,7 @@ def hole(tissue: Tissue, radius: float) -> torch.Tensor:
 
 def test_patches_of_a_tear_are_joined_by_the_nearest_cells_that_know(tissue: Tissue, model: Model) -> None:
     hidden = hole(tissue, 9)
-    on, inside = _on_patches(model, tissue.pos, hidden, PATCH)
+    on, inside = tiled(model.denoiser, torch.from_numpy(tissue.pos), hidden, PATCH)
     unknown = hidden[inside].any(1).numpy()
     total = torch.zeros(len(inside), dtype=torch.float64)
     deep = 0
@@ -73,7 +74,7 @@ def test_patches_of_a_tear_are_joined_by_the_nearest_cells_that_know(tissue: Tis
 def test_a_gene_that_nobody_knows_brings_nobody(tissue: Tissue, model: Model) -> None:
     hidden = torch.zeros(N, 3, dtype=torch.bool)
     hidden[:, 0] = True
-    on, inside = _on_patches(model, tissue.pos, hidden, PATCH)
+    on, inside = tiled(model.denoiser, torch.from_numpy(tissue.pos), hidden, PATCH)
     assert len(inside) == N
     assert all(len(rows) == PATCH for rows in on.net.rows)
 
@@ -82,7 +83,41 @@ def test_the_middle_of_a_tear_is_told_by_its_rim(tissue: Tissue, model: Model) -
     """The waves are smooth over the tear (a quarter of one is 6 to 8 cells), so they can be known there."""
     hidden = hole(tissue, 6)
     truth = torch.from_numpy(tissue.values)
-    done = complete_tissue(model, tissue, ~hidden, draws=4, patch=PATCH, steps=4)
+    done = model.complete(tissue.graphs(), ~hidden, draws=4, keep=False, steps=4)
     middle = hole(tissue, 3)[:, 0]
     left = (done.mean - truth)[middle].square().mean(0).sqrt()
     assert (left[:2] < 0.35).all()  # the waves have a spread of .7
+
+
+def test_draws_of_a_tiled_graph_are_functions_of_seed_and_number(tissue: Tissue, model: Model) -> None:
+    graphs, hidden = tissue.graphs(), hole(tissue, 6)
+    few, many = (model.complete(graphs, ~hidden, draws=k, steps=2, seed=3) for k in (2, 5))
+    assert torch.equal(few.values, many.values[:2])
+    both = Graphs.collate([graphs, graphs])
+    pair = model.complete(both, torch.cat([~hidden, ~hidden]), draws=2, steps=2, seed=3)
+    # The first graph is graph 0 in both calls; products of matrices differ in the last digits.
+    torch.testing.assert_close(pair.values[:, :N], few.values, rtol=1e-4, atol=1e-4)
+
+
+def test_moments_without_draws_are_those_of_the_draws(tissue: Tissue, model: Model) -> None:
+    graphs, hidden = tissue.graphs(), hole(tissue, 6)
+    model.tile, before = PATCH, model.tile
+    kept = model.complete(graphs, ~hidden, draws=40, steps=1, seed=1)  # 40 draws of 900 nodes: three parts
+    bare = model.complete(graphs, ~hidden, draws=40, steps=1, seed=1, keep=False)
+    model.tile = before
+    assert bare.values is None
+    assert len(bare) == 40
+    # Sums of 40 float32 numbers of order 1 in another order.
+    torch.testing.assert_close(bare.mean, kept.mean, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(bare.std, kept.std, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="keep"):
+        bare.interval(0.5)
+
+
+def test_a_whole_tissue_is_sampled_in_tiles(tissue: Tissue, model: Model) -> None:
+    graphs = tissue.graphs()
+    two, three = (model.sample(k, like=graphs, steps=2, seed=5) for k in (2, 3))
+    assert two.sizes.tolist() == [N, N]
+    assert torch.equal(two.x, three[:2].x)
+    later = model.sample(range(1, 3), like=graphs, steps=2, seed=5)
+    assert torch.equal(later.x, three[1:].x)

@@ -1,0 +1,148 @@
+"""``noisefold complete``: files with something missing in, files filled in out.
+
+What is missing is NaN in the file. Of a tissue it may also be named: genes, a region, a time. Where several
+of these are named, what fits all of them is missing: these genes in this region at this time.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from noisefold.cli.frames import check_out
+from noisefold.cli.options import (
+    METHODS,
+    Device,
+    Genes,
+    Pos,
+    Precision,
+    RunFolder,
+    Seed,
+    Steps,
+    method_of,
+    names_of,
+)
+from noisefold.cli.output import say
+
+if TYPE_CHECKING:
+    from noisefold.data.source import DataSource
+    from noisefold.data.tissue.missing import Missing
+    from noisefold.data.tissue.tissue import Tissue
+    from noisefold.model import Model
+
+__all__ = ["complete"]
+
+
+def complete(
+    run: RunFolder,
+    data: Annotated[str, typer.Argument(help="File in which what is missing is NaN, or named below.")],
+    out: Annotated[Path, typer.Option(help="File to write; .h5ad for .h5ad.")],
+    draws: Annotated[int, typer.Option(help="Draws from the posterior.")] = 32,
+    genes: Genes = None,
+    region: Annotated[
+        str | None, typer.Option(help='Cells to draw: "x>0.2 & y<1", a box "0:1,0:2", "obs/COLUMN=VALUE".')
+    ] = None,
+    time: Annotated[float | None, typer.Option(help="Time whose cells to draw.")] = None,
+    method: Annotated[str | None, typer.Option(help=", ".join(METHODS))] = None,
+    steps: Steps = 20,
+    seed: Seed = 0,
+    precision: Precision = "float32",
+    keep_draws: Annotated[bool, typer.Option("--keep-draws", help="Write every draw, too.")] = False,
+    pos: Pos = None,
+    x: Annotated[str | None, typer.Option(help="Of .h5ad: X, layers/NAME; default as in training.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Draw what is missing of a file, given what is there."""
+    from dataclasses import asdict, replace
+
+    from noisefold.data.tissue.missing import Missing
+    from noisefold.model import Model
+    from noisefold.runs import Run
+    from noisefold.runs.provenance import provenance
+    from noisefold.train.device import device_of
+
+    model = Model.from_pretrained(run, device=str(device_of(device)))
+    missing = Missing(names_of(genes), region, time)
+    asked: dict[str, Any] = {"draws": draws, "steps": steps, "seed": seed, "precision": precision}
+    how = {**asked, "method": method_of(method)}
+    if not data.lower().endswith(".h5ad"):
+        if missing != Missing():
+            raise ValueError("--genes, --region and --time are for .h5ad files; mark what is missing by NaN.")
+        say(_graphs(model, data, out, **how))
+        return
+    source = Run(run).reading(data)
+    source = replace(source, pos=names_of(pos) or source.pos, x=x or source.x)
+    line = shlex.join(["noisefold", *sys.argv[1:]])
+    facts = provenance(run, line, **asdict(missing), **asked, method=method or "default")
+    say(_tissue(model, source, out, missing, facts, keep=keep_draws, **how))
+
+
+def _tissue(
+    model: Model, source: DataSource, out: Path, missing: Missing, facts: dict[str, Any], **how: Any
+) -> str:
+    """Complete an .h5ad file; what was done, in words."""
+    import torch
+
+    from noisefold.data import write_layers
+
+    check_out(Path(source.source), out, (".h5ad",))
+    tissue = _matching(model, source)
+    graphs = tissue.graphs()
+    assert graphs.x is not None
+    known = ~missing.entries(tissue, source.source)[torch.from_numpy(tissue.order)] & ~graphs.x.isnan()
+    if bool(known.all()):
+        raise ValueError(
+            f"{source.source}: nothing is missing; mark it by NaN in x, or name --genes, --region or --time."
+        )
+    done = model.complete(graphs, known, **how)
+    drawn = torch.full_like(done.mean, torch.nan) if len(done) < 2 else done.std
+    std = drawn.masked_fill(known, 0.0)
+    facts = {**facts, "missing": float((~known).double().mean())}
+    draws = done.values if how["keep"] else None
+    write_layers(
+        source.source, out, done.mean, std, facts, draws=draws, genes=tissue.genes, rows=tissue.order
+    )
+    cells, genes = int((~known).any(1).sum()), int((~known).any(0).sum())
+    return f"{int((~known).sum()):,} values of {genes} genes in {cells:,} cells drawn; layers in {out}"
+
+
+def _matching(model: Model, source: DataSource) -> Tissue:
+    """The tissue with the model's genes, in its order."""
+    from noisefold.data.tissue.expression import Expression
+
+    if not model.variable.positions_given or not model.feature_names:
+        raise ValueError("this model knows no genes; train one on an .h5ad file with noisefold train.")
+    tissue = source.tissue(missing=True, genes=model.feature_names)
+    transform = model.transform
+    if isinstance(transform, Expression) and (transform.values == "counts") != (tissue.kind == "counts"):
+        raise ValueError(
+            f"{source.source}: x={source.x!r} holds {tissue.kind} values, but the model was trained on "
+            f"{transform.values}; name the part that holds these by --x."
+        )
+    return tissue
+
+
+def _graphs(model: Model, source: str, out: Path, **how: Any) -> str:
+    """Complete graphs in another file; every draw is written as a graph, those of the first graph first."""
+    from noisefold.data import load, save
+    from noisefold.data.save import check_target
+    from noisefold.geometry.graphs import Graphs
+
+    check_target(out)
+    check_out(Path(source), out, (".npz", ".csv", ".ply", ".xyz"))
+    graphs, variable = load(source, missing=True), model.variable
+    try:
+        value = variable.read(graphs)
+        variable.check_given(graphs)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+    known = ~value.isnan()
+    if bool(known.all()):
+        raise ValueError(f"{source}: nothing is missing; mark {variable.noun} to be drawn by NaN.")
+    done = model.complete(graphs, known, **how)
+    made = Graphs.collate([draw[i] for i in range(len(graphs)) for draw in done.draws])
+    return f"{int((~known).sum()):,} values drawn; {made} in {save(made, out)}"

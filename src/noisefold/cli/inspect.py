@@ -1,0 +1,57 @@
+"""``noisefold inspect``: what was understood of data, and the configuration that it suggests."""
+
+from __future__ import annotations
+
+from noisefold.cli.options import (
+    Classes,
+    Data,
+    ForCompletion,
+    Genes,
+    Group,
+    Patch,
+    Points,
+    Pos,
+    Time,
+    Values,
+    names_of,
+)
+from noisefold.cli.output import console, say
+
+__all__ = ["inspect"]
+
+
+def inspect(
+    data: Data,
+    points: Points = None,
+    classes: Classes = None,
+    pos: Pos = None,
+    x: Values = "X",
+    genes: Genes = None,
+    group: Group = None,
+    time: Time = None,
+    patch: Patch = 200,
+    for_completion: ForCompletion = False,
+) -> None:
+    """Say what was understood of the data, and the configuration it suggests."""
+    import yaml
+
+    from noisefold.data.describe import describe
+    from noisefold.data.source import HELD_OUT, DataSource
+    from noisefold.domains import Request, domain_of
+
+    source = DataSource(
+        data, points, names_of(classes), names_of(pos), x, names_of(genes), group, time, patch
+    )
+    said = source.tissue().describe() if source.is_tissue else {}
+    train = source.divided(HELD_OUT if source.is_tissue else 0.0)[0]
+    domain = domain_of(train)
+    said = {**said, **({} if source.is_tissue else describe(train)), "domain": domain.name}
+    if source.is_tissue:
+        said["learning"] = f"from {domain.training_graphs(train)}"
+    for name, value in said.items():
+        console.print(f"[bold]{name:>10}[/]", end="  ", highlight=False)
+        say(value)
+    console.print(
+        "\n# configuration; save it, change it, and give it to `noisefold train --config`", style="dim"
+    )
+    say(yaml.safe_dump(domain.recipe(train, Request(for_completion)).plan, sort_keys=False))

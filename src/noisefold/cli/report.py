@@ -1,0 +1,59 @@
+"""``noisefold report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from noisefold.cli.options import Device, Genes, RunFolder, Seed, Steps, names_of
+from noisefold.cli.output import say
+
+if TYPE_CHECKING:
+    from noisefold.geometry.graphs import Graphs
+
+__all__ = ["report"]
+
+
+def report(
+    run: RunFolder,
+    data: Annotated[str | None, typer.Argument(help="Held-out data; default what training held out.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Page to write; default report.html in the run folder.")
+    ] = None,
+    draws: Annotated[int, typer.Option(help="Graphs to generate and score.")] = 100,
+    genes: Genes = None,
+    steps: Steps = 50,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Write one self-contained page about a model: samples, path, curves, scores."""
+    from noisefold.model import Model
+    from noisefold.report import write_report
+    from noisefold.runs import Run
+    from noisefold.train.device import device_of
+
+    model, home = Model.from_pretrained(run, device=str(device_of(device))), Run(run)
+    train: Graphs | None
+    if data is not None:
+        train, test = None, home.reading(data).load(held_out=True)
+    else:
+        try:
+            train, test = home.data()
+        except (FileNotFoundError, ValueError):
+            train, test = None, None
+    page = write_report(
+        out or (run if run.is_dir() else Path()) / "report.html",
+        model=model,
+        test=test,
+        train=train,
+        scores=home.scores() if data is None else None,
+        log=home.log(),
+        facts={**home.facts(), "command": f"noisefold report {run} {data or ''}".strip()},
+        features=names_of(genes) or (),
+        draws=draws,
+        steps=steps,
+        seed=seed,
+    )
+    say(f"report: {page}")

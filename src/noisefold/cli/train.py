@@ -1,0 +1,81 @@
+"""``noisefold train``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from noisefold.cli.options import (
+    Classes,
+    Data,
+    ForCompletion,
+    Genes,
+    Group,
+    Patch,
+    Points,
+    Pos,
+    Seed,
+    Time,
+    Values,
+    names_of,
+)
+from noisefold.cli.output import in_processes, say
+
+__all__ = ["train"]
+
+
+def train(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Run folder.")],
+    config: Annotated[Path | None, typer.Option(help="YAML with any part of a configuration.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("-o", help="One entry, such as net.width=128 or training.lr=1e-3.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Training steps; short for -o training.steps=N.")] = None,
+    points: Points = None,
+    classes: Classes = None,
+    hold_out: Annotated[float, typer.Option(help="Share of the data kept for validation.")] = 0.1,
+    seed: Seed = 0,
+    pos: Pos = None,
+    x: Values = "X",
+    genes: Genes = None,
+    group: Group = None,
+    time: Time = None,
+    patch: Patch = 200,
+    for_completion: ForCompletion = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    device: Annotated[str | None, typer.Option(help="Short for -o training.device=NAME.")] = None,
+    devices: Annotated[int, typer.Option(help="Processes that share each batch, one for each device.")] = 1,
+) -> None:
+    """Train a model on a data set."""
+    from noisefold.data.source import DataSource
+    from noisefold.domains import Request, domain_of
+    from noisefold.domains.plan import from_options, read_plan, summarised
+    from noisefold.model import Model
+    from noisefold.runs import Run
+
+    source = DataSource(
+        data, points, names_of(classes), names_of(pos), x, names_of(genes), group, time, patch
+    )
+    learned, held = source.divided(hold_out, seed)
+    named = {"steps": steps, "device": device}
+    short = [f"training.{name}={value}" for name, value in named.items() if value is not None]
+    changes = ({} if config is None else read_plan(config), {"training": {"seed": seed}})
+    changes = (*changes, from_options([*(option or []), *short]))  # type: ignore[assignment]
+    domain = domain_of(learned)
+    recipe = domain.recipe(learned, Request(for_completion, seed=seed, changes=changes))
+    model, run = Model.of_recipe(recipe), Run(out)
+    if not resume and run.begun:
+        raise ValueError(f"{out} already holds a run; give --resume to go on with it, or another --out.")
+    if devices > 1 and "RANK" not in os.environ:  # only now, when all that the user could mend is checked
+        raise typer.Exit(in_processes(devices, sys.argv[1:]))
+    say(f"{domain.name}: {learned}\n{model}\n{summarised(recipe.plan)}")
+    run.remember(source, hold_out, seed)
+    model.fit(learned, held, out=out, resume=resume)
+    losses = [entry["val_loss"] for entry in run.log() if "val_loss" in entry]
+    loss = f", held-out loss {losses[-1]:.4f}" if losses else ""
+    say(f"{out}: {model.training.steps} steps done{loss}; next: noisefold report {out}")

@@ -1,0 +1,32 @@
+"""What suits which kind of data: network, path, transformation, training, split and scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from noisefold.domains.clouds import PointClouds
+from noisefold.domains.domain import Domain
+from noisefold.domains.fields import Fields
+from noisefold.domains.recipe import Recipe, Request
+from noisefold.domains.tissues import Tissues
+from noisefold.geometry.graphs import Graphs
+from noisefold.noise.variable import Variable
+
+__all__ = ["DOMAINS", "Domain", "Fields", "PointClouds", "Recipe", "Request", "Tissues", "domain_of"]
+
+DOMAINS: tuple[Domain, ...] = (Tissues(), Fields(), PointClouds())
+"""Domains, in the order in which they are asked."""
+
+
+def domain_of(data: Graphs, variable: Variable[Any] | None = None) -> Domain:
+    """Return the first domain that a data set fits, for a model of a variable or for any.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    for domain in DOMAINS:
+        if domain.fits(data, variable):
+            return domain
+    raise ValueError(f"no domain fits {data}; known are {', '.join(d.name for d in DOMAINS)}.")

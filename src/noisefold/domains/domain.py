@@ -1,0 +1,63 @@
+"""Domains: what suits which kind of data. The one place that knows.
+
+The command line, `noisefold.Model.for_data` and a configuration file get the same answer, because all ask
+here.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Protocol
+
+from noisefold.domains.recipe import Recipe, Request
+from noisefold.eval.score_table import Scores
+from noisefold.geometry.graphs import Graphs
+from noisefold.noise.variable import Variable
+
+__all__ = ["Domain", "SampleFor"]
+
+SampleFor = Callable[..., Graphs]
+"""Draws samples to compare with a test set, as `noisefold.Model.sample_for` does."""
+
+
+class Domain(Protocol):
+    """A kind of data.
+
+    Attributes
+    ----------
+    name
+        What it is called.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def fits(self, data: Graphs, variable: Variable[Any] | None) -> bool:
+        """Return whether a data set is of this kind, for a model of a variable or for any."""
+
+    @abstractmethod
+    def recipe(self, data: Graphs, request: Request) -> Recipe:
+        """Return what a model of a training set is made of, and how it is trained."""
+
+    @abstractmethod
+    def training_graphs(self, data: Graphs) -> Graphs:
+        """Return the graphs that a network learns from."""
+
+    @abstractmethod
+    def test_graphs(self, data: Graphs) -> Graphs:
+        """Return the graphs that a model is judged on."""
+
+    @abstractmethod
+    def score(
+        self,
+        sample_for: SampleFor,
+        test: Graphs,
+        train: Graphs | None,
+        *,
+        draws: int | None,
+        metrics: Sequence[str] | None,
+        seed: int,
+        **sampling: Any,
+    ) -> Scores:
+        """Return the scores of samples against a test set, beside those of the trivial baselines."""

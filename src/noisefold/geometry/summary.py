@@ -1,0 +1,71 @@
+"""What a model remembers of the data it was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from noisefold.configuration import configurable
+from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.scaling import Scaling
+from noisefold.geometry.transform import Transform
+
+__all__ = ["DataSummary"]
+
+_SIZES = 256
+
+
+@configurable
+@dataclass(frozen=True)
+class DataSummary:
+    """What sampling needs to know of a data set.
+
+    Parameters
+    ----------
+    scaling
+        Its standardisation, after the model's transformation of features.
+    sizes
+        Numbers of nodes that samples may have, drawn from when none is asked for.
+    classes, class_weights
+        Names of its classes, and their shares.
+    feature_names
+        Names of its features, by which data are matched to the model.
+    origin
+        Where position 0 lies in the user's frame; empty for zeros.
+    """
+
+    scaling: Scaling
+    sizes: tuple[int, ...] = ()
+    classes: tuple[str, ...] = ()
+    class_weights: tuple[float, ...] = ()
+    feature_names: tuple[str, ...] = ()
+    origin: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, data: Graphs, scaling: Scaling) -> DataSummary:
+        """Summarise a data set in its own units, whose standardisation was measured."""
+        sizes = tuple(sorted(data.sizes.tolist())[:: max(1, len(data) // _SIZES)])
+        classes: tuple[str, ...] = ()
+        shares: tuple[float, ...] = ()
+        if data.label is not None:
+            count = len(data.classes) or int(data.label.max()) + 1
+            classes = data.classes or tuple(str(i) for i in range(count))
+            counted = torch.bincount(data.label.clamp(min=0), minlength=count).double()
+            shares = tuple((counted / len(data)).tolist())
+        return cls(scaling, sizes, classes, shares, data.feature_names, data.origin)
+
+    @classmethod
+    def fit(cls, data: Graphs, transform: Transform | None = None) -> DataSummary:
+        """Measure a data set in its own units, and its standardisation after a transformation of features."""
+        return cls.of(data, Scaling.fit(data if transform is None else transform.apply(data)))
+
+    @property
+    def dim(self) -> int:
+        """Dimension of space."""
+        return len(self.scaling.pos_mean)
+
+    @property
+    def features(self) -> int:
+        """Features of a node in standard units."""
+        return len(self.scaling.x_mean)

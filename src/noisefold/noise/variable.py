@@ -1,0 +1,246 @@
+"""Variables: which part of a graph is noised, and how it is read and written.
+
+The one place that knows what a variable is. A path, a prediction, a solver and a model pass its state along
+and never open it.
+
+============ ============== ======================= ==================
+variable     state          what is given           shape
+============ ============== ======================= ==================
+`Positions`  ``pos``        features, if any        ``[n, d]``
+`Features`   ``x``          positions               ``[n, f]``
+============ ============== ======================= ==================
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.transform import Transform
+
+__all__ = ["VARIABLES", "Features", "Known", "Positions", "Variable", "variable_of"]
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Known(Generic[S]):
+    """Observed values of the noised variable, in standard units.
+
+    Parameters
+    ----------
+    value
+        A state; what stands where nothing is observed is not used, but must be finite.
+    mask
+        Where it is observed, of the same structure, bool.
+    graph
+        Graph of each row, ``[n]``, int64; None takes all rows for one graph.
+    """
+
+    value: S
+    mask: S
+    graph: Tensor | None = None
+
+
+class Variable(Protocol[S]):
+    """A part of a graph that is noised: a state of type S.
+
+    Attributes
+    ----------
+    name
+        Name in configurations.
+    noun
+        What a user calls it.
+    given_noun
+        What a user calls what is not noised.
+    positions_given
+        Whether positions are given, so that noise may depend on them and samples need graphs to stand on.
+    """
+
+    name: ClassVar[str]
+    noun: ClassVar[str]
+    given_noun: ClassVar[str]
+    positions_given: ClassVar[bool]
+
+    @abstractmethod
+    def read(self, graphs: Graphs) -> S:
+        """Return the state of graphs."""
+
+    @abstractmethod
+    def write(self, graphs: Graphs, state: S) -> Graphs:
+        """Return the graphs with another state."""
+
+    @abstractmethod
+    def over(self, known: Known[S], state: S) -> S:
+        """Return the state with the observed values in their places."""
+
+    @abstractmethod
+    def twice(self, state: S) -> S:
+        """Return the state of two copies of the graphs side by side."""
+
+    @abstractmethod
+    def given(self, graphs: Graphs) -> Graphs:
+        """Return the graphs with nothing but what is given, as far as graphs can lack the rest."""
+
+    @abstractmethod
+    def blank(self, graphs: Graphs, columns: int) -> Graphs:
+        """Return the graphs with a state of zeros in standard units."""
+
+    @abstractmethod
+    def flagged(self, graphs: Graphs, mask: S | None) -> Graphs:
+        """Return the graphs with further features that say what is observed; None says nothing."""
+
+    @abstractmethod
+    def entries(self, mask: S, transform: Transform) -> S:
+        """Return what is observed in standard units, where `mask` says it in the data's units."""
+
+    @abstractmethod
+    def check_given(self, graphs: Graphs) -> None:
+        """Refuse graphs of which the given part is not all there.
+
+        Raises
+        ------
+        ValueError
+            If a given value is NaN.
+        """
+
+
+def _over(known: Known[Tensor], state: Tensor) -> Tensor:
+    return torch.where(known.mask, known.value.to(state), state)
+
+
+def _flagged(graphs: Graphs, columns: int, mask: Tensor | None) -> Graphs:
+    like = graphs.pos if graphs.x is None else graphs.x
+    flags = like.new_zeros(graphs.num_nodes, columns) if mask is None else mask.to(like)
+    return graphs.replace(x=flags if graphs.x is None else torch.cat([graphs.x, flags], dim=1))
+
+
+def _check(value: Tensor | None, noun: str, noised: str) -> None:
+    if value is not None and bool(value.isnan().any()):
+        raise ValueError(f"{noun} are NaN, but the model completes {noised} alone.")
+
+
+@dataclass(frozen=True)
+class Positions(Variable[Tensor]):
+    """Positions ``[n, d]``; features, if there are any, are given."""
+
+    name: ClassVar[str] = "pos"
+    noun: ClassVar[str] = "positions"
+    given_noun: ClassVar[str] = "features"
+    positions_given: ClassVar[bool] = False
+
+    def read(self, graphs: Graphs) -> Tensor:
+        """Return ``pos``."""
+        return graphs.pos
+
+    def write(self, graphs: Graphs, state: Tensor) -> Graphs:
+        """Return graphs at other positions."""
+        return graphs.replace(pos=state)
+
+    def over(self, known: Known[Tensor], state: Tensor) -> Tensor:
+        """Return positions with the observed coordinates."""
+        return _over(known, state)
+
+    def twice(self, state: Tensor) -> Tensor:
+        """Return positions ``[2 n, d]``."""
+        return torch.cat([state, state])
+
+    def given(self, graphs: Graphs) -> Graphs:
+        """Return the graphs: positions cannot be missing."""
+        return graphs
+
+    def blank(self, graphs: Graphs, columns: int) -> Graphs:
+        """Return the graphs: what stands there is not looked at."""
+        return graphs
+
+    def flagged(self, graphs: Graphs, mask: Tensor | None) -> Graphs:
+        """Return graphs with d further features, 1 where a coordinate is observed."""
+        return _flagged(graphs, graphs.dim, mask)
+
+    def entries(self, mask: Tensor, transform: Transform) -> Tensor:
+        """Return the mask: coordinates are only scaled."""
+        return mask
+
+    def check_given(self, graphs: Graphs) -> None:
+        """Refuse features that are NaN."""
+        _check(graphs.x, self.given_noun, self.noun)
+
+
+@dataclass(frozen=True)
+class Features(Variable[Tensor]):
+    """Features ``[n, f]`` of nodes at given positions."""
+
+    name: ClassVar[str] = "x"
+    noun: ClassVar[str] = "features"
+    given_noun: ClassVar[str] = "positions"
+    positions_given: ClassVar[bool] = True
+
+    def read(self, graphs: Graphs) -> Tensor:
+        """Return ``x``.
+
+        Raises
+        ------
+        ValueError
+            If the graphs have no features.
+        """
+        if graphs.x is None:
+            raise ValueError('variable="x" needs graphs with features, and these have none.')
+        return graphs.x
+
+    def write(self, graphs: Graphs, state: Tensor) -> Graphs:
+        """Return graphs with other features."""
+        return graphs.replace(x=state)
+
+    def over(self, known: Known[Tensor], state: Tensor) -> Tensor:
+        """Return features with the observed values."""
+        return _over(known, state)
+
+    def twice(self, state: Tensor) -> Tensor:
+        """Return features ``[2 n, f]``."""
+        return torch.cat([state, state])
+
+    def given(self, graphs: Graphs) -> Graphs:
+        """Return the bare positions."""
+        return graphs.replace(x=None)
+
+    def blank(self, graphs: Graphs, columns: int) -> Graphs:
+        """Return graphs with so many features of zero."""
+        return graphs.replace(x=graphs.pos.new_zeros(graphs.num_nodes, columns))
+
+    def flagged(self, graphs: Graphs, mask: Tensor | None) -> Graphs:
+        """Return graphs with f further features, 1 where a value is observed."""
+        return _flagged(graphs, graphs.features, mask)
+
+    def entries(self, mask: Tensor, transform: Transform) -> Tensor:
+        """Return what the transformation makes of the mask."""
+        return transform.entries(mask)
+
+    def check_given(self, graphs: Graphs) -> None:
+        """Refuse positions that are NaN."""
+        _check(graphs.pos, self.given_noun, self.noun)
+
+
+VARIABLES: dict[str, Variable[Tensor]] = {v.name: v for v in (Positions(), Features())}
+"""Variables by their names."""
+
+
+def variable_of(name: str | Variable[Tensor]) -> Variable[Tensor]:
+    """Return a variable by its name, or the one that is given.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    """
+    if not isinstance(name, str):
+        return name
+    if name not in VARIABLES:
+        known: Sequence[str] = [repr(v) for v in VARIABLES]
+        raise ValueError(f"variable must be {' or '.join(known)}, got {name!r}.")
+    return VARIABLES[name]

@@ -1,0 +1,115 @@
+"""How samples are drawn, as one object."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypedDict
+
+import torch
+from torch import Tensor
+
+from noisefold.configuration import configurable
+from noisefold.sample.conditioning import Conditioning
+from noisefold.sample.defaults import default_grid, solver_for
+from noisefold.sample.grid import Grid
+from noisefold.sample.solver import Solver
+
+__all__ = ["Sampling", "SamplingOptions"]
+
+_PRECISIONS = ("float32", "bfloat16")
+
+
+class SamplingOptions(TypedDict, total=False):
+    """The fields of `Sampling` as keywords."""
+
+    steps: int
+    solver: Solver | None
+    grid: Grid | None
+    guidance: float
+    precision: str
+    seed: int
+    batch: int
+    device: str | torch.device | None
+
+
+@configurable
+@dataclass(frozen=True)
+class Sampling:
+    """How samples are drawn.
+
+    Parameters
+    ----------
+    steps
+        Steps of the solver; None takes 50 for samples and 20 for completions.
+    solver, grid
+        Solver and time grid; None takes those that fit the model (`noisefold.sample.default_solver`,
+        `noisefold.sample.default_grid`).
+    guidance
+        Weight of classifier-free guidance; 1 is none.
+    precision
+        "float32", or "bfloat16": the matrix products of the network in half of the bits, faster on most
+        devices.
+    seed
+        Sample i is a function of (seed, i) alone, up to rounding.
+    batch
+        Graphs at a time; only speed and memory depend on it.
+    device
+        Where the network works, such as "cuda:1"; None leaves it where it is.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range.
+    """
+
+    steps: int | None = None
+    solver: Solver | None = None
+    grid: Grid | None = None
+    guidance: float = 1.0
+    precision: str = "float32"
+    seed: int = 0
+    batch: int = 64
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or int(value) != value or value < 1):
+                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
+        if not math.isfinite(self.guidance):
+            raise ValueError(f"guidance must be a finite number, got {self.guidance!r}.")
+        if self.precision not in _PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(_PRECISIONS)}, got {self.precision!r}.")
+
+    def changed(self, options: SamplingOptions) -> Sampling:
+        """Return the same with some fields changed.
+
+        Raises
+        ------
+        ValueError
+            If a name is none of the fields.
+        """
+        known = {f.name for f in fields(self)}
+        for name in options:
+            if name not in known:
+                raise ValueError(f"sampling has no option {name!r}; it has {', '.join(sorted(known))}.")
+        if (device := options.get("device")) is not None:
+            options = {**options, "device": str(device)}
+        return replace(self, **options)  # type: ignore[arg-type]
+
+    def resolved(self, path: Any, usual: int, method: Conditioning | None = None) -> tuple[Solver, Tensor]:
+        """Return the solver and the falling times ``[steps + 1]`` for a path.
+
+        Parameters
+        ----------
+        path
+            The path of a model.
+        usual
+            Steps where none are named.
+        method
+            The way of conditioning, if any.
+        """
+        solver = solver_for(self.solver, path, method)
+        grid = self.grid or default_grid(path, solver)
+        return solver, grid(path, int(self.steps or usual))
