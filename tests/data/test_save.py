@@ -150,7 +150,7 @@ def test_failure_leaves_what_was_there(tmp_path, monkeypatch, name):
 @pytest.mark.parametrize(
     ("graphs", "name", "sentence"),
     [
-        (sample(), "a.off", "'.off' cannot be written, only .ply .xyz .csv .npy .npz"),
+        (sample(), "a.off", "'.off' cannot be written, only .ply"),
         (sample(), "a", "'' cannot be written"),
         (sample()[:0], "a.npz", "no graphs to save"),
         (sample(f=0), "a.npy", "graphs of one size only; save these as .npz"),

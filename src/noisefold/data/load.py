@@ -5,6 +5,7 @@ ending             what is read
 =================  ==================================================================================
 .ply .off          a mesh, as points uniform by area on its surface, or a cloud without faces:
 .obj .stl          `noisefold.data.formats.surfaces`
+.pcd .las .laz     a cloud with named features, of a depth camera or a laser scanner
 .xyz .csv          a cloud, several clouds, molecules: `noisefold.data.formats.tables`
 .npy .npz          one graph or several: `noisefold.data.formats.arrays`
 .h5ad              a tissue, or one for each group of cells: `noisefold.data.Tissue`
@@ -28,7 +29,7 @@ import torch
 from torch import Tensor
 
 from noisefold.data.formats.arrays import from_array, from_arrays, read_npy, read_npz
-from noisefold.data.formats.surfaces import Sampler, read_surface
+from noisefold.data.formats.surfaces import SURFACES, Sampler, read_surface
 from noisefold.data.formats.tables import read_csv, read_xyz
 from noisefold.data.mesh import Array, Mesh, sample_surface, unit_sphere
 from noisefold.data.tissue.tissue import Tissue
@@ -37,7 +38,7 @@ from noisefold.progress import progress
 
 __all__ = ["READABLE", "load", "read_file", "read_files", "select", "unit"]
 
-_SURFACES = (".ply", ".off", ".obj", ".stl")
+_SURFACES = tuple(SURFACES)
 _READERS: dict[str, Callable[[bytes], Graphs]] = {
     ".xyz": read_xyz,
     ".csv": read_csv,

@@ -6,7 +6,7 @@ ending             what is written
 .npz               everything, several graphs; loads back exactly
 .csv               positions in 2 or 3 dimensions, features, classes; several graphs
 .npy               positions ``[g, n, d]`` of graphs of one size
-.ply .xyz          positions and features; one graph a file, a folder of files for several
+.ply .pcd .xyz     positions and features; one graph a file, a folder of files for several
 .h5ad              an AnnData: features with their names, positions, classes
 =================  ==================================================================================
 """
@@ -24,7 +24,8 @@ from pathlib import Path
 
 from noisefold.data.formats.arrays import write_npy, write_npz
 from noisefold.data.formats.h5ad import write_h5ad
-from noisefold.data.formats.surfaces import write_ply
+from noisefold.data.formats.pcd import write_pcd
+from noisefold.data.formats.ply import write_ply
 from noisefold.data.formats.tables import write_csv, write_xyz
 from noisefold.geometry.graphs import Graphs
 
@@ -32,13 +33,14 @@ __all__ = ["WRITABLE", "check_folder", "check_target", "save"]
 
 _WRITERS: dict[str, Callable[[Graphs], bytes]] = {
     ".ply": write_ply,
+    ".pcd": write_pcd,
     ".xyz": write_xyz,
     ".csv": write_csv,
     ".npy": write_npy,
     ".npz": write_npz,
     ".h5ad": write_h5ad,
 }
-_ONE_GRAPH = (".ply", ".xyz")
+_ONE_GRAPH = (".ply", ".pcd", ".xyz")
 
 WRITABLE: tuple[str, ...] = tuple(_WRITERS)
 """Endings that `save` knows."""
