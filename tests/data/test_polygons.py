@@ -33,7 +33,9 @@ def in_space(polygon, rng):
 
 def triangles_of(polygon, vertices=None):
     flat = np.pad(np.asarray(polygon, dtype=np.float64), ((0, 0), (0, 1)))
-    return triangulated(flat if vertices is None else vertices, np.arange(len(polygon)), np.array([len(polygon)]))
+    return triangulated(
+        flat if vertices is None else vertices, np.arange(len(polygon)), np.array([len(polygon)])
+    )
 
 
 def check(polygon, rng):
@@ -70,7 +72,9 @@ def test_random_star_shaped_polygons():
         if max(np.diff(angle).max(), angle[0] + 2 * np.pi - angle[-1]) > 3:
             continue  # the centre is outside
         radius = rng.uniform(0.2, 1, len(angle))
-        check(np.roll(np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1), rng.integers(99), 0), rng)
+        check(
+            np.roll(np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1), rng.integers(99), 0), rng
+        )
 
 
 def test_spiral():

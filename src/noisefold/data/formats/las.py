@@ -48,16 +48,22 @@ def read_las(data: bytes) -> Vertices:
         count = struct.unpack_from("<Q", data, 247)[0] or count
     scale, offset = (np.array(struct.unpack_from("<3d", data, at)) for at in (131, 155))
     if not (np.isfinite(scale) & np.isfinite(offset) & (scale != 0)).all():
-        raise ValueError("a scale or an offset in the header is zero, NaN or infinite; export the file again.")
+        raise ValueError(
+            "a scale or an offset in the header is zero, NaN or infinite; export the file again."
+        )
     if kind & _COMPRESSED:
         kind &= ~_COMPRESSED
         if count * max(length, 1) > _MOST_EXPANSION * len(data):
-            raise ValueError(f"{len(data)} compressed bytes cannot hold {count} points; export the file again.")
+            raise ValueError(
+                f"{len(data)} compressed bytes cannot hold {count} points; export the file again."
+            )
         raw = _uncompressed(data)
     else:
         raw = np.frombuffer(data, np.uint8)[start:]
     if kind >= len(_LENGTHS) or length < _LENGTHS[kind]:
-        raise ValueError(f"point format {kind} of {length} bytes is unknown; export it in a format of 0 to 10.")
+        raise ValueError(
+            f"point format {kind} of {length} bytes is unknown; export it in a format of 0 to 10."
+        )
     if count * length > len(raw):
         raise ValueError(
             f"the file is truncated, it holds {len(raw) // length} of the {count} points that it announces; "
@@ -106,7 +112,9 @@ def _uncompressed(data: bytes) -> NDArray[np.uint8]:
             chunks = [np.frombuffer(chunk.memoryview(), np.uint8) for chunk in reader.chunk_iterator(_CHUNK)]
     # The backend raises exceptions of its own kind on damaged bytes.
     except Exception as error:
-        raise ValueError(f"the compressed points are damaged ({str(error)[:80]}); copy the file again.") from error
+        raise ValueError(
+            f"the compressed points are damaged ({str(error)[:80]}); copy the file again."
+        ) from error
     return np.concatenate(chunks) if chunks else np.zeros(0, dtype=np.uint8)
 
 

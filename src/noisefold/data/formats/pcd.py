@@ -59,7 +59,9 @@ def read_pcd(data: bytes) -> Vertices:
         raise ValueError("there is no line DATA, so that it is no PCD file, or truncated; copy it again.")
     header = _header(decoded(data[: end.start()]), end[1].decode().lower())
     body = data[end.end() :]
-    columns = {"ascii": _ascii, "binary": _binary, "binary_compressed": _compressed}[header.data](body, header)
+    columns = {"ascii": _ascii, "binary": _binary, "binary_compressed": _compressed}[header.data](
+        body, header
+    )
     table, names = _named(header, columns)
     axes = position_columns(names)
     if header.organised:
@@ -86,7 +88,9 @@ def _header(text: str, data: str) -> _Header:
     sizes = _integers(entries.get("SIZE", ["4"] * len(fields)), "SIZE")
     counts = _integers(entries.get("COUNT", ones), "COUNT")
     if not fields or not len(fields) == len(types) == len(sizes) == len(counts):
-        raise ValueError("FIELDS, SIZE, TYPE and COUNT must have one entry for each field; correct the header.")
+        raise ValueError(
+            "FIELDS, SIZE, TYPE and COUNT must have one entry for each field; correct the header."
+        )
     for field, kind, size in zip(fields, types, sizes, strict=True):
         if size not in _SIZES.get(kind, ()):
             raise ValueError(f"field {field!r} has the unknown type {kind} {size}; correct the header.")
@@ -102,7 +106,9 @@ def _header(text: str, data: str) -> _Header:
 
 def _integers(words: list[str], name: str) -> tuple[int, ...]:
     if not words or not all(word.isdecimal() and len(word) < 16 for word in words):
-        raise ValueError(f"{name} is {' '.join(words)[:40]!r}, not a number for each field; correct the header.")
+        raise ValueError(
+            f"{name} is {' '.join(words)[:40]!r}, not a number for each field; correct the header."
+        )
     return tuple(int(word) for word in words)
 
 

@@ -58,7 +58,9 @@ def _text(text: str) -> Vertices:
     if content.stop:
         raise content.lacking("the facets")
     if not marks or not marks[-1] or loops[-1].strip():
-        raise ValueError("the file is truncated, there is no `endsolid` behind its last facet; copy it again.")
+        raise ValueError(
+            "the file is truncated, there is no `endsolid` behind its last facet; copy it again."
+        )
     if not len(content.values):
         raise ValueError("there are no facets; export the file again.")
     if len(content.counts) != len(loops) - 1 or (content.counts % 3).any() or content.counts.min() < 9:
