@@ -44,7 +44,7 @@ def check(polygon, rng):
     triangles = triangles_of(polygon, vertices)
     assert triangles.shape == (len(polygon) - 2, 3)
     found = areas(Mesh(vertices, triangles))
-    # Coordinates of order 1: the area of a thin triangle is known to sqrt(2^-52) of its squared side at worst.
+    # Coordinates of order 1: the area of a thin triangle is known to sqrt(2^-52) of its squared side.
     assert found.sum() == pytest.approx(shoelace(polygon), rel=1e-6)
     middle = np.asarray(polygon, dtype=np.float64)[triangles].mean(axis=1)
     assert inside(middle[found > 1e-6], polygon).all()

@@ -409,7 +409,7 @@ class Graphs:
 
     @classmethod
     def from_pyg(cls, source: Any) -> Graphs:
-        """Return the graphs of a PyG `Data`, `HeteroData`, `Batch`, data set or loader, or of a list of these.
+        """Return the graphs of a PyG `Data`, `HeteroData`, `Batch`, data set or loader, or a list of these.
 
         Taken are ``pos``, ``x``, ``edge_index``, ``edge_attr``, ``node_type``, ``edge_type``, and ``y`` as
         class where it is one integer. Graphs without ``pos`` but with edges have positions ``[n, 0]``.
@@ -439,8 +439,8 @@ class Graphs:
         """Return one graph of NetworkX.
 
         Positions are the node attribute ``pos``, or ``x``, ``y`` (and ``z``), or ``[n, 0]``. Other attributes
-        that are numbers are features, of edges ``edge_attr``; ``type``, or the only attribute that is words, is
-        the type. The class is ``graph.graph["label"]``. An undirected edge becomes two.
+        that are numbers are features, of edges ``edge_attr``; ``type``, or the only attribute that is words,
+        is the type. The class is ``graph.graph["label"]``. An undirected edge becomes two.
 
         Raises
         ------

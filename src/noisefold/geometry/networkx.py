@@ -99,7 +99,7 @@ class _Attributes:
         return torch.from_numpy(np.concatenate(parts, axis=1)).float(), tuple(names)
 
     def types(self) -> tuple[Tensor | None, tuple[str, ...]]:
-        """Take the types ``[n]``, an attribute of that name or the only one that is words, and their names."""
+        """Take the types ``[n]``, an attribute of that name or the only one of words, and their names."""
         left = [n for n in _TYPE if n in self.columns] or list(self.columns)
         if not left:
             return None, ()
@@ -112,7 +112,7 @@ class _Attributes:
         values = self.columns[name]
         if not all(isinstance(v, str | int | np.integer) for v in values):
             raise ValueError(
-                f"the attribute {name!r} of the {self._of} is neither numbers nor words; remove or convert it."
+                f"the attribute {name!r} of the {self._of} is neither numbers nor words; convert it."
             )
         names = sorted(set(values), key=lambda v: (isinstance(v, str), v))
         code = {value: i for i, value in enumerate(names)}

@@ -47,7 +47,7 @@ def decompressed(data: bytes, size: int) -> bytes:
         out += (piece * ((length + 2) // len(piece) + 1))[: length + 2]
     if len(out) != size or at != end:
         raise ValueError(
-            f"the compressed points are {len(out)} bytes, {size} are announced, perhaps the file is truncated; "
-            f"export it again."
+            f"the compressed points are {len(out)} bytes, {size} are announced, perhaps the file is "
+            f"truncated; export it again."
         )
     return bytes(out)

@@ -40,7 +40,7 @@ def read_obj(data: bytes) -> Vertices:
     lines: list[str] = []
     before: tuple[list[int], list[int]] = ([], [])  # vertices above each face and each line
     for line in text.splitlines():
-        word, _, rest = line.partition(" ") if line[1:2] == " " else _first(line)
+        word, _, rest = line.partition(" ") if line[:2] in ("v ", "f ") else _first(line)
         if word == "v":
             vertices.append(rest)
         elif word in ("f", "fo"):

@@ -18,7 +18,7 @@ from noisefold.data.polygons import Ints
 
 __all__ = ["read_off"]
 
-_HEAD = re.compile(r"\s*(ST)?(C)?(N)?(4)?(n)?OFF(?![A-Za-z])\s*", re.IGNORECASE)
+_HEAD = re.compile(r"\s*(ST|st)?([Cc])?(N)?(4)?(n)?(?i:off)(?![A-Za-z])\s*")
 _COLOURS = ("red", "green", "blue", "alpha")
 
 
@@ -66,6 +66,8 @@ def _counts(content: Numbers) -> tuple[int, int, int, int]:
     vertices, faces = values[0], values[1]
     if not all(0 <= n < 2**40 and n == int(n) for n in (vertices, faces)):
         raise ValueError(f"the counts of vertices and faces are {vertices:g} and {faces:g}; correct them.")
+    if at > 3:  # all in one line
+        at, line = 3, len(content.counts)
     if line == 2 and at == 2 and line < len(content.counts) and content.counts[line] == 1:
         at, line = 3, 3
     return int(vertices), int(faces), at, line
@@ -120,8 +122,8 @@ def _faces(content: Numbers, begins: Ints, ends: Ints) -> tuple[Ints, Ints]:
         face = int(bad.argmax())
         last = " and the file perhaps truncated" if face == len(begins) - 1 else ""
         raise ValueError(
-            f"face {face} announces {sizes[face]:g} corners, {there[face] - 1} follow: it is incomplete{last}; "
-            f"export the file again."
+            f"face {face} announces {sizes[face]:g} corners, {there[face] - 1} follow: it is "
+            f"incomplete{last}; export the file again."
         )
     counts = sizes.astype(np.int64)
     inner = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)

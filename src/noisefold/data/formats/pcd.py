@@ -151,7 +151,8 @@ def _compressed(body: bytes, header: _Header) -> list[NDArray[Any]]:
         raise ValueError(f"{header.points} points need {header.points * header.row} bytes, not {size}.")
     if packed > len(body) - 8:
         raise ValueError(
-            f"the file is truncated, it holds {max(len(body) - 8, 0)} of {packed} compressed bytes; copy it again."
+            f"the file is truncated, it holds {max(len(body) - 8, 0)} of {packed} compressed bytes; "
+            f"copy it again."
         )
     plain = decompressed(body[8 : 8 + packed], size)
     columns, at = [], 0

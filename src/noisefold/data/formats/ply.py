@@ -17,6 +17,7 @@ import torch
 
 from noisefold.data.formats.ply_rows import Binary, Element, Property, Text, Values
 from noisefold.data.formats.vertices import Vertices, decoded, polygons, position_columns
+from noisefold.data.mesh import Array
 from noisefold.data.polygons import Ints
 from noisefold.geometry.graphs import Graphs
 

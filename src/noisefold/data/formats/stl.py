@@ -20,7 +20,10 @@ __all__ = ["read_stl"]
 
 _FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 _HEADER = 84
-_NAMES = re.compile(r"^[ \t]*(end[ \t]*)?solid\b.*?(?=\bfacet[ \t]+normal\b|$)", re.IGNORECASE | re.MULTILINE)
+_NAMES = re.compile(
+    r"(?:^[ \t]*|(?<=endfacet)[ \t]+)(end[ \t]*)?solid\b.*?(?=\bfacet[ \t]+normal\b|$)",
+    re.IGNORECASE | re.MULTILINE,
+)
 _NOT_COORDINATES = re.compile(
     r"facet\s+normal\s+\S+\s+\S+\s+\S+|outer\s+loop|endfacet|^[ \t]*color\b.*", re.IGNORECASE | re.MULTILINE
 )
@@ -43,8 +46,8 @@ def read_stl(data: bytes) -> Vertices:
         return _text(decoded(data))
     if len(data) >= _HEADER and count:
         raise ValueError(
-            f"the file is truncated, it holds {(len(data) - _HEADER) // _FACET.itemsize} of the {count} facets "
-            f"that it announces; copy it again."
+            f"the file is truncated, it holds {(len(data) - _HEADER) // _FACET.itemsize} of the {count} "
+            f"facets that it announces; copy it again."
         )
     raise ValueError("there is no STL header, or no facet, perhaps it is truncated; export the file again.")
 
