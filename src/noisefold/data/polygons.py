@@ -65,7 +65,7 @@ def triangulated(vertices: Array, corners: Ints, sizes: Ints) -> Ints:
 
 
 def _of_one_size(vertices: Array, polygons: Ints, numbers: Ints) -> Ints:
-    """Return the triangles ``[p, k - 2, 3]`` of polygons ``[p, k]``; `numbers` ``[p]`` name them in messages."""
+    """Return the triangles ``[p, k - 2, 3]`` of polygons ``[p, k]``, called by their numbers ``[p]``."""
     size = polygons.shape[1]
     result = np.empty((len(polygons), size - 2, 3), dtype=np.int64)
     left = np.arange(len(polygons))
