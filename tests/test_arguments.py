@@ -10,7 +10,8 @@ from noisefold.arguments import one_of, real, seed_of, whole
 
 
 @pytest.mark.parametrize(
-    "value", [3, 3.0, np.int8(3), np.uint64(3), np.float32(3), np.array(3), torch.tensor(3), torch.tensor(3.0)]
+    "value",
+    [3, 3.0, np.int8(3), np.uint64(3), np.float32(3), np.array(3), torch.tensor(3), torch.tensor(3.0)],
 )
 def test_whole_numbers_of_any_library(value):
     number = whole("points", value, least=2, below=4)
@@ -20,7 +21,8 @@ def test_whole_numbers_of_any_library(value):
 
 
 @pytest.mark.parametrize(
-    "value", [True, np.True_, torch.tensor(True), "3", b"3", 2.5, float("nan"), None, [3], np.array([3]), 1j, 1, 4]
+    "value",
+    [True, np.True_, torch.tensor(True), "3", b"3", 2.5, float("nan"), None, [3], np.array([3]), 1j, 1, 4],
 )
 def test_not_a_whole_number_in_range(value):
     with pytest.raises(ValueError, match=r"^points .*" + re.escape(repr(value))):
