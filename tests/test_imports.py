@@ -10,13 +10,14 @@ ROOT = Path(__file__).parents[1] / "src" / "noisefold"
 
 # What each layer may use besides itself; "" is the package's own __init__, which only gives names.
 LOWEST = {"configuration", "progress"}
-NOISE = LOWEST | {"geometry"}
+NOISE = LOWEST | {"geometry", "arguments"}
 CHAIN = NOISE | {"noise", "nn", "sample"}
 MODEL = CHAIN | {"train", "data", "eval", "theory", "storage", "model"}
 ALLOWED = {
     "configuration": set(),
     "progress": {"configuration"},
     "geometry": LOWEST,
+    "arguments": LOWEST | {"geometry"},
     "noise": NOISE,
     "nn": NOISE | {"noise"},
     "sample": NOISE | {"noise", "nn"},

@@ -288,9 +288,8 @@ def test_surfaces_far_from_zero_keep_their_shape():
     text = lines(corners, "v ") + "f 1 2 3 4 5 6\n"
     graphs = sampled(text, ".obj")
     near = sampled(lines(L_CORNERS, "v ") + "f 1 2 3 4 5 6\n", ".obj")
-    # float64 keeps 1e-9 of these coordinates, float32 6e-8 of the extent of 1/4.
-    np.testing.assert_allclose((graphs.coordinates.numpy() - far) * 8, near.pos.numpy(), atol=2e-6)
-    assert graphs.pos.abs().max() < 1
+    # float64 keeps 1e-9 of these coordinates.
+    np.testing.assert_allclose((graphs.pos.numpy() - far) * 8, near.pos.numpy(), atol=1e-7)
 
 
 # -- clouds -------------------------------------------------------------------------------------------------
@@ -414,15 +413,15 @@ def test_counts_are_held_against_the_bytes_before_anything_is_allocated(ending, 
 
 
 def test_large_mesh_takes_no_loop():
-    """A torus of 80,000 quads in text."""
-    u, v = (a.ravel() for a in np.meshgrid(np.arange(400), np.arange(200), indexing="ij"))
-    a, b = 2 * np.pi * u / 400, 2 * np.pi * v / 200
+    """A torus of 20,000 quads in text."""
+    u, v = (a.ravel() for a in np.meshgrid(np.arange(200), np.arange(100), indexing="ij"))
+    a, b = 2 * np.pi * u / 200, 2 * np.pi * v / 100
     ring = 2 + np.cos(b)
     corners = np.stack([ring * np.cos(a), ring * np.sin(a), np.sin(b)], 1)
     faces = np.stack(
-        [(u + i) % 400 * 200 + (v + j) % 200 for i, j in ((0, 0), (1, 0), (1, 1), (0, 1))], axis=1
+        [(u + i) % 200 * 100 + (v + j) % 100 for i, j in ((0, 0), (1, 0), (1, 1), (0, 1))], axis=1
     )
     text = f"OFF\n{len(corners)} {len(faces)} 0\n{lines(corners.tolist())}{lines(faces.tolist(), '4 ')}"
-    # Inscribed with angular steps of 2 pi / 400 and / 200: O(h^2) below the torus' 4 pi^2 R r.
-    assert area(text, ".off") == pytest.approx(8 * np.pi**2, rel=5e-4)
+    # Inscribed with angular steps of 2 pi / 200 and / 100: O(h^2) below the torus' 4 pi^2 R r.
+    assert area(text, ".off") == pytest.approx(8 * np.pi**2, rel=2e-3)
     assert isinstance(sampled(text, ".off").pos, torch.Tensor)

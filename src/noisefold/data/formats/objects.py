@@ -1,4 +1,4 @@
-"""Objects of other libraries as graphs: PyG, NetworkX, data sets of PyTorch, and meshes.
+"""Objects of other libraries as graphs: PyG, NetworkX, data sets of PyTorch, data frames and meshes.
 
 No library is imported for it: an object can only be there if its library was imported already.
 """
@@ -6,13 +6,16 @@ No library is imported for it: an object can only be there if its library was im
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from noisefold.data.formats.delimited import table_of_arrays
+from noisefold.data.formats.reader import Ask, Part
+from noisefold.data.formats.tables import part_of
 from noisefold.data.formats.vertices import polygons
 from noisefold.data.mesh import Array, Mesh
 from noisefold.geometry.graphs import Graphs
@@ -22,22 +25,25 @@ from noisefold.geometry.pyg import from_pyg, is_pyg
 __all__ = ["from_object"]
 
 
-def from_object(source: Any, sampler: Callable[[Mesh], Array]) -> Graphs | None:
+def from_object(source: Any, ask: Ask) -> Graphs | Part | None:
     """Return the graphs in an object of another library, or None if it is of no known kind.
 
     Parameters
     ----------
     source
         A `Data`, `HeteroData`, `Batch`, data set or loader of PyG; a `Dataset` of PyTorch with graphs of PyG;
-        a graph of NetworkX; an object with `vertices` and `faces`, such as a mesh of trimesh.
-    sampler
-        Function of a mesh that gives points on it, ``[n, 3]``.
+        a graph of NetworkX; a DataFrame; an object with `vertices` and `faces`, such as a mesh of trimesh.
+    ask
+        What was asked for; points on a mesh are a function of the seed and its vertices.
 
     Raises
     ------
     ValueError
         If the object does not hold what it should, or is known but cannot be a graph.
     """
+
+    def sampler(mesh: Mesh) -> Array:
+        return ask.sample(mesh, mesh.vertices.tobytes())
 
     def surface(pos: Tensor, face: Tensor) -> Tensor:
         return torch.from_numpy(sampler(_mesh(pos.detach().cpu(), face.detach().cpu().T)))
@@ -49,6 +55,8 @@ def from_object(source: Any, sampler: Callable[[Mesh], Array]) -> Graphs | None:
         return from_pyg(_items(source), surface)
     if networkx is not None and isinstance(source, networkx.Graph):
         return from_networkx(source)
+    if hasattr(source, "columns") and hasattr(source, "dtypes"):
+        return part_of(table_of_arrays({str(name): np.asarray(source[name]) for name in source.columns}), ask)
     if xarray is not None and isinstance(source, xarray.Dataset | xarray.DataArray):
         raise ValueError("objects of xarray are not read; give their values, {'pos': ..., 'x': ...}.")
     if getattr(source, "vertices", None) is not None and getattr(source, "faces", None) is not None:

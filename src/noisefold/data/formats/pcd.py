@@ -54,7 +54,7 @@ def read_pcd(data: bytes) -> Vertices:
     ValueError
         If the bytes are cut or damaged.
     """
-    end = re.search(rb"^[ \t]*DATA[ \t]+(\w+)[ \t]*(\r?\n|\r|$)", data[:_LONGEST_HEADER], re.MULTILINE)
+    end = re.search(rb"(?:^|[\r\n])[ \t]*DATA[ \t]+(\w+)[ \t]*(\r?\n|\r|$)", data[:_LONGEST_HEADER])
     if end is None:
         raise ValueError("there is no line DATA, so that it is no PCD file, or truncated; copy it again.")
     header = _header(decoded(data[: end.start()]), end[1].decode().lower())

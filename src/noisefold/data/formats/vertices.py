@@ -13,7 +13,6 @@ import torch
 from noisefold.data.mesh import Array, Mesh
 from noisefold.data.polygons import Ints, triangulated
 from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.origin import centred, origin_of
 
 __all__ = [
     "Numbers",
@@ -57,24 +56,21 @@ class Vertices:
 
 
 def as_graphs(content: Vertices, sampler: Sampler) -> Graphs:
-    """Return one graph: points on the surface if there is one, else the vertices with features and edges.
+    """Return one graph in float64: points on the surface if there is one, else the vertices as they are.
 
     Raises
     ------
     ValueError
-        If there are no points, or a vertex of a surface is not finite.
+        If there are no points.
     """
     if len(content.triangles):
-        mesh = Mesh(content.pos, content.triangles)
-        origin = origin_of([content.pos])
-        points = sampler(mesh) - (np.asarray(origin) if origin else 0.0)
-        return Graphs(torch.from_numpy(points).float(), origin=origin)
+        return Graphs(torch.from_numpy(sampler(Mesh(content.pos, content.triangles))))
     if not len(content.pos):
         raise ValueError("there are neither points nor faces; export the file again.")
-    (pos,), origin = centred([content.pos])
-    features = None if content.features is None else torch.from_numpy(content.features).float()
+    features = None if content.features is None else torch.from_numpy(content.features)
     edges = None if content.edges is None else torch.from_numpy(content.edges)
-    return Graphs(pos, features, edge_index=edges, feature_names=content.names, origin=origin)
+    pos = torch.from_numpy(content.pos)
+    return Graphs(pos, features, edge_index=edges, feature_names=content.names)
 
 
 @contextmanager
@@ -91,11 +87,12 @@ def guarded() -> Iterator[None]:
 
 
 def decoded(data: bytes) -> str:
-    """Return text in UTF-8, in UTF-16 if it begins with that mark, or in Latin-1."""
+    """Return text in UTF-8, in UTF-16 if it begins with that mark, or in Latin-1; lines end in a line feed."""
     try:
-        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
-        return data.decode("latin-1")
+        text = data.decode("latin-1")
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 @dataclass(frozen=True, eq=False)
