@@ -185,7 +185,7 @@ def test_pyg_both_ways():
     assert _same(Graphs.from_pyg(items[0]), parts[0])
     bare = Graphs.from_pyg([data.Data(pos=torch.zeros(3, 2), y=torch.tensor([0.5]))])
     assert bare.x is bare.edge_index is bare.label is None
-    with pytest.raises(ValueError, match="graph 1 has no `pos`"):
+    with pytest.raises(ValueError, match="graph 1 has neither `pos`"):
         Graphs.from_pyg([items[0], data.Data(x=torch.zeros(2, 1))])
 
 

@@ -1,16 +1,21 @@
 """Files, folders, arrays and PyG data in, as `Graphs`.
 
-=================  ==================================================================================
-ending             what is read
-=================  ==================================================================================
-.ply .off          a mesh, as points uniform by area on its surface, or a cloud without faces:
-.obj .stl          `noisefold.data.formats.surfaces`
-.xyz .csv          a cloud, several clouds, molecules: `noisefold.data.formats.tables`
-.npy .npz          one graph or several: `noisefold.data.formats.arrays`
-.h5ad              a tissue, or one for each group of cells: `noisefold.data.Tissue`
-=================  ==================================================================================
+===========================  ========================================================================
+ending                       what is read
+===========================  ========================================================================
+.ply .off .obj .stl          a mesh, as points uniform by area on its surface, or a cloud without
+                             faces: `noisefold.data.formats.surfaces`
+.pcd .las .laz               a cloud with named features, of a depth camera or a laser scanner
+.csv .tsv .txt .xyz .pts     points as lines of text, molecules: `noisefold.data.formats.tables`;
+.parquet                     with pyarrow, the same columns
+.npy .npz                    one graph or several: `noisefold.data.formats.arrays`
+.h5ad                        a tissue, or one for each group of cells: `noisefold.data.Tissue`
+===========================  ========================================================================
 
-`noisefold.data.save` writes them.
+All but .h5ad may be compressed, as ``.csv.gz``. `noisefold.data.save` writes them.
+
+A format is added by one line in `READERS`: its ending, and a function of a file's bytes and of what was asked
+that gives `Graphs` or a `Part` (`noisefold.data.formats.reader`).
 """
 
 from __future__ import annotations
@@ -18,8 +23,8 @@ from __future__ import annotations
 import glob
 import inspect
 import os
-import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,28 +32,51 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from noisefold.arguments import one_of, seed_of, whole
+from noisefold.data.classes import named_classes, select
+from noisefold.data.folders import find
 from noisefold.data.formats.arrays import from_array, from_arrays, read_npy, read_npz
-from noisefold.data.formats.surfaces import Sampler, read_surface
-from noisefold.data.formats.tables import read_csv, read_xyz
-from noisefold.data.mesh import Array, Mesh, sample_surface, unit_sphere
+from noisefold.data.formats.compressed import ending_of, gunzip
+from noisefold.data.formats.objects import from_object
+from noisefold.data.formats.parquet import read_parquet
+from noisefold.data.formats.reader import Ask, Part, Reader
+from noisefold.data.formats.surfaces import SURFACES, read_surface
+from noisefold.data.formats.tables import holds_points, read_csv, read_points, read_pts, read_tsv, read_xyz
+from noisefold.data.mesh import unit_sphere
+from noisefold.data.notice import notify
+from noisefold.data.parts import Piece, columns_of, joined
 from noisefold.data.tissue.tissue import Tissue
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.names import nearest_name
 from noisefold.progress import progress
 
-__all__ = ["READABLE", "load", "read_file", "read_files", "select", "unit"]
+__all__ = ["READABLE", "READERS", "describe_columns", "load", "read_file", "read_files", "select", "unit"]
 
-_SURFACES = (".ply", ".off", ".obj", ".stl")
-_READERS: dict[str, Callable[[bytes], Graphs]] = {
-    ".xyz": read_xyz,
+
+def _surface(ending: str) -> Reader:
+    return lambda data, ask: read_surface(data, ending, lambda mesh: ask.sample(mesh, data))
+
+
+READERS: dict[str, Reader] = {
+    **{ending: _surface(ending) for ending in SURFACES},
     ".csv": read_csv,
+    ".tsv": read_tsv,
+    ".txt": read_points,
+    ".xyz": read_xyz,
+    ".pts": read_pts,
+    ".parquet": read_parquet,
     ".npy": read_npy,
     ".npz": read_npz,
 }
-_MESH_POINTS = 1024
-_NO_PARTS: Mapping[str, Any] = {}
-
-READABLE: tuple[str, ...] = (*_SURFACES, *_READERS, ".h5ad")
+"""Reader of each ending; its bytes may be compressed (.gz)."""
+TISSUES: tuple[str, ...] = (".h5ad",)
+"""Endings of tissues, which are read in part and so from their path: files, or folders such as .zarr."""
+READABLE: tuple[str, ...] = (*READERS, *TISSUES)
 """Endings that `load` knows."""
+
+_PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".dill", ".bin")
+_TABLE_PARTS = ("pos", "x", "group", "label", "missing")
+_NO_PARTS: Mapping[str, Any] = {}
 
 
 def load(
@@ -60,7 +88,11 @@ def load(
     seed: int = 0,
     **parts: Any,
 ) -> Graphs:
-    """Graphs from files, folders, arrays or PyG data, in float32.
+    """Return graphs from files, folders, arrays or PyG data, in float32.
+
+    Names of features and classes come along, and several files are joined by them. Labels that are numbers
+    become the names of classes. Coordinates far from zero are centred in float64; `Graphs.origin` says where.
+    What was left out is said in a `DataNotice`.
 
     Parameters
     ----------
@@ -80,8 +112,16 @@ def load(
         Seed of the points. What is drawn from a file is a function of the seed and its content alone.
     **parts
         What to take from a file that holds more than graphs. Of .h5ad and AnnData: `pos`, `x`, `genes`,
-        `group`, `time` and `missing`, as of `noisefold.data.Tissue.read`. Of other files: ``missing=True``
-        lets coordinates and features be NaN where they are missing, for `Model.complete`.
+        `group`, `time` and `missing`, as of `noisefold.data.Tissue.read`. Of tables: the columns ``pos=("x",
+        "y")``, ``x=("heat", "load")``, ``group="sample"`` and ``label="kind"``, by name, or by number from 1
+        where there is no header; of other files ``x=`` chooses among named features. ``missing=True`` lets
+        coordinates and features be NaN where they are missing, for `Model.complete`.
+
+    Returns
+    -------
+    Graphs
+        The graphs. Those of a folder with ``train`` and ``test`` in it carry a `modality` by which `split`
+        divides them as the folders do.
 
     Raises
     ------
@@ -91,186 +131,36 @@ def load(
         If a format is unknown, a file is damaged, a coordinate is not finite, a graph has fewer than two
         points, or parts do not fit together.
     """
-    if points is not None and points < 2:
-        raise ValueError(f"points must be at least 2, got {points}.")
-    if normalize not in (None, "unit"):
-        raise ValueError(f"normalize must be 'unit' or None, got {normalize!r}.")
-    if not 0 <= seed < 2**63:
-        raise ValueError(f"seed must lie in [0, 2**63), got {seed}.")
-    graphs = _any(source, points, seed, classes, parts)
+    points = None if points is None else whole("points", points, least=2)
+    normalize = None if normalize is None else one_of("normalize", normalize, ("unit",))
+    reading = _Reading(points, seed_of(seed), classes, parts)
+    graphs = joined(reading.pieces(source), reading.ask.x is not None)
     if classes is not None:
         graphs = select(graphs, classes)
     return unit(graphs) if normalize == "unit" else graphs
 
 
-def _any(
-    source: Any, points: int | None, seed: int, classes: Sequence[str] | None, parts: Mapping[str, Any]
-) -> Graphs:
-    if isinstance(source, str | os.PathLike):
-        return _path(Path(source).expanduser(), points, seed, classes, parts)
-    graphs = _in_memory(source, points, seed, parts)
-    if graphs is not None:
-        return graphs
-    if isinstance(source, Iterable):
-        several = [_any(one, points, seed, classes, parts) for one in source]
-        if several:
-            return _joined(several)
-    raise ValueError(
-        f"source must be a path, a pattern, an array, PyG data, AnnData, Graphs or a list of these that is "
-        f"not empty, got {type(source).__name__}."
-    )
+def describe_columns(source: Any, **parts: Any) -> list[dict[str, str]]:
+    """Return what became of the columns of files, as `load` reads them.
 
+    Parameters
+    ----------
+    source, **parts
+        As of `load`.
 
-def _in_memory(source: Any, points: int | None, seed: int, parts: Mapping[str, Any]) -> Graphs | None:
-    try:
-        graphs = _converted(source, parts)
-        if graphs is None:
-            return None
-        x = None if graphs.x is None else graphs.x.float()
-        graphs = _checked(graphs.replace(pos=graphs.pos.float(), x=x))
-    except ValueError as error:
-        raise ValueError(f"source: {error}") from error
-    return _thinned(graphs, points, np.random.Generator(np.random.Philox(key=seed)))
-
-
-def _converted(source: Any, parts: Mapping[str, Any]) -> Graphs | None:
-    if hasattr(source, "obsm"):
-        return _tissue(source, parts)
-    if isinstance(source, Graphs):
-        graphs = source
-    elif isinstance(source, np.ndarray | Tensor):
-        graphs = from_array(source)
-    elif isinstance(source, Mapping):
-        graphs = from_arrays(source)
-    elif hasattr(source, "pos") or hasattr(source, "to_data_list"):
-        graphs = Graphs.from_pyg(source)
-    else:
-        return None
-    _refuse(parts)
-    return graphs
-
-
-def _tissue(source: Any, parts: Mapping[str, Any]) -> Graphs:
-    known = list(inspect.signature(Tissue.read).parameters)[1:]
-    unknown = next((name for name in parts if name not in known), None)
-    if unknown is not None:
-        raise ValueError(f"there is no argument {unknown!r}, only {', '.join(known)}; correct it.")
-    return Tissue.read(source, **parts).graphs()
-
-
-def _refuse(parts: Mapping[str, Any]) -> None:
-    if parts:
-        raise ValueError(f"{', '.join(parts)} can be named for .h5ad files and AnnData alone; leave it out.")
-
-
-def _thinned(graphs: Graphs, points: int | None, rng: np.random.Generator) -> Graphs:
-    if points is None:
-        return graphs
-    keys = torch.from_numpy(rng.random(graphs.num_nodes))
-    return graphs.thin(points, keys.to(graphs.device))
-
-
-def _checked(graphs: Graphs, missing: bool = False) -> Graphs:
-    if len(graphs) == 0 or graphs.num_nodes == 0 or graphs.dim == 0:
-        raise ValueError("there are no points; give at least one graph with positions [n, d].")
-    if int(graphs.sizes.min()) < 2:
-        i = int(graphs.sizes.argmin())
-        raise ValueError(f"graph {i} has {int(graphs.sizes[i])} of at least 2 points; remove it.")
-    for name, values in (("coordinates", graphs.pos), ("features", graphs.x)):
-        if values is None:
-            continue
-        bad = values.isinf() if missing else ~values.isfinite()
-        if bool(bad.any()):
-            row = int(bad.any(dim=1).nonzero()[0])
-            what = "infinite" if missing else "NaN or infinite"
-            raise ValueError(f"the {name} of point {row} are {what}; remove or repair it.")
-    return graphs
-
-
-def _joined(parts: Sequence[Graphs]) -> Graphs:
-    """All parts as one, classes matched by name."""
-    names = tuple(dict.fromkeys(name for part in parts for name in part.classes))
-    if names:
-        for part in parts:
-            if part.label is not None and not part.classes:
-                raise ValueError("some labels have names and others none; give all of them `classes`.")
-    return Graphs.collate([_renamed(part, names) for part in parts])
-
-
-def _renamed(graphs: Graphs, names: tuple[str, ...]) -> Graphs:
-    if graphs.classes == names or graphs.label is None:
-        return graphs.replace(classes=names)
-    numbers = torch.tensor([names.index(name) for name in graphs.classes])
-    return graphs.replace(label=numbers[graphs.label], classes=names)
-
-
-def select(graphs: Graphs, classes: Sequence[str]) -> Graphs:
-    """The graphs of some classes alone, numbered in the order given.
-
-    Raises
-    ------
-    ValueError
-        If there are no classes, or one is unknown.
+    Returns
+    -------
+    list of dict
+        For each column its ``name``, its ``role`` (position, feature, graph, label, left out) and ``why``.
     """
-    wanted = tuple(classes)
-    names = set(wanted)
-    if graphs.label is None or not wanted or not names <= set(graphs.classes) or len(names) < len(wanted):
-        known = ", ".join(graphs.classes) if graphs.label is not None else "there are none"
-        raise ValueError(f"classes must be a list of different known names ({known}), got {classes!r}.")
-    number = torch.full((len(graphs.classes),), -1)
-    number[[graphs.classes.index(name) for name in wanted]] = torch.arange(len(wanted))
-    label = number[graphs.label]
-    kept = graphs[label >= 0]
-    if len(kept) == 0:
-        raise ValueError(f"there is no graph of the classes {', '.join(wanted)}; name others.")
-    return kept.replace(label=label[label >= 0], classes=wanted)
+    reading = _Reading(None, 0, None, parts)
+    return columns_of(reading.pieces(source), reading.ask.x is not None)
 
 
 def unit(graphs: Graphs) -> Graphs:
-    """Each graph centred on its mean and scaled into the unit sphere."""
+    """Return each graph centred on its mean and scaled into the unit sphere."""
     clouds = [unit_sphere(p.double().cpu().numpy()) for p in graphs.unpack()]
-    return graphs.replace(pos=torch.from_numpy(np.concatenate(clouds)).to(graphs.pos))
-
-
-# -- paths --------------------------------------------------------------------------------------------------
-
-
-def _path(
-    path: Path, points: int | None, seed: int, classes: Sequence[str] | None, parts: Mapping[str, Any]
-) -> Graphs:
-    if path.is_dir():
-        return _folder(path, points, seed, classes, parts)
-    if path.exists() or not set(str(path)) & set("*?["):
-        return read_file(path, points, seed, parts)
-    files = [Path(p) for p in sorted(glob.glob(str(path), recursive=True)) if Path(p).is_file()]
-    if not files:
-        raise FileNotFoundError(f"{path}: no file matches; check the pattern.")
-    return read_files(files, points, seed, parts=parts)
-
-
-def _folder(
-    path: Path, points: int | None, seed: int, classes: Sequence[str] | None, parts: Mapping[str, Any]
-) -> Graphs:
-    files, folders = _readable(path.iterdir()), sorted(p for p in path.iterdir() if p.is_dir())
-    inside = {p.name: _readable(p.rglob("*")) for p in folders if not p.name.startswith(".")}
-    inside = {name: found for name, found in inside.items() if found}
-    if not files and not inside:
-        raise FileNotFoundError(f"{path}: the folder has no file with the ending {' '.join(READABLE)}.")
-    if files and inside:
-        raise ValueError(
-            f"{path}: both files ({files[0].name}) and folders of files ({next(iter(inside))}) are here, so "
-            f"that classes are unclear; move either away or name a pattern."
-        )
-    if files:
-        return read_files(files, points, seed, parts=parts)
-    if classes is not None and all(name in inside for name in classes):
-        inside = {name: inside[name] for name in classes}
-    labels = [name for name, found in inside.items() for _ in found]
-    return read_files([file for found in inside.values() for file in found], points, seed, labels, parts)
-
-
-def _readable(paths: Iterable[Path]) -> list[Path]:
-    return sorted(p for p in paths if p.suffix.lower() in READABLE and p.name[0] != "." and p.is_file())
+    return graphs.replace(pos=torch.from_numpy(np.concatenate(clouds)).to(graphs.pos), origin=())
 
 
 def read_files(
@@ -280,66 +170,246 @@ def read_files(
     labels: Sequence[str] | None = None,
     parts: Mapping[str, Any] = _NO_PARTS,
 ) -> Graphs:
-    """The graphs in several files, which must have the same fields; a name for each file is its class."""
-    read: list[Graphs] = []
-    with progress("reading files", len(files)) as advance:
-        for file in files:
-            read.append(read_file(file, points, seed, parts))
-            _fits(file, read[-1], files[0], read[0])
-            advance(1, "")
-    if labels is not None:
-        names = tuple(dict.fromkeys(labels))
-        numbers = [torch.full((len(p),), names.index(k)) for k, p in zip(labels, read, strict=True)]
-        read = [p.replace(label=k, classes=names) for k, p in zip(numbers, read, strict=True)]
-    return _joined(read)
-
-
-def _fits(file: Path, part: Graphs, first: Path, model: Graphs) -> None:
-    for name, a, b in (("dimensions", model.dim, part.dim), ("features", model.features, part.features)):
-        if a != b:
-            raise ValueError(f"{file}: the points have {b} {name}, those of {first.name} {a}; separate them.")
-    for name in ("label", "edge_index", "edge_attr", "mask"):
-        if (getattr(model, name) is None) != (getattr(part, name) is None):
-            raise ValueError(
-                f"{file}: one of it and {first.name} has `{name}`, the other none; separate them."
-            )
+    """Return the graphs in several files, joined by name; a name for each file is its class."""
+    reading = _Reading(points, seed, None, parts)
+    return joined(reading.files(files, labels), reading.ask.x is not None)
 
 
 def read_file(
     path: Path, points: int | None = None, seed: int = 0, parts: Mapping[str, Any] = _NO_PARTS
 ) -> Graphs:
-    """The graphs in one file; see `load`."""
-    ending = path.suffix.lower()
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such file; check the path.")
-    if ending not in READABLE:
-        raise ValueError(
-            f"{path}: the ending {ending!r} is not supported, only {' '.join(READABLE)}; convert it."
+    """Return the graphs in one file; see `load`."""
+    return read_files([path], points, seed, parts=parts)
+
+
+class _Reading:
+    """One call of `load`: what was asked, and everything that it reads."""
+
+    def __init__(
+        self, points: int | None, seed: int, classes: Sequence[str] | None, parts: Mapping[str, Any]
+    ) -> None:
+        self.parts, self.classes = parts, classes
+        known = inspect.signature(Tissue.read).parameters
+        for name in parts:
+            if name not in known and name not in _TABLE_PARTS:
+                of = ", ".join(dict.fromkeys([*list(known)[1:], *_TABLE_PARTS]))
+                raise ValueError(f"there is no argument {name!r}, only {of}; correct it.")
+        self.ask = Ask(
+            points,
+            seed,
+            _names(parts.get("pos"), "pos"),
+            _names(parts.get("x"), "x"),
+            _name(parts.get("group"), "group"),
+            _name(parts.get("label"), "label"),
+            bool(parts.get("missing")),
         )
-    if ending == ".h5ad":
-        graphs = _tissue(path, parts)
-        return _thinned(graphs, points, _rng(seed, graphs.pos.numpy().tobytes()))
-    data = path.read_bytes()
-    rng = _rng(seed, data)
 
-    def sampler(mesh: Mesh) -> Array:
-        return sample_surface(mesh, points or _MESH_POINTS, rng)
+    # -- sources ---------------------------------------------------------------------------------------
 
-    try:
-        missing = bool(parts.get("missing"))
-        _refuse({k: v for k, v in parts.items() if k != "missing"})
-        if not data.strip():
-            raise ValueError("the file is empty; export it again.")
-        graphs = _checked(_parsed(data, ending, sampler), missing)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    return _thinned(graphs, points, rng)
+    def pieces(self, source: Any, where: str = "source") -> list[Piece]:
+        """Return all graphs of a source."""
+        if isinstance(source, str | os.PathLike):
+            return self.path(Path(source).expanduser())
+        piece = self.in_memory(source, where)
+        if piece is not None:
+            return [piece]
+        if isinstance(source, Iterable):
+            several = [p for i, one in enumerate(source) for p in self.pieces(one, f"{where}[{i}]")]
+            if several:
+                return several
+        raise ValueError(
+            f"source must be a path, a pattern, an array, PyG data, AnnData, Graphs or a list of these that "
+            f"is not empty, got {type(source).__name__}."
+        )
+
+    def in_memory(self, source: Any, where: str) -> Piece | None:
+        """Return the graphs of an object, or None if it is of no known kind."""
+        try:
+            read = self.converted(source)
+            bits = np.random.Philox(key=self.ask.seed)
+            return None if read is None else self.piece(read, where, bits, tissue=hasattr(source, "obsm"))
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+
+    def converted(self, source: Any) -> Graphs | Part | None:
+        """Return what an object holds, or None if it is of no known kind."""
+        if hasattr(source, "obsm"):
+            return self.tissue(source)
+        if isinstance(source, Graphs):
+            return source
+        if isinstance(source, np.ndarray | Tensor):
+            return from_array(source, self.ask)
+        if isinstance(source, Mapping):
+            return from_arrays(source, self.ask)
+        return from_object(source, self.ask)
+
+    def path(self, path: Path) -> list[Piece]:
+        """Return the graphs of a file, a folder or a pattern."""
+        if path.suffix.lower() in TISSUES and path.exists():
+            return self.files([path])
+        if path.is_dir():
+            return self.folder(path)
+        if path.exists() or not set(str(path)) & set("*?["):
+            return self.files([path])
+        files = [Path(p) for p in sorted(glob.glob(str(path), recursive=True)) if Path(p).is_file()]
+        if not files:
+            raise FileNotFoundError(f"{path}: no file matches; check the pattern.")
+        return self.files(files)
+
+    def folder(self, path: Path) -> list[Piece]:
+        """Return the graphs of a folder, and say what was passed over."""
+        found = find(path, _is_data, self.classes)
+        if not found.files:
+            there = f", only {found.passed_over}" if found.passed else ""
+            raise FileNotFoundError(
+                f"{path}: the folder has no file with the ending {' '.join(READABLE)}{there}; convert them."
+            )
+        pieces = self.files(found.files, found.classes, found.parts)
+        if found.passed:
+            notify(f"{path}: {len(found.files)} files were read and {found.passed_over} passed over.")
+        if found.parts:
+            count = {p: found.parts.count(p) for p in sorted(set(found.parts))}
+            listed = ", ".join(f"{n} files in {p}" for p, n in count.items())
+            notify(f"{path}: the folders are the split ({listed}); what is not in train is held out.")
+        if not found.divided:
+            notify(f"{path}: folders such as train and test are no split, as not all files are in one.")
+        return pieces
+
+    # -- files -----------------------------------------------------------------------------------------
+
+    def files(
+        self, files: Sequence[Path], classes: Sequence[str] | None = None, parts: Sequence[str] | None = None
+    ) -> list[Piece]:
+        """Return the graphs of files, with their classes and parts of a split."""
+        pieces = []
+        with progress("reading files", len(files)) as advance:
+            for i, file in enumerate(files):
+                piece = self.file(file)
+                label = None if classes is None else classes[i]
+                pieces.append(replace(piece, label=label, part=None if parts is None else parts[i]))
+                advance(1, "")
+        return pieces
+
+    def file(self, path: Path) -> Piece:
+        """Return the graphs of one file."""
+        ending, packed = ending_of(path)
+        if ending in TISSUES and path.exists() and not packed:
+            graphs = self.tissue(path)
+            bits = self.ask.random(graphs.pos.numpy().tobytes()).bit_generator
+            return self.piece(graphs, str(path), bits, tissue=True)
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: there is no such file; check the path.")
+        if ending not in READERS:
+            raise ValueError(f"{path}: {_unsupported(ending)}")
+        data = path.read_bytes()
+        try:
+            content = gunzip(data) if packed else data
+            if not content.strip():
+                raise ValueError("the file is empty; export it again.")
+            read = READERS[ending](content, self.ask)
+            return self.piece(read, str(path), self.ask.random(content).bit_generator)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    def tissue(self, source: Any) -> Graphs:
+        """Return a tissue as graphs, one for each group of cells."""
+        known = list(inspect.signature(Tissue.read).parameters)[1:]
+        for name in self.parts:
+            if name not in known:
+                raise ValueError(f"a tissue has no argument {name!r}{nearest_name(name, known)}")
+        return Tissue.read(source, **self.parts).graphs()
+
+    def piece(
+        self, read: Graphs | Part, where: str, bits: np.random.BitGenerator, tissue: bool = False
+    ) -> Piece:
+        """Return graphs that were read, checked and thinned, in float64."""
+        part = read if isinstance(read, Part) else Part(read)
+        graphs = part.graphs
+        if not part.columns and not tissue:
+            graphs = self.chosen(graphs)
+        graphs = _checked(named(graphs), self.ask.missing)
+        graphs = graphs.replace(pos=graphs.pos.double(), x=None if graphs.x is None else graphs.x.double())
+        if self.ask.points is not None:
+            keys = torch.from_numpy(np.random.Generator(bits).random(graphs.num_nodes))
+            graphs = graphs.thin(self.ask.points, keys.to(graphs.device))
+        return Piece(graphs, where, part.columns)
+
+    def chosen(self, graphs: Graphs) -> Graphs:
+        """Return graphs that have no columns with the features that were asked for."""
+        other = next((n for n in ("pos", "group", "label") if getattr(self.ask, n) is not None), None)
+        if other is not None:
+            raise ValueError(f"{other} names a column of a table or a part of a tissue; leave it out here.")
+        if self.ask.x is None:
+            return graphs
+        if not self.ask.x:
+            return graphs.replace(x=None)
+        if not graphs.feature_names:
+            raise ValueError("x names features, but these have no names; leave it out here.")
+        return graphs.with_features(self.ask.x)
 
 
-def _rng(seed: int, content: bytes) -> np.random.Generator:
-    key = np.array([seed, zlib.crc32(content)], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(key=key))
+def named(graphs: Graphs) -> Graphs:
+    """Return graphs whose labels, if any, were found to be sound."""
+    if graphs.label is not None and len(graphs) and not graphs.classes:
+        named_classes(graphs)
+        return graphs
+    return named_classes(graphs)
 
 
-def _parsed(data: bytes, ending: str, sampler: Sampler) -> Graphs:
-    return read_surface(data, ending, sampler) if ending in _SURFACES else _READERS[ending](data)
+def _names(value: Any, name: str) -> tuple[str, ...] | None:
+    if value is None or isinstance(value, str):
+        return None if value is None else (value,)
+    if isinstance(value, Iterable):
+        return tuple(str(v) for v in value)
+    if isinstance(value, int | np.integer):
+        return (str(value),)
+    raise ValueError(f"{name} must be a name or a list of names, got {value!r}.")
+
+
+def _name(value: Any, name: str) -> str | None:
+    names = _names(value, name)
+    if names is not None and len(names) != 1:
+        raise ValueError(f"{name} must be one name, got {value!r}.")
+    return None if names is None else names[0]
+
+
+def _is_data(path: Path) -> bool:
+    ending, packed = ending_of(path)
+    if ending in TISSUES and not packed:
+        return path.exists()
+    if ending not in READERS or not path.is_file():
+        return False
+    # Notes and licences are text, too.
+    return ending != ".txt" or packed or _begins_with_points(path)
+
+
+def _begins_with_points(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return holds_points(stream.read(4096))
+
+
+def _unsupported(ending: str) -> str:
+    if ending in _PICKLES:
+        return (
+            f"{ending} files are pickles, which are never opened because that runs their author's code; save "
+            f"plain arrays with numpy.savez."
+        )
+    return f"the ending {ending!r} is not supported, only {' '.join(READABLE)}; convert it."
+
+
+def _checked(graphs: Graphs, missing: bool = False) -> Graphs:
+    if len(graphs) == 0 or graphs.num_nodes == 0 or (graphs.dim == 0 and graphs.edge_index is None):
+        raise ValueError("there are no points; give at least one graph with positions [n, d].")
+    if int(graphs.sizes.min()) < 2:
+        i = int(graphs.sizes.argmin())
+        raise ValueError(f"graph {i} has {int(graphs.sizes[i])} of at least 2 points; remove it.")
+    for name, values in (("coordinates", graphs.pos), ("features", graphs.x)):
+        if values is None:
+            continue
+        bad = values.isinf() if missing else ~values.isfinite()
+        bad |= values.abs() > torch.finfo(torch.float32).max
+        if bool(bad.any()):
+            row = int(bad.any(dim=1).nonzero()[0])
+            what = "infinite" if missing else "NaN or infinite"
+            raise ValueError(f"the {name} of point {row} are {what} in float32; remove or repair it.")
+    return graphs

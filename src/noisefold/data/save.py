@@ -1,14 +1,16 @@
 """Graphs out, to files that are written whole or not at all.
 
-=================  ==================================================================================
-ending             what is written
-=================  ==================================================================================
-.npz               everything, several graphs; loads back exactly
-.csv               positions in 2 or 3 dimensions, features, classes; several graphs
-.npy               positions ``[g, n, d]`` of graphs of one size
-.ply .xyz          positions and features; one graph a file, a folder of files for several
-.h5ad              an AnnData: features with their names, positions, classes
-=================  ==================================================================================
+=======================  ==============================================================================
+ending                   what is written
+=======================  ==============================================================================
+.npz                     everything, several graphs; loads back exactly
+.csv .tsv .parquet       positions in 2 or 3 dimensions, features and classes by name; several graphs
+.npy                     positions ``[g, n, d]`` of graphs of one size
+.ply .pcd .xyz .txt .pts positions and features; one graph a file, a folder of files for several
+.h5ad                    an AnnData: features with their names, positions, classes
+=======================  ==============================================================================
+
+Text may be compressed, as ``.csv.gz``. Positions are written in the user's own frame, origin added.
 """
 
 from __future__ import annotations
@@ -19,46 +21,80 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from noisefold.data.folders import folder_name
 from noisefold.data.formats.arrays import write_npy, write_npz
+from noisefold.data.formats.compressed import ending_of, gzip_bytes
 from noisefold.data.formats.h5ad import write_h5ad
-from noisefold.data.formats.surfaces import write_ply
-from noisefold.data.formats.tables import write_csv, write_xyz
+from noisefold.data.formats.parquet import write_parquet
+from noisefold.data.formats.pcd import write_pcd
+from noisefold.data.formats.ply import write_ply
+from noisefold.data.formats.tables import write_csv, write_points, write_pts, write_tsv
 from noisefold.geometry.graphs import Graphs
 
-__all__ = ["WRITABLE", "check_folder", "check_target", "save"]
+__all__ = ["WRITABLE", "WRITERS", "Writer", "check_folder", "check_target", "save"]
 
-_WRITERS: dict[str, Callable[[Graphs], bytes]] = {
-    ".ply": write_ply,
-    ".xyz": write_xyz,
-    ".csv": write_csv,
-    ".npy": write_npy,
-    ".npz": write_npz,
-    ".h5ad": write_h5ad,
+
+@dataclass(frozen=True)
+class Writer:
+    """How a format is written.
+
+    Parameters
+    ----------
+    write
+        Gives the bytes of a file.
+    single
+        Whether a file holds one graph only.
+    text
+        Whether ``.gz`` may follow the ending.
+    edges
+        Whether edges, masks and types are kept.
+    """
+
+    write: Callable[[Graphs], bytes]
+    single: bool = False
+    text: bool = False
+    edges: bool = False
+
+
+WRITERS: dict[str, Writer] = {
+    ".ply": Writer(write_ply, single=True),
+    ".pcd": Writer(write_pcd, single=True),
+    ".xyz": Writer(write_points, single=True, text=True),
+    ".txt": Writer(write_points, single=True, text=True),
+    ".pts": Writer(write_pts, single=True, text=True),
+    ".csv": Writer(write_csv, text=True),
+    ".tsv": Writer(write_tsv, text=True),
+    ".parquet": Writer(write_parquet),
+    ".npy": Writer(write_npy),
+    ".npz": Writer(write_npz, edges=True),
+    ".h5ad": Writer(write_h5ad),
 }
-_ONE_GRAPH = (".ply", ".xyz")
-
-WRITABLE: tuple[str, ...] = tuple(_WRITERS)
+"""Writer of each ending."""
+WRITABLE: tuple[str, ...] = tuple(WRITERS)
 """Endings that `save` knows."""
+
+_ONLY_NPZ = ("edge_index", "mask", "node_type", "edge_type")
 
 
 def save(graphs: Graphs, path: str | os.PathLike[str], *, feature_names: Sequence[str] = ()) -> Path:
     """Write graphs in the format that the ending of `path` says, whole or not at all.
 
-    For several graphs, ``samples.ply`` and ``samples.xyz`` mean the folder ``samples`` with the files
-    ``0000.ply``, ``0001.ply`` ..., in one folder for each class if the classes have names; `load` reads
+    For several graphs, ``samples.ply`` and others of one graph a file mean the folder ``samples`` with the
+    files ``0000.ply``, ``0001.ply`` ..., in one folder for each class if the classes have names; `load` reads
     the folder back.
 
     Parameters
     ----------
     graphs
-        What is written.
+        What is written, positions in the user's own frame.
     path
         File to write.
     feature_names
-        Names of the features, such as genes; for .h5ad alone.
+        Names of the features, such as genes; without them, those of the graphs.
 
     Returns
     -------
@@ -73,48 +109,79 @@ def save(graphs: Graphs, path: str | os.PathLike[str], *, feature_names: Sequenc
         If that folder is there already; a file is replaced.
     """
     target = check_target(path, len(graphs))
-    ending = Path(path).suffix.lower()
+    ending, packed = ending_of(Path(path))
     try:
-        if ending != ".npz" and (graphs.edge_index is not None or graphs.mask is not None):
-            raise ValueError("only .npz files hold edges and masks; save as .npz, or drop them.")
-        if feature_names and ending != ".h5ad":
-            raise ValueError("only .h5ad files hold names of features; save as .h5ad, or leave them out.")
-        write = _WRITERS[ending]
-        if feature_names:
-            write = partial(write_h5ad, feature_names=feature_names)
+        if len(feature_names) not in (0, graphs.features):
+            raise ValueError(f"feature_names must name {graphs.features} features, got {len(feature_names)}.")
+        graphs = graphs.replace(feature_names=tuple(feature_names) or graphs.feature_names)
+        _holds(ending, graphs)
+        write = WRITERS[ending].write
+        if ending == ".h5ad":
+            write = partial(write_h5ad, feature_names=graphs.feature_names)
         if target == Path(path):
             content = {Path(target.name): write(graphs)}
         else:
-            content = {Path(_name(graphs, i) + ending): write(graphs[i]) for i in range(len(graphs))}
+            suffix = f"{ending}.gz" if packed else ending
+            content = {Path(_name(graphs, i) + suffix): write(graphs[i]) for i in range(len(graphs))}
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    _replace(target, content)
+    _replace(target, {name: gzip_bytes(data) if packed else data for name, data in content.items()})
     return target
 
 
-def check_target(path: str | os.PathLike[str], count: int = 1) -> Path:
-    """The file or folder to which `save` would write this many graphs.
+def check_target(path: str | os.PathLike[str], count: int = 1, like: Graphs | None = None) -> Path:
+    """Return the file or folder to which `save` would write, after all checks that need no result.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    count
+        Number of graphs.
+    like
+        Graphs with the fields, names and dimension of those to write, if there are some to know them by.
 
     Raises
     ------
     ValueError
-        If the format is unknown, there is nothing to write, or nothing can be written there.
+        If the format is unknown or cannot hold such graphs, there is nothing to write, or nothing can be
+        written there.
     FileExistsError
         If a folder stands there already.
+    ImportError
+        If the format needs a package that is not installed.
     """
     path = Path(path)
-    ending = path.suffix.lower()
-    if ending not in _WRITERS:
+    ending, packed = ending_of(path)
+    if ending not in WRITERS:
         raise ValueError(
             f"{path}: the ending {ending!r} cannot be written, only {' '.join(WRITABLE)}; choose one."
         )
+    writer = WRITERS[ending]
+    if packed and not writer.text:
+        raise ValueError(f"{path}: {ending} files are not compressed once more; leave .gz out.")
     if count < 1:
         raise ValueError(f"{path}: there are no graphs to save; give at least one.")
-    target = path.with_suffix("") if count > 1 and ending in _ONE_GRAPH else path
+    target = path
+    if count > 1 and writer.single:
+        target = path.with_suffix("").with_suffix("") if packed else path.with_suffix("")
     if target.is_dir() or (target != path and target.exists()):
         raise FileExistsError(f"{target}: this is there already; remove it or choose another name.")
     check_folder(target)
+    if like is not None:
+        try:
+            _holds(ending, like)
+            writer.write(like[:1])
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
     return target
+
+
+def _holds(ending: str, graphs: Graphs) -> None:
+    """Refuse what a format would drop."""
+    lost = next((n for n in _ONLY_NPZ if getattr(graphs, n) is not None), None)
+    if lost is not None and not WRITERS[ending].edges:
+        raise ValueError(f"only .npz files hold `{lost}`; save as .npz, or drop it with graphs.replace.")
 
 
 def check_folder(target: Path) -> None:
@@ -141,8 +208,7 @@ def _name(graphs: Graphs, i: int) -> str:
     """Name of graph i within the folder, without ending."""
     if graphs.label is None or not graphs.classes:
         return f"{i:04d}"
-    name = graphs.classes[int(graphs.label[i])]
-    return f"{name.replace('/', '_').replace(os.sep, '_').lstrip('.') or '_'}/{i:04d}"
+    return f"{folder_name(graphs.classes[int(graphs.label[i])])}/{i:04d}"
 
 
 def _replace(target: Path, content: dict[Path, bytes]) -> None:

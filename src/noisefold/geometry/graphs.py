@@ -111,6 +111,10 @@ class Graphs:
         if self.edge_index is not None and (self.edge_index.ndim != 2 or self.edge_index.shape[0] != 2):
             raise ValueError(f"edge_index must be [2, e], got shape {list(self.edge_index.shape)}.")
         edges = 0 if self.edge_index is None else self.edge_index.shape[1]
+        if edges and self.edge_index is not None and self.edge_index.device.type == "cpu":
+            low, high = (int(v) for v in self.edge_index.aminmax())
+            if low < 0 or high >= n:
+                raise ValueError(f"edge_index must name the nodes 0 to {n - 1}, got {low} to {high}.")
         for name in _BY_EDGE:
             value = getattr(self, name)
             if value is not None and value.shape[0] != edges:
@@ -401,28 +405,57 @@ class Graphs:
             **kept,
         )
 
-    # -- PyTorch Geometric -----------------------------------------------------------------------------
+    # -- PyTorch Geometric and NetworkX ----------------------------------------------------------------
 
     @classmethod
-    def from_pyg(cls, items: Any) -> Graphs:
-        """Return the graphs of a PyG `Data`, a `Batch`, or a list of `Data`.
+    def from_pyg(cls, source: Any) -> Graphs:
+        """Return the graphs of a PyG `Data`, `HeteroData`, `Batch`, data set or loader, or a list of these.
 
-        Taken are ``pos``, ``x``, ``edge_index``, ``edge_attr``, and ``y`` as class where it is one integer.
+        Taken are ``pos``, ``x``, ``edge_index``, ``edge_attr``, ``node_type``, ``edge_type``, and ``y`` as
+        class where it is one integer. Graphs without ``pos`` but with edges have positions ``[n, 0]``.
 
         Raises
         ------
         ValueError
-            If there is no graph, or a graph has no positions.
+            If there is no graph, a graph has neither positions nor edges, or an edge names a node that is not
+            there. A surface (``face``) is refused here; `noisefold.load` draws points on it.
         """
         from noisefold.geometry.pyg import from_pyg
 
-        return from_pyg(items)
+        return from_pyg(source)
 
     def to_pyg(self) -> list[Any]:
-        """Return a list of PyG `Data`; needs the extra ``noisefold[pyg]``."""
+        """Return a list of PyG `Data`; needs the extra ``noisefold[pyg]``.
+
+        Names of classes, features and types are attributes of the same name; positions are in the user's own
+        frame, in float64 if there is an origin.
+        """
         from noisefold.geometry.pyg import to_pyg
 
         return to_pyg(self)
+
+    @classmethod
+    def from_networkx(cls, graph: Any) -> Graphs:
+        """Return one graph of NetworkX.
+
+        Positions are the node attribute ``pos``, or ``x``, ``y`` (and ``z``), or ``[n, 0]``. Other attributes
+        that are numbers are features, of edges ``edge_attr``; ``type``, or the only attribute that is words,
+        is the type. The class is ``graph.graph["label"]``. An undirected edge becomes two.
+
+        Raises
+        ------
+        ValueError
+            If only some nodes or edges have an attribute, or one is neither numbers nor words.
+        """
+        from noisefold.geometry.networkx import from_networkx
+
+        return from_networkx(graph)
+
+    def to_networkx(self) -> list[Any]:
+        """Return a list of graphs of NetworkX, undirected where every edge is there in both directions."""
+        from noisefold.geometry.networkx import to_networkx
+
+        return to_networkx(self)
 
 
 def _ranges(starts: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,10 +1,9 @@
-"""Graphs as lines of text: .xyz and .csv.
+"""Graphs as lines of text: .csv, .tsv, .txt, .xyz and .pts.
 
-A plain .xyz file is one graph, ``x y z [features]`` (or ``x y``) on each line, `#` opens a comment. In
-chemistry's XYZ a molecule is its number of atoms, a comment, and a line ``symbol x y z`` for each atom;
-molecules follow one another, and the one feature is the atomic number. A .csv file has a header: x, y[, z]
-are positions, ``graph`` (or ``id``) tells graphs apart, ``label`` (or ``class``) names the class of each,
-and all further columns are features.
+A line is a point. What the columns are is decided by `noisefold.data.formats.columns`; which delimiter and
+decimal mark they have, by `noisefold.data.formats.delimited`. ``#`` opens a comment; the last comment before
+the points may name the columns. A .xyz or .pts file may begin with the number of its points; a .xyz file
+may hold molecules (`noisefold.data.formats.molecules`).
 """
 
 from __future__ import annotations
@@ -12,203 +11,288 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from noisefold.data.mesh import Array
+from noisefold.data.classes import coded
+from noisefold.data.formats.columns import Roles, roles_of
+from noisefold.data.formats.delimited import Cells, Line, Table, table_of
+from noisefold.data.formats.molecules import are_molecules, read_molecules
+from noisefold.data.formats.reader import Ask, Part
+from noisefold.data.formats.text import decoded, is_number, lines_of
 from noisefold.geometry.graphs import Graphs
 
-__all__ = ["read_csv", "read_xyz", "write_csv", "write_xyz"]
+__all__ = [
+    "holds_points",
+    "named_columns",
+    "part_of",
+    "read_csv",
+    "read_points",
+    "read_pts",
+    "read_tsv",
+    "read_xyz",
+    "write_csv",
+    "write_points",
+    "write_pts",
+    "write_tsv",
+]
 
 _AXES = ("x", "y", "z")
-_SYMBOLS = (
-    "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb "
-    "Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf "
-    "Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh "
-    "Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og"
-)
-_ATOMIC_NUMBER = {symbol: z for z, symbol in enumerate(_SYMBOLS.split(), start=1)}
+_SCAN = {7: ("intensity", "red", "green", "blue"), 6: ("red", "green", "blue"), 4: ("intensity",)}
+_COUNT = re.compile(r"\s*\d{1,10}\s*(#.*)?")
 
 
-def _text(data: bytes) -> str:
+# -- reading ------------------------------------------------------------------------------------------------
+
+
+def read_csv(data: bytes, ask: Ask) -> Part:
+    """Return the graphs in the bytes of a .csv file, in the order in which they first appear."""
+    return part_of(table_of(*lines_of(decoded(data), inline=False), first=","), ask)
+
+
+def read_tsv(data: bytes, ask: Ask) -> Part:
+    """Return the graphs in the bytes of a .tsv file."""
+    return part_of(table_of(*lines_of(decoded(data), inline=False), first="\t"), ask)
+
+
+def read_points(data: bytes, ask: Ask) -> Part:
+    """Return the graphs in the bytes of a .txt file."""
+    return _points(decoded(data), ask)
+
+
+def read_xyz(data: bytes, ask: Ask) -> Part:
+    """Return the graphs in the bytes of a .xyz file: points, counted points or molecules."""
+    text = decoded(data)
+    lines = text.strip("\n").split("\n")
+    if _COUNT.fullmatch(lines[0]) and are_molecules(lines):
+        return read_molecules(lines, ask)
+    return _points(text, ask)
+
+
+def read_pts(data: bytes, ask: Ask) -> Part:
+    """Return the points in the bytes of a .pts file: x y z [intensity] [r g b], or landmarks in braces."""
+    text = decoded(data)
+    if "{" in text[:200]:
+        head, _, body = text.partition("{")
+        counted = re.search(r"n_points\s*:\s*(\d+)", head)
+        text = (f"{counted[1]}\n" if counted else "\n") + "\n" * head.count("\n") + body.split("}")[0]
+    return _points(text, ask, _SCAN)
+
+
+def _points(text: str, ask: Ask, scan: Mapping[int, tuple[str, ...]] | None = None) -> Part:
+    lines, comments = lines_of(text, inline=True)
+    points = _uncounted(lines)
+    table = table_of(points, comments, first=" ")
+    names = (scan or ({7: _SCAN[7]} if len(points) < len(lines) else {})).get(len(table.columns))
+    if names is not None and not table.headed:
+        names = (*_AXES, *names)
+        columns = [replace(c, name=n) for c, n in zip(table.columns, names, strict=True)]
+        table = replace(table, columns=tuple(columns), headed=True)
+    return part_of(table, ask)
+
+
+def _uncounted(lines: list[Line]) -> list[Line]:
+    """Lines without the counts of points, which must be right."""
+    if len(lines) < 2 or not _COUNT.fullmatch(lines[0][1]):
+        return lines
+    out: list[Line] = []
+    at = 0
+    while at < len(lines):
+        number, head = lines[at]
+        if not _COUNT.fullmatch(head):
+            raise ValueError(f"line {number} holds {head.strip()[:40]!r}, not a count; correct it.")
+        count = int(head.split("#")[0])
+        part = lines[at + 1 : at + 1 + count]
+        if len(part) < count:
+            raise ValueError(f"line {number} announces {count} points, but {len(part)} follow; export again.")
+        out += part
+        at += 1 + count
+    return out
+
+
+def holds_points(data: bytes) -> bool:
+    """Whether the beginning of a text has a line of at least two numbers, or a header with x and y."""
     try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"byte {error.start} is not UTF-8 text; export the file as text.") from error
+        lines, comments = lines_of(decoded(data[:4096]), inline=True)
+    except ValueError:
+        return False
+    for _, line in [*lines, *comments]:
+        cells = [c for c in re.split(r"[\s,;|]+", line.strip()) if c]
+        if sum(is_number(c) for c in cells) >= 2 or {"x", "y"} <= {c.lower() for c in cells}:
+            return True
+    return False
 
 
-def _number(cell: str, line: int) -> float:
-    try:
-        return float(cell)
-    except ValueError as error:
-        raise ValueError(f"line {line} holds {cell.strip()[:40]!r}, not a number; correct it.") from error
+# -- a table as graphs --------------------------------------------------------------------------------------
 
 
-# -- .xyz ---------------------------------------------------------------------------------------------------
+def part_of(table: Table, ask: Ask) -> Part:
+    """Return the graphs of a table and what became of its columns.
 
-
-def read_xyz(data: bytes) -> Graphs:
-    """Graphs in the bytes of a .xyz file, plain or chemistry's."""
-    text = _text(data)
-    if re.match(r"\s*\d+[ \t]*(\r?\n|$)", text):
-        return _molecules(text.splitlines())
-    lines = [
-        (i, re.split(r"[\s,;]+", s)) for i, line in enumerate(text.splitlines(), 1) if (s := _bare(line))
-    ]
-    if not lines:
-        raise ValueError("there are no points; write `x y z` on each line.")
-    width = len(lines[0][1])
-    for i, cells in lines:
-        if len(cells) != width or width < 2:
-            first = f"; the first has {width}" if len(cells) != width else ""
-            raise ValueError(f"line {i} has {len(cells)} columns{first}; write `x y z` on each line.")
-    table = torch.tensor([[_number(c, i) for c in cells] for i, cells in lines], dtype=torch.float32)
-    return Graphs(table[:, :3], table[:, 3:] if width > 3 else None)
-
-
-def _bare(line: str) -> str:
-    return line.split("#", 1)[0].strip(" \t\r,;")
-
-
-def _molecules(lines: Sequence[str]) -> Graphs:
-    pos: list[torch.Tensor] = []
-    numbers: list[torch.Tensor] = []
-    row = 0
-    while row < len(lines):
-        head = lines[row].strip()
-        if not head:
-            row += 1
-            continue
-        if not head.isdecimal():
-            raise ValueError(f"line {row + 1} holds {head[:40]!r}, not a number of atoms; correct it.")
-        atoms = lines[row + 2 : row + 2 + int(head)]
-        if len(atoms) < int(head):
-            raise ValueError(
-                f"line {row + 1} announces {head} atoms, but {len(atoms)} follow; export the file again."
-            )
-        parsed = [_atom(atom, row + 3 + k) for k, atom in enumerate(atoms)]
-        table = torch.tensor(parsed, dtype=torch.float32).reshape(-1, 4)
-        pos.append(table[:, 1:])
-        numbers.append(table[:, :1])
-        row += 2 + int(head)
-    return Graphs.ragged(pos, numbers)
-
-
-def _atom(line: str, number: int) -> tuple[float, ...]:
-    cells = line.split()
-    if len(cells) < 4:
-        raise ValueError(f"line {number} holds {line.strip()[:40]!r}; write `symbol x y z`.")
-    z = _ATOMIC_NUMBER.get(cells[0].capitalize(), int(cells[0]) if cells[0].isdecimal() else 0)
-    if not 0 < z <= len(_ATOMIC_NUMBER):
-        raise ValueError(f"line {number} names the unknown element {cells[0][:40]!r}; correct it.")
-    # QM9's files write 1.2*^-6 for 1.2e-6.
-    return (float(z), *(_number(c.replace("*^", "e"), number) for c in cells[1:4]))
-
-
-def write_xyz(graphs: Graphs) -> bytes:
-    """One graph as lines ``x y z [features]``, the bytes of a .xyz file."""
-    if graphs.dim != 3:
-        raise ValueError(f"a .xyz file holds positions in 3 dimensions, got {graphs.dim}; save as .npz.")
-    buffer = io.StringIO()
-    np.savetxt(buffer, _rows(graphs), fmt=_precision(graphs))
-    return buffer.getvalue().encode()
-
-
-def _rows(graphs: Graphs) -> Array:
-    """Positions and features side by side, ``[n, d + f]``."""
-    parts = [graphs.pos] if graphs.x is None else [graphs.pos, graphs.x]
-    return torch.cat([p.detach().cpu().double() for p in parts], dim=1).numpy()
-
-
-def _precision(graphs: Graphs) -> str:
-    """Digits that bring the same number back."""
-    return "%.17g" if graphs.dtype == torch.float64 else "%.9g"
-
-
-# -- .csv ---------------------------------------------------------------------------------------------------
-
-
-def read_csv(data: bytes) -> Graphs:
-    """Graphs in the bytes of a .csv file, in the order in which they first appear."""
-    names, lines = _cells(_text(data))
-    dim = 3 if "z" in names else 2
-    special = {k: next((names.index(n) for n in v if n in names), None) for k, v in _SPECIAL.items()}
-    axes = [names.index(a) for a in _AXES[:dim]]
-    further = [i for i in range(len(names)) if i not in axes and i not in special.values()]
-    table = torch.tensor(
-        [[_number(cells[k], i) for k in axes + further] for i, cells in lines], dtype=torch.float32
+    Raises
+    ------
+    ValueError
+        If there are no positions, or a cell of a position or a feature is no number.
+    """
+    roles = roles_of(table, ask)
+    names = [table.names[i] for i in roles.x]
+    if sorted(names) == sorted(f"f{k}" for k in range(len(names))):  # as graphs without names are written
+        roles.x = [i for _, i in sorted(zip([int(n[1:]) for n in names], roles.x, strict=True))]
+        names = []
+    pos = _stacked(table, roles.pos, ask.missing)
+    x = _stacked(table, roles.x, ask.missing) if roles.x else None
+    order, ptr = _grouped(table, roles.group)
+    words = None
+    if roles.label is not None:
+        words = table.columns[roles.label].keys()
+        if roles.group is None and ask.label is None and len(set(words)) > 1:
+            roles.left[roles.label], roles.label = "label of the points, not of a graph", None
+    fields: dict[str, Any] = {"feature_names": tuple(names) if table.headed else ()}
+    if roles.label is not None and words is not None:
+        fields["label"], fields["classes"] = _labelled([words[i] for i in order.tolist()], ptr)
+    graphs = Graphs(
+        torch.from_numpy(pos[order]), None if x is None else torch.from_numpy(x[order]), torch.from_numpy(ptr)
     )
-    group, label = special["graph"], special["label"]
-    order, sizes = _grouped([cells[group] for _, cells in lines] if group is not None else None, len(lines))
-    table = table[order]
-    ptr = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
-    graphs = Graphs(table[:, :dim], table[:, dim:] if further else None, ptr)
-    if label is None:
-        return graphs
-    return _labelled(graphs, [lines[i][1][label].strip() for i in order.tolist()])
+    return Part(graphs.replace(**fields), roles.columns(table))
 
 
-_SPECIAL = {"graph": ("graph", "id"), "label": ("label", "class")}
+def _stacked(table: Table, columns: Sequence[int], missing: bool) -> NDArray[np.float64]:
+    return np.stack([table.numbers(i, missing) for i in columns], axis=1)
 
 
-def _cells(text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Names of the columns, and the cells of each line with its number."""
-    reader = csv.reader(io.StringIO(text, newline=""))
-    try:
-        names = [n.strip().lower() for n in next(reader, [])]
-        lines = [(reader.line_num, cells) for cells in reader if any(c.strip() for c in cells)]
-    except csv.Error as error:
-        raise ValueError(
-            f"line {reader.line_num} is not comma-separated text ({error}); correct it."
-        ) from error
-    if not {"x", "y"} <= set(names) or len(set(names)) < len(names):
-        raise ValueError(
-            f"the header must name different columns, x and y among them, got {names}; correct it."
-        )
-    if not lines:
-        raise ValueError("there are no points below the header; export the file again.")
-    for number, cells in lines:
-        if len(cells) != len(names):
-            raise ValueError(f"line {number} has {len(cells)} cells, the header {len(names)}; correct it.")
-    return names, lines
-
-
-def _grouped(keys: Sequence[str] | None, n: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows sorted by graph ``[n]``, and the number of rows of each graph ``[g]``."""
-    if keys is None:
-        return torch.arange(n), torch.tensor([n])
+def _grouped(table: Table, group: int | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows sorted by graph ``[n]``, graphs in the order in which they appear, and their offsets."""
+    if group is None:
+        n = len(table.lines)
+        return np.arange(n), np.array([0, n])
     number: dict[str, int] = {}
-    graph = torch.tensor([number.setdefault(k.strip(), len(number)) for k in keys])
-    return torch.argsort(graph, stable=True), torch.bincount(graph)
+    keys = table.columns[group].keys()
+    graph = np.array([number.setdefault(k, len(number)) for k in keys])
+    sizes = np.bincount(graph)
+    return np.argsort(graph, kind="stable"), np.concatenate([[0], np.cumsum(sizes)])
 
 
-def _labelled(graphs: Graphs, values: list[str]) -> Graphs:
-    first = [values[i] for i in graphs.ptr[:-1].tolist()]
-    for value, i in zip(values, graphs.batch.tolist(), strict=True):
-        if value != first[i]:
-            raise ValueError(f"graph {i} has the labels {first[i]!r} and {value!r}; give it one.")
-    if all(re.fullmatch(r"\d{1,9}", v) for v in first):
-        return graphs.replace(label=torch.tensor([int(v) for v in first]))
-    classes = tuple(sorted(set(first)))
-    return graphs.replace(label=torch.tensor([classes.index(v) for v in first]), classes=classes)
+def _labelled(words: Sequence[str], ptr: NDArray[np.int64]) -> tuple[torch.Tensor, tuple[str, ...]]:
+    first = [words[i] for i in ptr[:-1]]
+    for i, (start, end) in enumerate(pairwise(ptr.tolist())):
+        other = next((w for w in words[start:end] if w != first[i]), None)
+        if other is not None:
+            raise ValueError(f"graph {i} has the labels {first[i]!r} and {other!r}; give it one.")
+    return coded(first)
 
 
-def write_csv(graphs: Graphs) -> bytes:
-    """All graphs as the bytes of a .csv file: graph, [label,] x, y[, z] and features f0, f1 ..."""
+# -- writing ------------------------------------------------------------------------------------------------
+
+
+def write_csv(graphs: Graphs, mark: str = ",") -> bytes:
+    """Return all graphs as the bytes of a .csv file: graph, [label,] x, y[, z] and features by name.
+
+    Raises
+    ------
+    ValueError
+        If positions have another dimension, or a feature's name would be read as something else.
+    """
     if graphs.dim not in (2, 3):
         raise ValueError(f"a .csv file holds positions in 2 or 3 dimensions, got {graphs.dim}; save as .npz.")
-    header = ["graph", *_AXES[: graphs.dim], *(f"f{i}" for i in range(graphs.features))]
+    header = ["graph", *_AXES[: graphs.dim], *_feature_names(graphs)]
     keys = [[str(i)] for i in range(len(graphs))]
     if graphs.label is not None:
         header.insert(1, "label")
         names = [graphs.classes[k] if graphs.classes else str(k) for k in graphs.label.tolist()]
         keys = [[*key, name] for key, name in zip(keys, names, strict=True)]
-    number = _precision(graphs)
     buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
+    writer = csv.writer(buffer, delimiter=mark, lineterminator="\n")
     writer.writerow(header)
-    for i, row in zip(graphs.batch.tolist(), _rows(graphs).tolist(), strict=True):
-        writer.writerow([*keys[i], *(number % v for v in row)])
+    for i, row in zip(graphs.batch.tolist(), _cells(graphs), strict=True):
+        writer.writerow([*keys[i], *row])
     return buffer.getvalue().encode()
+
+
+def named_columns(graphs: Graphs) -> dict[str, NDArray[Any]]:
+    """Return the columns of a table of all graphs, as of `write_csv`."""
+    if graphs.dim not in (2, 3):
+        raise ValueError(f"a table holds positions in 2 or 3 dimensions, got {graphs.dim}; save as .npz.")
+    graph = graphs.batch.cpu().numpy()
+    columns: dict[str, NDArray[Any]] = {"graph": graph}
+    if graphs.label is not None:
+        names = [graphs.classes[k] if graphs.classes else str(k) for k in graphs.label.tolist()]
+        columns["label"] = np.array(names, dtype=np.str_)[graph]
+    pos, x = _numbers(graphs)
+    columns |= dict(zip(_AXES, pos.T, strict=False))
+    return columns | dict(zip(_feature_names(graphs), x.T, strict=True))
+
+
+def write_tsv(graphs: Graphs) -> bytes:
+    """Return all graphs as the bytes of a .tsv file."""
+    return write_csv(graphs, "\t")
+
+
+def write_points(graphs: Graphs) -> bytes:
+    """Return one graph as lines ``x y z [features]``, the bytes of a .xyz or .txt file; a comment names them.
+
+    Raises
+    ------
+    ValueError
+        If positions are not in 3 dimensions, or a feature's name would be read as something else.
+    """
+    return _lines(graphs, bool(graphs.feature_names))
+
+
+def write_pts(graphs: Graphs) -> bytes:
+    """Return one graph as the bytes of a .pts file, which begins with the number of its points."""
+    return f"{graphs.num_nodes}\n".encode() + _lines(graphs, graphs.features > 0)
+
+
+def _lines(graphs: Graphs, headed: bool) -> bytes:
+    if graphs.dim != 3:
+        raise ValueError(f"this format holds positions in 3 dimensions, got {graphs.dim}; save as .npz.")
+    head = ""
+    if headed:
+        names = _feature_names(graphs)
+        mark = "\t" if any(re.search(r"[\s,;]", n) for n in names) else " "
+        head = "# " + mark.join([*_AXES, *names]) + "\n"
+    return (head + "".join(" ".join(row) + "\n" for row in _cells(graphs))).encode()
+
+
+def _feature_names(graphs: Graphs) -> list[str]:
+    """Names of the features, which must come back as what they are."""
+    if not graphs.feature_names:
+        return [f"f{i}" for i in range(graphs.features)]
+    names = list(graphs.feature_names)
+    cells = [Cells(n, None, np.ones(2), True, False, True) for n in (*_AXES, *names)]
+    bad = next((n for n in names if n != n.strip() or not n or re.search(r"[\n\r\t]", n)), None)
+    try:
+        roles = roles_of(Table(tuple(cells), True, (1, 2)), Ask()) if bad is None else Roles([])
+    except ValueError:
+        bad = next((n for n in names if names.count(n) > 1 or n.lower() in _AXES), names[0])
+    else:
+        lost = [n for i, n in enumerate(names, len(_AXES)) if i not in roles.x]
+        bad = bad or next(iter(lost), None)
+    if bad is not None:
+        raise ValueError(f"the feature {bad!r} would be read as something else; rename it or save as .npz.")
+    return names
+
+
+def _cells(graphs: Graphs) -> list[list[str]]:
+    """Positions in the user's frame and features, the shortest text that brings each number back."""
+    return [a + b for a, b in zip(*(_text(part) for part in _numbers(graphs)), strict=True)]
+
+
+def _numbers(graphs: Graphs) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Positions in the user's frame ``[n, d]`` and features ``[n, f]``, in float32 or float64."""
+    x = graphs.pos.new_zeros(graphs.num_nodes, 0) if graphs.x is None else graphs.x
+    parts = (graphs.coordinates if any(graphs.origin) else graphs.pos, x)
+    pos, x = (p if p.dtype == torch.float64 else p.float() for p in parts)
+    return pos.detach().cpu().numpy(), x.detach().cpu().numpy()
+
+
+def _text(array: NDArray[Any]) -> list[list[str]]:
+    if array.dtype == np.float64:
+        return [[repr(v) for v in row] for row in array.tolist()]
+    return [row.tolist() for row in array.astype(str)]
