@@ -31,9 +31,7 @@ def test_labels(labels, codes, names):
     assert (label.tolist(), classes) == (codes, names)
 
 
-@pytest.mark.parametrize(
-    "labels", [[-1, 0], ["-1", "0"], [0.5, 1], ["", "a"], [float("nan"), 1], ["nan", "1"]]
-)
+@pytest.mark.parametrize("labels", [[-1, 0], ["-1", "0"], [0.5, 1], ["", "a"], [np.nan, 1], ["nan", "1"]])
 def test_what_is_no_class(labels):
     with pytest.raises(ValueError, match="label"):
         coded(labels)

@@ -47,15 +47,13 @@ def test_folders_are_the_split(tmp_path, names, classes):
         assert (sorted(first(train)), sorted(first(held_out))) == ([1, 3], [0, 2])
     assert train.modality is None
     if classes:
-        assert [train.classes[k] for k in train.label] == [
-            "chair" if i == 1 else "sofa" for i in first(train)
-        ]
+        expected = ["chair" if i == 1 else "sofa" for i in first(train)]
+        assert [train.classes[k] for k in train.label] == expected
 
 
 def test_the_split_survives_order_choice_and_thinning(tmp_path):
-    layout(
-        tmp_path, [f"{kind}/{part}/{i}.xyz" for kind in "ab" for part in ("test", "train") for i in range(3)]
-    )
+    places = [f"{kind}/{part}" for kind in "ab" for part in ("test", "train")]
+    layout(tmp_path, [f"{place}/{i}.xyz" for place in places for i in range(3)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataNotice)
         graphs = load(tmp_path, points=2)
@@ -67,16 +65,15 @@ def test_the_split_survives_order_choice_and_thinning(tmp_path):
     assert (sorted(first(train)), sorted(first(held_out))) == ([9, 10, 11], [6, 7, 8])
     with pytest.raises(ValueError, match="modality"):
         graphs[[0, 1]].split(0.5)
-    with pytest.raises(ValueError, match="graph 0 .*modality"):
+    with pytest.raises(ValueError, match=r"graph 0 .*modality"):
         graphs.replace(pos=graphs.pos + 1).split(0.5)
 
 
 def test_equal_clouds_in_both_parts_stay_apart():
     """Clouds that are copies of each other cannot be told apart, but their number can."""
     clouds = Graphs.dense(torch.ones(5, 2, 3))
-    train, held_out = clouds.replace(
-        modality=FolderSplit.of(clouds, ["train", "test"] * 2 + ["train"])
-    ).split(0.5)
+    by_folder = FolderSplit.of(clouds, ["train", "test", "train", "test", "train"])
+    train, held_out = clouds.replace(modality=by_folder).split(0.5)
     assert (len(train), len(held_out)) == (3, 2)
 
 
@@ -124,7 +121,7 @@ def test_a_folder_with_nothing_to_read(tmp_path):
 
 @pytest.mark.parametrize(
     "classes",
-    [("a/b", "a_b"), ("50%", "50%25"), (".", "..", "%2E"), ("A,B", "@x y"), ("über", "nul:"), ("3", "10")],
+    [("a/b", "a_b"), ("50%", "50%25"), (".", "..", "%2E"), ("A,B", "@x y"), ("über", "nul:"), ("3", "10")],,
 )
 def test_names_of_classes_come_back_from_folders(tmp_path, classes):
     g = len(classes)
