@@ -459,7 +459,19 @@ def test_what_is_not_there(tmp_path):
         load(f"{tmp_path}/*.ply")
     with pytest.raises(FileNotFoundError, match=re.escape(".ply .off .obj .stl .xyz .csv .npy .npz")):
         load(tmp_path)
-    assert READABLE == (".ply", ".off", ".obj", ".stl", ".xyz", ".csv", ".npy", ".npz", ".h5ad")
+    assert READABLE == (
+        ".ply",
+        ".off",
+        ".obj",
+        ".stl",
+        ".xyz",
+        ".csv",
+        ".npy",
+        ".npz",
+        ".h5ad",
+        ".zarr",
+        ".h5",
+    )
 
 
 def test_parts_that_do_not_fit(tmp_path):

@@ -17,11 +17,13 @@ from torch import Tensor
 
 from noisefold.configuration import __version__
 from noisefold.data import Expression, Tissue, load, save, write_layers
-from noisefold.data.formats.h5ad import columns_of, nearest, opened
+from noisefold.data.formats.h5ad import opened
 from noisefold.data.save import check_folder, check_target
 from noisefold.data.source import DataSource, parse_names
+from noisefold.data.tissue.layers import check_layers
 from noisefold.data.tissue.region import region
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.names import columns_of, nearest_name
 from noisefold.model import Model
 from noisefold.tissues import complete_tissue, sample_tissue
 
@@ -60,7 +62,7 @@ class Missing:
         rows, columns = np.ones(n, dtype=bool), np.ones(genes, dtype=bool)
         if self.genes is not None:
             columns[:] = False
-            columns[columns_of(tissue.genes, parse_names(self.genes))] = True
+            columns[columns_of(tissue.genes, parse_names(self.genes) or (), "gene")] = True
         if self.region is not None:
             space = tissue.pos[:, :-1] if reading.time else tissue.pos
             rows &= region(self.region, space, reading.source)
@@ -115,8 +117,9 @@ def fill_tissue(
     ValueError
         If the file does not fit the model, or nothing is missing.
     """
-    _check_out(Path(reading.source), out, (".h5ad",))
+    _check_out(Path(reading.source), out, (Path(reading.source).suffix.lower(),))
     tissue = _matching(model, reading)
+    check_layers(reading.source, out, tissue.genes)
     known = ~missing.entries(tissue, reading)
     x = tissue.take(tissue.parts()).x
     assert x is not None
@@ -148,8 +151,6 @@ def generate_tissue(model: Model, reading: DataSource, out: Path, count: int, **
     assert done.draws is not None
     order = torch.from_numpy(tissue.order)
     frame = tissue.take(tissue.parts())
-    if reading.time and out.suffix.lower() == ".h5ad":
-        frame = frame.replace(pos=frame.pos[:, :-1])
     made = Graphs.collate([frame.replace(x=draw[order]) for draw in done.draws])
     names = model.feature_names if out.suffix.lower() == ".h5ad" else ()
     return f"{made} in {save(made, out, feature_names=names)}"
@@ -216,7 +217,7 @@ def _matching(model: Model, reading: DataSource) -> Tissue:
         if lacking:
             raise ValueError(
                 f"{path}: {len(lacking)} of the model's {len(model.feature_names)} genes are not there, "
-                f"{lacking[0]!r} the first{nearest(lacking[0], there).rstrip('.')}; genes that were not "
+                f"{lacking[0]!r} the first{nearest_name(lacking[0], there).rstrip('.')}; genes that were not "
                 "measured must be there as columns of NaN."
             )
     tissue = replace(reading, genes=",".join(model.feature_names)).tissue(missing=True)

@@ -7,7 +7,7 @@ ending             what is read
 .obj .stl          `noisefold.data.formats.surfaces`
 .xyz .csv          a cloud, several clouds, molecules: `noisefold.data.formats.tables`
 .npy .npz          one graph or several: `noisefold.data.formats.arrays`
-.h5ad              a tissue, or one for each group of cells: `noisefold.data.Tissue`
+.h5ad .zarr .h5    a tissue, or one for each group of cells: `noisefold.data.Tissue`
 =================  ==================================================================================
 
 `noisefold.data.save` writes them.
@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from noisefold.data.formats.arrays import from_array, from_arrays, read_npy, read_npz
+from noisefold.data.formats.h5ad import TISSUES, is_tissue
 from noisefold.data.formats.surfaces import Sampler, read_surface
 from noisefold.data.formats.tables import read_csv, read_xyz
 from noisefold.data.mesh import Array, Mesh, sample_surface, unit_sphere
@@ -47,7 +48,7 @@ _READERS: dict[str, Callable[[bytes], Graphs]] = {
 _MESH_POINTS = 1024
 _NO_PARTS: Mapping[str, Any] = {}
 
-READABLE: tuple[str, ...] = (*_SURFACES, *_READERS, ".h5ad")
+READABLE: tuple[str, ...] = (*_SURFACES, *_READERS, *TISSUES)
 """Endings that `load` knows."""
 
 
@@ -238,6 +239,8 @@ def unit(graphs: Graphs) -> Graphs:
 def _path(
     path: Path, points: int | None, seed: int, classes: Sequence[str] | None, parts: Mapping[str, Any]
 ) -> Graphs:
+    if is_tissue(path):
+        return read_file(path, points, seed, parts)
     if path.is_dir():
         return _folder(path, points, seed, classes, parts)
     if path.exists() or not set(str(path)) & set("*?["):
@@ -270,7 +273,8 @@ def _folder(
 
 
 def _readable(paths: Iterable[Path]) -> list[Path]:
-    return sorted(p for p in paths if p.suffix.lower() in READABLE and p.name[0] != "." and p.is_file())
+    found = (p for p in paths if p.suffix.lower() in READABLE and p.name[0] != ".")
+    return sorted(p for p in found if p.is_file() or p.suffix.lower() == ".zarr")
 
 
 def read_files(
@@ -310,15 +314,15 @@ def read_file(
 ) -> Graphs:
     """The graphs in one file; see `load`."""
     ending = path.suffix.lower()
+    if is_tissue(path):
+        graphs = _tissue(path, parts)
+        return _thinned(graphs, points, _rng(seed, graphs.pos.numpy().tobytes()))
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file; check the path.")
     if ending not in READABLE:
         raise ValueError(
             f"{path}: the ending {ending!r} is not supported, only {' '.join(READABLE)}; convert it."
         )
-    if ending == ".h5ad":
-        graphs = _tissue(path, parts)
-        return _thinned(graphs, points, _rng(seed, graphs.pos.numpy().tobytes()))
     data = path.read_bytes()
     rng = _rng(seed, data)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from noisefold.data import Expression, Tissue, load, shapes
+from noisefold.data.formats.h5ad import is_tissue
 from noisefold.data.tissue.modality import SpatialTranscriptomics
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scaling import Scaling
@@ -105,8 +106,8 @@ class DataSource:
 
     @property
     def is_tissue(self) -> bool:
-        """Whether this is one .h5ad file."""
-        return self.source.lower().endswith(".h5ad") and not set(self.source) & set("*?[")
+        """Whether this is one tissue: an .h5ad file, a .zarr folder, a matrix of 10x."""
+        return is_tissue(self.source)
 
     def facts(self) -> dict[str, Any]:
         """All of it as plain data, names of genes in full."""
