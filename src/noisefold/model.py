@@ -235,10 +235,18 @@ class Model(Pretrained):
         if settings.nodes is not None:
             self.summary = replace(self.summary, sizes=(settings.nodes,))
         self.coupling, self.training = type(settings.coupling).__name__, settings
-        unit, folder = self.units.apply, None if out is None else Path(out)
+        folder = None if out is None else Path(out)
         self._write_plan(folder, finished=False)
-        val = None if held is None else unit(repeated(held))
-        train(self.denoiser, unit(graphs), settings, val=val, out=folder, resume=resume, on_step=on_step)
+        train(
+            self.denoiser,
+            graphs,
+            settings,
+            val=None if held is None else repeated(held),
+            out=folder,
+            resume=resume,
+            on_step=on_step,
+            transform=self.units,
+        )
         self._write_plan(folder, finished=True)
         return self
 

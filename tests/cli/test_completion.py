@@ -299,7 +299,7 @@ def test_training_refuses_in_one_sentence(tmp_path: Path, name: str, command: st
         (["--genes", ","], "no names are left"),
         (["--points", "5"], "--points is not for .h5ad"),
         (["--group", "obs/stag"], "did you mean 'obs/stage'"),
-        (["--patch", "1"], "cells must be at least 2"),
+        (["--patch", "1"], "patch must be at least 2"),
     ],
 )
 def test_options_that_do_not_fit(tmp_path: Path, options: list[str], says: str) -> None:

@@ -88,9 +88,11 @@ def _tissue(
     import torch
 
     from noisefold.data import write_layers
+    from noisefold.data.tissue.layers import check_layers
 
-    check_out(Path(source.source), out, (".h5ad",))
+    check_out(Path(source.source), out, (Path(source.source).suffix.lower(),))
     tissue = _matching(model, source)
+    check_layers(source.source, out, tissue.genes)
     graphs = tissue.graphs()
     assert graphs.x is not None
     known = ~missing.entries(tissue, source.source)[torch.from_numpy(tissue.order)] & ~graphs.x.isnan()

@@ -9,7 +9,7 @@ ending                       what is read
 .csv .tsv .txt .xyz .pts     points as lines of text, molecules: `noisefold.data.formats.tables`;
 .parquet                     with pyarrow, the same columns
 .npy .npz                    one graph or several: `noisefold.data.formats.arrays`
-.h5ad                        a tissue, or one for each group of cells: `noisefold.data.Tissue`
+.h5ad .zarr .h5              a tissue, or one for each group of cells: `noisefold.data.Tissue`
 ===========================  ========================================================================
 
 All but .h5ad may be compressed, as ``.csv.gz``. `noisefold.data.save` writes them.
@@ -38,6 +38,7 @@ from noisefold.data.classes import named_classes, select
 from noisefold.data.folders import find
 from noisefold.data.formats.arrays import from_array, from_arrays, read_npy, read_npz
 from noisefold.data.formats.compressed import ending_of, gunzip
+from noisefold.data.formats.h5ad import TISSUES
 from noisefold.data.formats.objects import from_object
 from noisefold.data.formats.parquet import read_parquet
 from noisefold.data.formats.reader import Ask, Part, Reader
@@ -70,8 +71,6 @@ READERS: dict[str, Reader] = {
     ".npz": read_npz,
 }
 """Reader of each ending; its bytes may be compressed (.gz)."""
-TISSUES: tuple[str, ...] = (".h5ad",)
-"""Endings of tissues, which are read in part and so from their path: files, or folders such as .zarr."""
 READABLE: tuple[str, ...] = (*READERS, *TISSUES)
 """Endings that `load` knows."""
 

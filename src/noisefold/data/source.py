@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from noisefold.data.formats.h5ad import is_tissue
 from noisefold.data.load import load
 from noisefold.data.shapes import shapes
 from noisefold.data.tissue.modality import SpatialTranscriptomics
@@ -76,8 +77,8 @@ class DataSource:
 
     @property
     def is_tissue(self) -> bool:
-        """Whether this is one .h5ad file."""
-        return self.source.lower().endswith(".h5ad") and not set(self.source) & set("*?[")
+        """Whether this is one tissue: an .h5ad file, a .zarr folder, a matrix of 10x."""
+        return is_tissue(self.source)
 
     def of(self, source: str) -> DataSource:
         """Return other data, read as these are."""

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.transform import Transform
 from noisefold.nn.denoiser import Denoiser
 from noisefold.noise.source import derive_seed
 from noisefold.train.batches import Batches
@@ -29,7 +30,11 @@ def repeated(val: Graphs) -> Graphs:
 
 @torch.no_grad()
 def validate(
-    denoiser: Denoiser[Any, Any], val: Graphs, settings: Training, device: torch.device
+    denoiser: Denoiser[Any, Any],
+    val: Graphs,
+    settings: Training,
+    device: torch.device,
+    transform: Transform | None = None,
 ) -> dict[str, Any]:
     """Loss on held-out graphs, in all and by signal level (ten equal parts of [0, 1]).
 
@@ -39,7 +44,7 @@ def validate(
     denoiser.net.eval()
     count = min(len(val), _MOST)
     seed = derive_seed(settings.seed, 77)
-    batches = Batches(val, count, seed, settings.nodes)
+    batches = Batches(val, count, seed, settings.nodes, transform=transform)
     losses, levels = [], []
     for start in range(0, count, settings.batch):
         torch.manual_seed(derive_seed(seed, start))

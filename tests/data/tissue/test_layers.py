@@ -71,13 +71,13 @@ def test_layers_where_there_were_none(written):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"mean": torch.zeros(N, 4)}, r"mean must be \[..., 40, 5\] \(cells, genes\), got \[40, 4\]"),
-        ({"std": torch.zeros(5)}, "std must be"),
-        ({"draws": torch.zeros(N, 5)}, "draws three"),
-        ({"genes": ["Shh", "Sox"]}, "genes names 'Sox', which is not there; did you mean 'Sox9'"),
-        ({"rows": [0, 0]}, r"rows must be different numbers in \[0, 40\)"),
-        ({"rows": [40]}, "rows must be different"),
-        ({"provenance": {"model": object()}}, "provenance must be plain data"),
+        ({"mean": torch.zeros(N, 4)}, r"mean .*\[40, 4\]"),
+        ({"std": torch.zeros(5)}, "std"),
+        ({"draws": torch.zeros(N, 5)}, "draws"),
+        ({"genes": ["Shh", "Sox"]}, "'Sox'.*'Sox9'"),
+        ({"rows": [0, 0]}, r"rows .*40"),
+        ({"rows": [40]}, "rows"),
+        ({"provenance": {"model": object()}}, "provenance"),
     ],
 )
 def test_layers_refuse(written, tmp_path, changes, says):

@@ -1,7 +1,5 @@
 """Tissues: files made with anndata are the oracles, the real ones are read where they are at hand."""
 
-import re
-
 import anndata
 import h5py
 import numpy as np
@@ -177,80 +175,80 @@ def nan_value():
 
 
 REFUSED = {
-    "no places": (without_places, {}, "no coordinates obsm/spatial; there is obsm/X_pca. Name"),
-    "no obsm": (lambda: anndata.AnnData(np.ones((3, 2))), {}, "there is nothing of this kind. Name"),
+    "no places": (without_places, {}, "obsm/X_pca"),
+    "no obsm": (lambda: anndata.AnnData(np.ones((3, 2))), {}, "obsm/spatial"),
     "other place": (
         tissue,
         {"pos": "obsm/spatail"},
-        "pos='obsm/spatail' is not there; did you mean 'obsm/spatial'?",
+        "pos='obsm/spatail'.*'obsm/spatial'",
     ),
-    "many columns": (tissue, {"pos": "obsm/X_pca"}, "pos='obsm/X_pca' must have 2 or 3 columns, got 4"),
+    "many columns": (tissue, {"pos": "obsm/X_pca"}, "pos='obsm/X_pca'.*4"),
     "NaN place": (
         lambda: change(obsm_spatial=with_nan(np.zeros((N, 2)), [7, 9])),
         {},
-        "the coordinates of 2 of 40 cells are NaN or infinite, the first of them 'cell7'",
+        "coordinates.*2 of 40.*'cell7'",
     ),
-    "text place": (tissue, {"pos": ["obs/x", "obs/word"]}, "pos='obs/word' holds"),
+    "text place": (tissue, {"pos": ["obs/x", "obs/word"]}, "pos='obs/word'"),
     "text table": (
         lambda: change(obsm_names=pandas.DataFrame({"a": ["u"] * N}, index=[f"cell{i}" for i in range(N)])),
         {"pos": "obsm/names"},
-        "pos='obsm/names' holds text or objects, not numbers",
+        "pos='obsm/names'",
     ),
-    "no layer": (tissue, {"x": "layers/logp"}, "x='layers/logp' is not there; did you mean 'layers/log1p'?"),
-    "no raw": (tissue, {"x": "raw/X"}, "x='raw/X' is not there"),
+    "no layer": (tissue, {"x": "layers/logp"}, "x='layers/logp'.*'layers/log1p'"),
+    "no raw": (tissue, {"x": "raw/X"}, "x='raw/X'"),
     "text layer": (
         lambda: change(layers_words=np.full((N, 5), "a")),
         {"x": "layers/words"},
-        "x='layers/words' holds text or objects, not numbers",
+        "x='layers/words'",
     ),
-    "NaN value": (nan_value, {}, "the expression of 1 of 40 cells are NaN or infinite"),
+    "NaN value": (nan_value, {}, "expression.*1 of 40"),
     "infinite value": (
         lambda: change(layers_inf=np.full((N, 5), np.inf)),
         {"x": "layers/inf"},
-        "the expression of 40 of 40 cells are NaN or infinite, the first of them 'cell0'",
+        "expression.*40 of 40.*'cell0'",
     ),
     "same cells": (
         lambda: renamed("obs_names", ["a", "b"] + [f"c{i // 2}" for i in range(38)]),
         {},
-        "19 cell names occur more than once, 'c0' among them; make them unique with AnnData.obs_names_make",
+        "19 cell names.*'c0'",
     ),
-    "same genes": (lambda: renamed("var_names", list("aabcd")), {}, "1 gene names occur more than once, 'a'"),
-    "no genes left": (tissue, {"genes": []}, "no genes are left"),
-    "no genes": (lambda: tissue()[:, []], {}, "no genes are left"),
-    "no cells": (lambda: tissue()[[]], {}, "no cells are left"),
+    "same genes": (lambda: renamed("var_names", list("aabcd")), {}, "1 gene names.*'a'"),
+    "no genes left": (tissue, {"genes": []}, "genes"),
+    "no genes": (lambda: tissue()[:, []], {}, "genes"),
+    "no cells": (lambda: tissue()[[]], {}, "cells"),
     "unknown gene": (
         tissue,
         {"genes": ["Sox9", "Bmp"]},
-        "genes names 'Bmp', which is not there; did you mean 'Bmp2'?",
+        "'Bmp'.*'Bmp2'",
     ),
-    "strange gene": (tissue, {"genes": ["XYZ"]}, "which is not there; there is Sox9, Bmp2, Wnt3, Fgf8, Shh."),
-    "gene twice": (tissue, {"genes": ["Shh", "Shh"]}, "genes names 'Shh' twice"),
+    "strange gene": (tissue, {"genes": ["XYZ"]}, "'XYZ'.*'Sox9', 'Bmp2', 'Wnt3', 'Fgf8', 'Shh'"),
+    "gene twice": (tissue, {"genes": ["Shh", "Shh"]}, "'Shh'"),
     "no group": (
         tissue,
         {"group": "obs/stages"},
-        "group='obs/stages' is not there; did you mean 'obs/stage'?",
+        "group='obs/stages'.*'obs/stage'",
     ),
-    "group elsewhere": (tissue, {"group": "stage"}, "group='stage' is not there; did you mean 'obs/stage'?"),
+    "group elsewhere": (tissue, {"group": "stage"}, "group='stage'.*'obs/stage'"),
     "missing group": (
         lambda: change(obs_part=["a"] * 38 + [None] * 2),
         {"group": "obs/part"},
-        "group='obs/part' has no value for 2 cells",
+        "group='obs/part'.*2",
     ),
     "lonely cell": (
         lambda: change(obs_part=["a"] * 39 + ["b"]),
         {"group": "obs/part"},
-        "group='obs/part' has 1 cell of 'b'; a graph needs at least two cells",
+        "group='obs/part'.*'b'",
     ),
-    "time in words": (tissue, {"time": "obs/stage"}, "time='obs/stage' holds category, not numbers"),
+    "time in words": (tissue, {"time": "obs/stage"}, "time='obs/stage'"),
     "missing time": (
         lambda: change(obs_hour=with_nan(np.zeros(N), [3])),
         {"time": "obs/hour"},
-        "the obs/hour of 1 of 40 cells are NaN or infinite, the first of them 'cell3'",
+        "obs/hour.*1 of 40.*'cell3'",
     ),
     "unknown argument": (
         tissue,
         {"grup": "obs/stage"},
-        "there is no argument 'grup', only pos, x, genes, group, time",
+        "'grup'.*group",
     ),
 }
 
@@ -261,7 +259,7 @@ REFUSED = {
 def test_refuses(written, name, form):
     make, arguments, sentence = REFUSED[name]
     source = written(make()) if form == "file" else make()
-    with pytest.raises(ValueError, match=re.escape(sentence)) as error:
+    with pytest.raises(ValueError, match=sentence) as error:
         load(source, **arguments)
     if name != "unknown argument":
         assert str(error.value).startswith(f"{source}: " if form == "file" else "source: ")

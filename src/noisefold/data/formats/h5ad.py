@@ -1,12 +1,14 @@
-"""AnnData, in memory or as .h5ad files: its parts by name.
+"""AnnData in memory, as .h5ad files and .zarr folders, and what resembles it: its parts by name.
 
 Parts are named as in the file: ``X``, ``layers/log1p``, ``raw/X``, ``obsm/spatial``, ``obs/stage``. Only the
 parts that are asked for are read, sparse matrices as such. Needs anndata (``noisefold[bio]``).
+
+A .zarr folder is an AnnData, or SpatialData with one table, whose path may also be given
+(``a.zarr/tables/cells``). A .h5 file is a matrix of 10x Genomics with positions beside it.
 """
 
 from __future__ import annotations
 
-import difflib
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -18,11 +20,15 @@ import numpy as np
 from scipy.sparse import issparse
 
 from noisefold.data.formats.arrays import parsing
+from noisefold.data.formats.stores import Store, libraries, opened_store
+from noisefold.data.formats.tenx import is_tenx, read_tenx
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.names import nearest_name
 
-__all__ = ["Parts", "columns_of", "is_sparse", "libraries", "nearest", "opened", "write_h5ad"]
+__all__ = ["TISSUES", "Parts", "is_sparse", "is_tissue", "opened", "write_h5ad"]
 
-_MAGIC = b"\x89HDF\r\n\x1a\n"
+TISSUES = (".h5ad", ".zarr", ".h5")
+"""Endings of files and folders that hold cells and genes."""
 _MATRICES = ("X", "layers", "raw")
 
 
@@ -72,7 +78,7 @@ class Parts:
         """
         known = [f"obs/{column}" for column in self._obs.columns]
         if name not in known:
-            raise ValueError(f"{argument}={name!r} is not there{nearest(name, known)}")
+            raise ValueError(f"{argument}={name!r} is not there{nearest_name(name, known)}")
         return self._obs[name.partition("/")[2]]
 
     def matrix(self, name: str, argument: str) -> Any:
@@ -86,7 +92,7 @@ class Parts:
         places = ("obsm",) if argument == "pos" else _MATRICES
         known = [k for k in self.names if k.partition("/")[0] in places]
         if name not in known:
-            raise ValueError(f"{argument}={name!r} is not there{nearest(name, known)}")
+            raise ValueError(f"{argument}={name!r} is not there{nearest_name(name, known)}")
         value = self._read(name)
         for plain in ("to_numpy", "to_memory"):  # of a table, as obsm may hold, and of what is still on disk
             value = getattr(value, plain)() if hasattr(value, plain) else value
@@ -108,66 +114,73 @@ def is_sparse(values: Any) -> bool:
     return bool(issparse(values))
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
-    """What to name instead, as the end of a sentence."""
-    close = difflib.get_close_matches(name, known, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    some = ", ".join(known[:10]) + (", ..." if len(known) > 10 else "")
-    return f"; there is {some}." if known else "; there is nothing of this kind."
-
-
-def columns_of(known: Sequence[str], genes: Sequence[str] | None) -> list[int]:
-    """Places of genes among the known ones; None means all.
-
-    Raises
-    ------
-    ValueError
-        If a gene is unknown, or named twice.
-    """
-    if genes is None:
-        return list(range(len(known)))
-    number = {name: i for i, name in enumerate(known)}
-    for i, name in enumerate(genes):
-        if name not in number:
-            raise ValueError(f"genes names {name!r}, which is not there{nearest(name, known)}")
-        if name in genes[:i]:
-            raise ValueError(f"genes names {name!r} twice; name it once.")
-    return [number[name] for name in genes]
+def is_tissue(path: str | os.PathLike[str]) -> bool:
+    """Return whether the name says that this holds cells and genes: a file, or a .zarr folder."""
+    path = Path(path)
+    if set(str(path)) & set("*?[") and not path.exists():
+        return False
+    return path.suffix.lower() in TISSUES or any(p.suffix.lower() == ".zarr" for p in path.parents)
 
 
 @contextmanager
-def opened(source: Any) -> Iterator[Parts]:
-    """The parts of a file, while it is open, or of an AnnData.
+def opened(source: Any, positions: str | None = None) -> Iterator[Parts]:
+    """Open a file, or take an AnnData, and give its parts.
+
+    Parameters
+    ----------
+    source
+        A path, or an AnnData.
+    positions
+        File of positions, for a matrix of 10x Genomics alone.
 
     Raises
     ------
     ImportError
         If anndata is not installed.
     ValueError
-        If the file is damaged, or no .h5ad.
+        If the file is damaged, or nothing that holds cells and genes.
     """
     if not isinstance(source, str | os.PathLike):
         names = [*(f"layers/{k}" for k in source.layers), *(f"obsm/{k}" for k in source.obsm)]
         names += ["X"] * (source.X is not None) + ["raw/X"] * (source.raw is not None)
         yield Parts(lambda name: _of_memory(source, name), names)
         return
-    h5py, elements = libraries()
-    with Path(source).open("rb") as stream:
-        if stream.read(len(_MAGIC)) != _MAGIC:
-            raise ValueError("this is no HDF5 file, and so no .h5ad; write it with AnnData.write_h5ad.")
-    with parsing():
-        file = h5py.File(source, "r")
-    with file:
-        if not {"obs", "var"} <= set(file):
-            raise ValueError("this HDF5 file has no obs and var; write it with AnnData.write_h5ad.")
+    with opened_store(Path(source)) as store:
+        if is_tenx(store):
+            yield _of_tenx(store, positions)
+            return
+        if "obs" not in store:
+            store = _table(store)
+        if not {"obs", "var"} <= set(store.keys()):
+            raise ValueError("there are no obs and var here; write the file with AnnData.write_h5ad.")
+        names = [f"{group}/{key}" for group in ("layers", "obsm") for key in store.keys(group)]
+        yield Parts(store.element, names + [name for name in ("X", "raw/X") if name in store])
 
-        def read(name: str) -> Any:
-            with parsing():
-                return elements.read_elem(file[name])
 
-        names = [f"{group}/{key}" for group in ("layers", "obsm") for key in file.get(group, ())]
-        yield Parts(read, names + [name for name in ("X", "raw/X") if name in file])
+def _table(store: Store) -> Store:
+    """Return the one table of SpatialData."""
+    tables = [f"{group}/{key}" for group in ("tables", "table") for key in store.keys(group)]
+    if len(tables) == 1:
+        return store.inside(tables[0])
+    if tables:
+        raise ValueError(
+            f"this SpatialData has {len(tables)} tables; name one as the path {store.path / tables[0]} "
+            f"({', '.join(tables)})."
+        )
+    if store.keys("points") or store.keys("shapes"):
+        raise ValueError(
+            "this SpatialData has no table of cells and genes, and points and shapes (parquet) are not read; "
+            "aggregate them to a table with spatialdata.aggregate."
+        )
+    return store
+
+
+def _of_tenx(store: Store, positions: str | None) -> Parts:
+    import pandas
+
+    matrices, names = read_tenx(store, positions)
+    tables = {key: pandas.DataFrame(index=value) for key, value in names.items()}
+    return Parts({**tables, **matrices}.__getitem__, list(matrices))
 
 
 def _of_memory(data: Any, name: str) -> Any:
@@ -179,27 +192,19 @@ def _of_memory(data: Any, name: str) -> Any:
     return data
 
 
-def libraries() -> tuple[Any, Any]:
-    """The modules h5py and anndata.io.
-
-    Raises
-    ------
-    ImportError
-        If they are not installed.
-    """
-    try:
-        import anndata.io
-        import h5py
-    except ImportError as error:
-        raise ImportError(".h5ad files need anndata; run pip install 'noisefold[bio]'.") from error
-    return h5py, anndata.io
-
-
 def write_h5ad(graphs: Graphs, feature_names: Sequence[str] = ()) -> bytes:
-    """Graphs with features as the bytes of an .h5ad file.
+    """Return graphs with features as the bytes of an .h5ad file.
 
-    The features are ``X``, the positions ``obsm/spatial``; of several graphs ``obs/graph`` is the number, and
-    ``obs/group`` the class, if classes have names. `load` with ``group="obs/graph"`` reads them back.
+    The features are ``X``, the positions ``obsm/spatial`` in the user's own frame; a time is ``obs/time``; of
+    several graphs ``obs/graph`` is the number, and ``obs/group`` the class, if classes have names. `load`
+    with ``group="obs/graph"`` reads them back.
+
+    Parameters
+    ----------
+    graphs
+        With features; names of these become names of genes.
+    feature_names
+        Other names for them.
 
     Raises
     ------
@@ -209,10 +214,12 @@ def write_h5ad(graphs: Graphs, feature_names: Sequence[str] = ()) -> bytes:
         If there are no features, positions are not 2-D or 3-D, or the names do not fit.
     """
     h5py, elements = libraries()
-    if graphs.x is None or graphs.dim not in (2, 3):
+    pos = graphs.coordinates if any(graphs.origin) else graphs.pos
+    place, time = (pos[:, :-1], pos[:, -1]) if getattr(graphs.modality, "time", False) else (pos, None)
+    if graphs.x is None or place.shape[1] not in (2, 3):
         raise ValueError("an .h5ad file holds features at 2-D or 3-D positions; save as .npz.")
-    names = list(feature_names) or [f"f{i}" for i in range(graphs.features)]
-    if len(set(names)) != graphs.features:
+    names = list(feature_names or graphs.feature_names) or [f"f{i}" for i in range(graphs.features)]
+    if len(set(names)) != graphs.features or len(names) != graphs.features:
         raise ValueError(
             f"feature_names must be {graphs.features} different names, one for each feature, "
             f"got {len(names)}."
@@ -227,15 +234,16 @@ def write_h5ad(graphs: Graphs, feature_names: Sequence[str] = ()) -> bytes:
             graph.astype(str), categories=[str(i) for i in range(len(graphs))]
         )
     if graphs.label is not None and graphs.classes:
-        columns["group"] = pandas.Categorical(
-            np.array(graphs.classes, dtype=object)[graphs.label.cpu().numpy()[graph]],
-            categories=graphs.classes,
+        columns["group"] = pandas.Categorical.from_codes(
+            graphs.label.cpu().numpy()[graph], categories=list(graphs.classes)
         )
+    if time is not None:
+        columns["time"] = time.double().cpu().numpy()
     data = anndata.AnnData(
         graphs.x.detach().cpu().float().numpy(),
         obs=pandas.DataFrame(columns, index=[f"cell{i}" for i in range(len(graph))]),
         var=pandas.DataFrame(index=names),
-        obsm={"spatial": graphs.pos.detach().cpu().float().numpy()},
+        obsm={"spatial": place.detach().cpu().numpy()},
     )
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:

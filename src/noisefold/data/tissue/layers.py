@@ -1,4 +1,4 @@
-"""Results of a model, written into a copy of the .h5ad file that they belong to."""
+"""Results of a model, written into a copy of the .h5ad file or .zarr folder that they belong to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,74 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from noisefold.data.formats.h5ad import columns_of, libraries, opened
+from noisefold.data.formats.guard import guarded
+from noisefold.data.formats.h5ad import opened
+from noisefold.data.formats.stores import libraries
+from noisefold.geometry.names import columns_of
 
-__all__ = ["write_layers"]
+__all__ = ["check_layers", "write_layers"]
+
+_WRITABLE = (".h5ad", ".zarr")
+_SPARE = 1.1  # of the bytes that are needed, for what else is written
+
+
+def check_layers(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    genes: Sequence[str] | None = None,
+    draws: int = 0,
+) -> tuple[list[str], list[str], list[int]]:
+    """Check that `write_layers` can write, before the work for it begins.
+
+    Parameters
+    ----------
+    source, target, genes
+        As of `write_layers`.
+    draws
+        How many single draws are to be kept.
+
+    Returns
+    -------
+    tuple
+        Names of all cells and genes of the source, and the columns of those asked for.
+
+    Raises
+    ------
+    ValueError
+        If the source cannot be read, a gene is not in ``var`` (those of ``raw/X`` may be in ``raw`` alone),
+        the target is of another format, is a folder of something else or cannot be written, or there is too
+        little space.
+    """
+    source, target = Path(source), Path(target)
+    with guarded(source):
+        if source.suffix.lower() not in _WRITABLE:
+            raise ValueError(f"layers can be added to {' and '.join(_WRITABLE)} alone; convert it.")
+        with opened(source) as parts:
+            cells, known = parts.rows("obs"), parts.rows("var")
+            raw = parts.rows("raw/var") if "raw/X" in parts.names else []
+        lacking = [name for name in genes or () if name not in set(known)]
+        if lacking and set(lacking) <= set(raw):
+            raise ValueError(
+                f"{len(lacking)} genes are in raw/X alone, {lacking[0]!r} the first, and layers hold the "
+                f"{len(known)} genes of X; name genes of X, or make an AnnData of raw (adata.raw.to_adata())."
+            )
+        if genes is not None and len(set(genes)) < len(genes):
+            raise ValueError("genes names one of them twice; name each once.")
+        columns = columns_of(known, known if genes is None else genes, "gene")
+    if target.suffix.lower() != source.suffix.lower():
+        raise ValueError(f"{target}: the copy of {source.name} must end with {source.suffix}.")
+    if target.is_dir() and not _is_zarr(target):
+        raise ValueError(f"{target}: this is a folder; name a file.")
+    folder = next(p for p in target.absolute().parents if p.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise ValueError(f"{target}: nothing can be written in {folder}; choose another folder.")
+    needed = _SPARE * (_bytes(source) + 4 * len(cells) * (2 * len(known) + draws * len(columns)))
+    if needed > (free := shutil.disk_usage(folder).free):
+        raise ValueError(
+            f"{target}: the copy may take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
+            "choose another disk, or keep no draws."
+        )
+    return cells, known, columns
 
 
 def write_layers(
@@ -30,7 +96,7 @@ def write_layers(
     genes: Sequence[str] | None = None,
     rows: Any = None,
 ) -> None:
-    """Copy an .h5ad file and add what a model says about its cells; whole or not at all.
+    """Copy an .h5ad file or a .zarr folder and add what a model says about its cells; whole or not at all.
 
     Written are the layers ``noisefold_mean`` and ``noisefold_std`` in float32, NaN where nothing is said, and
     in ``uns`` ``noisefold``, the provenance as JSON, and ``noisefold_draws``, if draws are given. All else in
@@ -39,9 +105,9 @@ def write_layers(
     Parameters
     ----------
     source
-        The .h5ad file that was read.
+        The file or folder that was read.
     target
-        The file to write, which may be the source; what stands there is replaced.
+        The one to write, which may be the source; what stands there is replaced.
     mean, std
         Mean and standard deviation, ``[n, c]``.
     provenance
@@ -49,7 +115,7 @@ def write_layers(
     draws
         Single samples, ``[k, n, c]``; written together with the names of their cells and genes.
     genes
-        Names of the c columns; None: all genes of the file, in its order.
+        Names of the c columns, in any order; None: all genes of the file, in its order.
     rows
         Row of the file for each of the n nodes (`Tissue.order`); None: all cells, in the file's order.
 
@@ -58,49 +124,90 @@ def write_layers(
     ImportError
         If anndata is not installed.
     ValueError
-        If the source cannot be read, or shapes, names or the provenance do not fit.
+        If `check_layers` refuses, or shapes or the provenance do not fit.
     OSError
         If the target cannot be written; nothing is changed then.
     """
-    h5py, elements = libraries()
     try:
         text = json.dumps(dict(provenance))
     except TypeError as error:
         raise ValueError(
             f"provenance must be plain data ({error}); give numbers, words and lists."
         ) from error
-    try:
-        with opened(source) as parts:
-            cells, known = np.array(parts.rows("obs"), dtype=object), parts.rows("var")
-        columns = np.array(columns_of(known, genes), dtype=np.int64)
+    cells, known, columns = check_layers(source, target, genes, 0 if draws is None else len(draws))
+    with guarded(source):
         places = _places(rows, len(cells))
         _check(mean, std, draws, len(places), len(columns))
-    except ValueError as error:
-        raise ValueError(f"{os.fspath(source)}: {error}") from error
-    target = Path(target)
+    elements = libraries()[1]
+    with _staged(Path(source), Path(target)) as file:
+        for group in {"layers", "uns"} - set(file):
+            elements.write_elem(file, group, {})
+        for name, values in (("mean", mean), ("std", std)):
+            layer = np.full((len(cells), len(known)), np.nan, dtype=np.float32)
+            layer[np.ix_(places, columns)] = _numpy(values)
+            packed = {} if Path(source).is_dir() else {"dataset_kwargs": {"compression": "gzip"}}
+            elements.write_elem(file, f"layers/noisefold_{name}", layer, **packed)
+        elements.write_elem(file, "uns/noisefold", text)
+        if draws is not None:
+            kept = {
+                "draws": _numpy(draws),
+                "cells": np.array(cells, dtype=object)[places],
+                "genes": np.array(known, dtype=object)[columns],
+            }
+            elements.write_elem(file, "uns/noisefold_draws", kept)
+
+
+@contextmanager
+def _staged(source: Path, target: Path) -> Iterator[Any]:
+    """Give a copy of the source to change, which takes the target's place when all is written."""
     target.parent.mkdir(parents=True, exist_ok=True)
     staged = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        shutil.copyfile(source, staged)
-        with h5py.File(staged, "r+") as file:
-            for group in {"layers", "uns"} - set(file):
-                elements.write_elem(file, group, {})
-            for name, values in (("mean", mean), ("std", std)):
-                layer = np.full((len(cells), len(known)), np.nan, dtype=np.float32)
-                layer[np.ix_(places, columns)] = _numpy(values)
-                elements.write_elem(
-                    file, f"layers/noisefold_{name}", layer, dataset_kwargs={"compression": "gzip"}
-                )
-            elements.write_elem(file, "uns/noisefold", text)
-            if draws is not None:
-                names = np.array(known, dtype=object)[columns]
-                kept = {"draws": _numpy(draws), "cells": cells[places], "genes": names}
-                elements.write_elem(file, "uns/noisefold_draws", kept)
-        with staged.open("rb") as stream:
-            os.fsync(stream.fileno())
-        staged.replace(target)
+        if source.is_dir():
+            import zarr
+
+            shutil.copytree(source, staged)
+            joined = zarr.open_group(str(staged), mode="r").metadata.consolidated_metadata is not None
+            yield zarr.open_group(str(staged), mode="r+", use_consolidated=False)
+            if joined:
+                zarr.consolidate_metadata(str(staged))
+            _exchange(staged, target)
+        else:
+            shutil.copyfile(source, staged)
+            with libraries()[0].File(staged, "r+") as file:
+                yield file
+            with staged.open("rb") as stream:
+                os.fsync(stream.fileno())
+            staged.replace(target)
     finally:
-        staged.unlink(missing_ok=True)
+        if staged.is_dir():
+            shutil.rmtree(staged)
+        else:
+            staged.unlink(missing_ok=True)
+
+
+def _exchange(staged: Path, target: Path) -> None:
+    """Put a folder in the place of another, which is removed only when the new one stands."""
+    old = target.with_name(f"{staged.name}.old")
+    if target.exists():
+        target.replace(old)
+    try:
+        staged.replace(target)
+    except OSError:
+        if old.exists():
+            old.replace(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _is_zarr(path: Path) -> bool:
+    return any((path / name).is_file() for name in (".zgroup", "zarr.json"))
+
+
+def _bytes(path: Path) -> int:
+    if path.is_file():
+        return path.stat().st_size
+    return sum((Path(f) / n).stat().st_size for f, _, names in os.walk(path) for n in names)
 
 
 def _places(rows: Any, cells: int) -> NDArray[np.int64]:

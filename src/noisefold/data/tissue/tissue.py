@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from noisefold.data.formats.h5ad import Parts, columns_of, is_sparse, nearest, opened
+from noisefold.data.formats.guard import available_memory, guarded
+from noisefold.data.formats.h5ad import Parts, is_sparse, opened
 from noisefold.data.tissue.modality import SpatialTranscriptomics
 from noisefold.data.tissue.values import KINDS, recognise
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.names import columns_of, nearest_name
 from noisefold.geometry.origin import origin_of
 
 __all__ = ["Tissue"]
@@ -63,12 +65,12 @@ class Tissue:
         source: Any,
         pos: str | Sequence[str] | None = None,
         x: str = "X",
-        genes: Sequence[str] | None = None,
+        genes: Sequence[str] | str | None = None,
         group: str | None = None,
         time: str | None = None,
         missing: bool = False,
     ) -> Tissue:
-        """Read an .h5ad file, or take an AnnData.
+        """Read an .h5ad file, a .zarr folder or a matrix of 10x Genomics (.h5), or take an AnnData.
 
         Parameters
         ----------
@@ -76,11 +78,11 @@ class Tissue:
             A path, or an AnnData (which may be a part of a larger one, ``adata[adata.obs.valid]``).
         pos
             Coordinates, 2 or 3: ``"obsm/KEY"``, or columns ``["obs/x", "obs/y"]``. None: ``obsm/spatial``,
-            else ``obsm/spatial_3d``, else ``obsm/X_spatial``.
+            else ``obsm/spatial_3d``, else ``obsm/X_spatial``. For a matrix of 10x, the file of positions.
         x
             Expression: ``"X"``, ``"layers/NAME"`` or ``"raw/X"``.
         genes
-            Names of the genes to keep, in this order; None: all.
+            Names of the genes to keep, in this order, or one name; None: all.
         group
             ``"obs/COLUMN"``: one graph, and one class, for each of its values. None: one graph.
         time
@@ -99,14 +101,14 @@ class Tissue:
             If the file is damaged or no .h5ad, a part is not there or holds no numbers, coordinates or values
             are NaN or infinite, names occur twice, or a group has fewer than two cells.
         """
-        path = Path(source) if isinstance(source, str | os.PathLike) else None
-        if path is not None and not path.is_file():
+        path = Path(source).expanduser() if isinstance(source, str | os.PathLike) else None
+        if path is not None and not path.exists():
             raise FileNotFoundError(f"{path}: there is no such file; check the path.")
-        try:
-            with opened(source if path is None else path) as parts:
-                return _read(parts, pos, x, genes, group, time, missing)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}" if path is not None else str(error)) from error
+        genes = [genes] if isinstance(genes, str) else genes
+        tenx = path is not None and path.suffix.lower() == ".h5" and isinstance(pos, str)
+        file = pos if tenx and isinstance(pos, str) and Path(pos).is_file() else None
+        with guarded(path), opened(source if path is None else path, file) as parts:
+            return _read(parts, None if file else pos, x, genes, group, time, missing)
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -156,6 +158,11 @@ class Tissue:
     def take(self, parts: Sequence[NDArray[np.int64]]) -> Graphs:
         """Return one graph for each set of rows, which must be of one group; its class is the group."""
         rows = np.concatenate(parts)
+        if (needed := 4 * len(rows) * len(self.genes)) > (free := available_memory()):
+            raise ValueError(
+                f"{len(rows):,} cells with {len(self.genes):,} genes take {needed / 1e9:.1f} GB of memory, "
+                f"and {free / 1e9:.1f} GB are free; name fewer genes, or write shards with noisefold convert."
+            )
         x = self.values[rows]
         label = torch.from_numpy(self.group[[part[0] for part in parts]]) if self.groups else None
         shift = np.asarray(self.origin) if self.origin else 0.0
@@ -190,7 +197,10 @@ def _read(
     values = values.tocsr() if is_sparse(values) else np.asarray(values)
     if values.shape[1] != len(known):
         raise ValueError(f"x={x!r} has {values.shape[1]} columns, but there are {len(known)} genes.")
-    columns = columns_of(known, genes)
+    if genes is not None and len(set(genes)) < len(genes):
+        twice = next(name for i, name in enumerate(genes) if name in genes[:i])
+        raise ValueError(f"genes names {twice!r} twice; name it once.")
+    columns = columns_of(known, known if genes is None else genes, "gene")
     values = values if genes is None else values[:, columns]
     if not cells or not len(columns):
         what = "genes" if cells else "cells"
@@ -223,7 +233,7 @@ def _positions(parts: Parts, pos: str | Sequence[str] | None) -> NDArray[np.floa
     if name is None:
         there = [n for n in parts.names if n.startswith("obsm/")]
         raise ValueError(
-            f"there are no coordinates obsm/spatial{nearest('', there)} Name what holds them, "
+            f"there are no coordinates obsm/spatial{nearest_name('', there)} Name what holds them, "
             f"pos='obsm/KEY' or pos=['obs/x', 'obs/y']."
         )
     values = parts.matrix(name, "pos")
