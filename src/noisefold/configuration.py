@@ -42,6 +42,10 @@ _RENAMED = {
     "sample.Placed": "sample.LevelGrid",
     "train.Profile": "train.SkillByLevel",
 }
+# Arguments that earlier formats wrote under another name, by today's kind.
+_RENAMED_ARGUMENTS = {
+    "nn.Latents": {"effort": "compute_budget"},
+}
 
 
 def kind_of(cls: type) -> str:
@@ -120,6 +124,9 @@ def decode(value: Any) -> Any:
     if "kind" not in value:
         return arguments
     cls = class_of(value["kind"])
+    for old, new in _RENAMED_ARGUMENTS.get(kind_of(cls), {}).items():
+        if old in arguments:  # also over the new name, whose value is then only a default
+            arguments[new] = arguments.pop(old)
     known = inspect.signature(cls).parameters
     hints = get_type_hints(cls if dataclasses.is_dataclass(cls) else getattr(cls, "__init__"))  # noqa: B009
     for name, argument in arguments.items():

@@ -4,7 +4,7 @@ import torch
 from noisefold.nn.dmp import complete_graph as module
 from noisefold.nn.dmp.adjacency import Adjacency
 from noisefold.nn.dmp.complete_graph import CompleteGraphs
-from noisefold.nn.dmp.edges import Edges
+from noisefold.nn.dmp.sparse_graph import SparseGraph
 
 # float64: both ways add up the same few hundred terms of about one, in another order.
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
@@ -18,7 +18,7 @@ def complete_of(sizes):
 
 def edges_of(pairs, rows):
     degree = torch.bincount(pairs[1], minlength=rows)
-    return Edges(*pairs, torch.cat([degree.new_zeros(1), degree.cumsum(0)]))
+    return SparseGraph(*pairs, torch.cat([degree.new_zeros(1), degree.cumsum(0)]))
 
 
 def listed(complete):
@@ -118,14 +118,14 @@ def test_memory_of_a_large_graph_is_linear_in_its_nodes():
 
 @pytest.mark.parametrize("near", [(), (2, 2, 2)])
 @pytest.mark.parametrize("sizes", [(), (3, 3, 5)])
-def test_links_join_edges_and_complete_graphs(near, sizes):
-    links = Adjacency(listed(complete_of(near)), complete_of(sizes))
+def test_adjacency_joins_edges_and_complete_graphs(near, sizes):
+    adjacency = Adjacency(listed(complete_of(near)), complete_of(sizes))
     together = listed(complete_of((*near, *sizes)))
     for name in ("source", "target", "ptr"):
-        assert torch.equal(getattr(links.listed, name), getattr(together, name))
+        assert torch.equal(getattr(adjacency.sparse, name), getattr(together, name))
     inputs = draws(sum(near) + sum(sizes))
-    ours, theirs = (values_and_gradients(way.attend, inputs) for way in (links, together))
+    ours, theirs = (values_and_gradients(way.attend, inputs) for way in (adjacency, together))
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, **EXACT)
-    means = [way.mean(inputs[0], torch.neg) for way in (links, together)]
+    means = [way.mean(inputs[0], torch.neg) for way in (adjacency, together)]
     torch.testing.assert_close(*means, **EXACT)

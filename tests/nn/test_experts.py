@@ -63,7 +63,7 @@ def test_battery(check, classes):
     check(routed, graphs, log_snr, label)
 
 
-def test_none_answers_zero_and_learns_nothing():
+def test_none_predicts_zero_without_gradient():
     graphs, log_snr, _ = batch()
     expert = nets()[1]
     routed = ExpertDenoisers((None, expert), (0.5,))

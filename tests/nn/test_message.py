@@ -1,9 +1,10 @@
 import pytest
 import torch
 
-from noisefold.nn.dmp.edges import Edges
-from noisefold.nn.dmp.message import GAT, GCN, Coarsen, EdgeConv, Message, Uncoarsen, convolution
+from noisefold.nn.dmp.convolution import GAT, GCN, EdgeConv, convolution
+from noisefold.nn.dmp.message import Coarsen, Message, Uncoarsen
 from noisefold.nn.dmp.pooling import Pooling
+from noisefold.nn.dmp.sparse_graph import SparseGraph
 
 pyg = pytest.importorskip("torch_geometric.nn")
 # float64: the composed maps reorder sums of some tens of terms.
@@ -26,41 +27,41 @@ def some_edges(m=6, seed=0, dim=3):
     target, source = adjacency.nonzero().unbind(1)
     ptr = torch.cat([torch.zeros(1, dtype=torch.int64), adjacency.sum(1).cumsum(0)])
     offset = pos[target] - pos[source]
-    return pos, Edges(source, target, ptr, torch.cat([offset, offset.norm(dim=1, keepdim=True)], 1))
+    return pos, SparseGraph(source, target, ptr, torch.cat([offset, offset.norm(dim=1, keepdim=True)], 1))
 
 
 @pytest.fixture
-def cells():
+def supernodes():
     torch.manual_seed(0)
-    cell = torch.tensor([2, 0, 0, 1, 2, 2, 1])
+    assignment = torch.tensor([2, 0, 0, 1, 2, 2, 1])
     pos, h, coarse = (torch.randn(n, d).double() for n, d in ((7, 3), (7, 8), (3, 8)))
-    centre = torch.stack([pos[cell == i].mean(0) for i in range(3)])
-    offset = centre[cell] - pos
+    centre = torch.stack([pos[assignment == i].mean(0) for i in range(3)])
+    offset = centre[assignment] - pos
     offset = torch.cat([offset, offset.norm(dim=1, keepdim=True)], 1)
-    return pos, centre, h, coarse, offset, Pooling.of(cell, 3)
+    return pos, centre, h, coarse, offset, Pooling.of(assignment, 3)
 
 
 @pytest.mark.parametrize("norm", ["none", "layer"])
 @pytest.mark.parametrize("activation", ["gelu", "relu"])
 @pytest.mark.parametrize("aggregate", ["mean", "sum"])
-def test_coarsen_is_the_paper_s_message_to_the_cells(cells, aggregate, activation, norm):
-    pos, centre, h, coarse, offset, members = cells
+def test_coarsen_is_the_message_to_the_supernodes(supernodes, aggregate, activation, norm):
+    pos, centre, h, coarse, offset, pooling = supernodes
     layer = Coarsen(8, 3, activation, norm, aggregate).double()
-    out = layer(h, offset, coarse, members)
+    out = layer(h, offset, coarse, pooling)
     for i in range(3):
         sent = [
             plain_message(layer.message, coarse[i], h[j], centre[i], pos[j])
-            for j in (members.cell == i).nonzero()[:, 0]
+            for j in (pooling.assignment == i).nonzero()[:, 0]
         ]
         expected = torch.stack(sent).sum(0) / (len(sent) if aggregate == "mean" else 1)
         torch.testing.assert_close(out[i], expected, **EXACT)
 
 
-def test_uncoarsen_is_the_same_message_back(cells):
-    pos, centre, h, coarse, offset, members = cells
+def test_uncoarsen_is_the_message_to_the_nodes(supernodes):
+    pos, centre, h, coarse, offset, pooling = supernodes
     layer = Uncoarsen(8, 3, "gelu", "none").double()
-    out = layer(h, offset, coarse, members)
-    for j, i in enumerate(members.cell.tolist()):
+    out = layer(h, offset, coarse, pooling)
+    for j, i in enumerate(pooling.assignment.tolist()):
         expected = plain_message(layer.message, h[j], coarse[i], pos[j], centre[i])
         torch.testing.assert_close(out[j], expected, **EXACT)
 

@@ -1,7 +1,7 @@
 """What predicts."""
 
 from noisefold.nn import adaptive
-from noisefold.nn.adaptive.budget import Adaptive
+from noisefold.nn.adaptive.schedule import Adaptive
 from noisefold.nn.compute_budget import ComputeBudget
 from noisefold.nn.denoiser import Denoise, Denoiser
 from noisefold.nn.dmp.network import DMP, Details

@@ -26,8 +26,8 @@ import torch
 from torch import Tensor, nn
 
 from noisefold.configuration import configurable, register_module
-from noisefold.nn.adaptive.budget import Adaptive, Schedule, clean_range, ends, evaluate, range_at
-from noisefold.nn.adaptive.information import Information
+from noisefold.nn.adaptive.information_schedule import Information
+from noisefold.nn.adaptive.schedule import Adaptive, Schedule, clean_range, ends, evaluate, range_at
 
 __all__ = [
     "Adaptive",

@@ -28,7 +28,7 @@ from noisefold.geometry.correlation import Function
 from noisefold.geometry.correlation_fit import fit_correlation
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.variogram import variogram
-from noisefold.nn.adaptive.budget import Schedule, ends, range_at
+from noisefold.nn.adaptive.schedule import Schedule, ends, range_at
 from noisefold.noise.point_information import point_information
 
 __all__ = ["Information"]
