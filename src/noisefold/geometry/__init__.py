@@ -1,5 +1,6 @@
 """Geometry: ragged graphs, segment reductions, neighbour search and coarsening."""
 
+from noisefold.geometry import pairs
 from noisefold.geometry.coarsen import Balanced, FarthestPoint, KMeans, Supernodes, Voxel
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.knn import knn_dense
@@ -24,6 +25,7 @@ __all__ = [
     "Transform",
     "Voxel",
     "knn_dense",
+    "pairs",
     "segment_max",
     "segment_mean",
     "segment_softmax",
