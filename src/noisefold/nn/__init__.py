@@ -1,4 +1,4 @@
-"""What predicts."""
+"""Networks and denoisers: what predicts the clean data from a noisy state."""
 
 from noisefold.nn import adaptive
 from noisefold.nn.adaptive.schedule import Adaptive
