@@ -30,7 +30,7 @@ def test_single_threaded_restores_threads():
 
 @pytest.mark.parametrize("nodes", [4, 40 * 400])
 def test_threads_are_restored_after_an_error(nodes):
-    with pytest.raises(ValueError, match="pos must be finite"):
+    with pytest.raises(ValueError, match="pos must"):
         KNN(1)(torch.full((nodes, 2), torch.nan), torch.arange(0, nodes + 1, min(nodes, 400)))
     assert (torch.get_num_threads(), available_threads()) == (3, 3)
 

@@ -76,7 +76,7 @@ class Information(Schedule):
     def __post_init__(self) -> None:
         if len(self.log_snr) != len(self.share) or not self.share:
             raise ValueError(
-                f"log_snr and share must have one entry for each other, and at least one, "
+                f"log_snr and share must have the same length of at least 1, "
                 f"got {len(self.log_snr)} and {len(self.share)}."
             )
         if not all(a < b for a, b in pairwise(self.log_snr)) or not all(map(math.isfinite, self.log_snr)):
@@ -144,7 +144,9 @@ class Information(Schedule):
         pick = torch.randperm(len(data), generator=generator)[:_GRAPHS].sort().values.tolist()
         clouds = [pos for pos in (data.pos[data.ptr[i] : data.ptr[i + 1]] for i in pick) if len(pos) > 1]
         if not clouds:
-            raise ValueError("no graph has two nodes; a schedule needs graphs with neighbours.")
+            raise ValueError(
+                "data must have a graph of at least two nodes, got none; give graphs with neighbours."
+            )
         exposure = torch.arange(_LEAST, _MOST + _STEP, _STEP, dtype=torch.float64)
         least = 1 / max(map(len, clouds))
         # One node, and from two nodes on a geometric ladder.

@@ -66,7 +66,7 @@ def test_uncoarsen_is_the_message_to_the_nodes(supernodes):
         torch.testing.assert_close(out[j], expected, **EXACT)
 
 
-def test_edge_convolution_is_the_message_along_every_edge():
+def test_edge_conv_is_the_mean_message_along_edges():
     torch.manual_seed(0)
     pos, edges = some_edges()
     layer, h = EdgeConv(8, 3, "gelu", "none").double(), torch.randn(6, 8).double()
@@ -77,7 +77,7 @@ def test_edge_convolution_is_the_message_along_every_edge():
         torch.testing.assert_close(out[i], torch.stack(sent).mean(0), **EXACT)
 
 
-def test_parameters_are_the_paper_s():
+def test_parameters_of_the_message():
     message = Message(8, 3)
     shapes = {k: tuple(p.shape) for k, p in message.named_parameters() if k.endswith("weight")}
     assert shapes == {
@@ -90,7 +90,7 @@ def test_parameters_are_the_paper_s():
 
 
 @pytest.mark.parametrize("heads", [1, 2, 4])
-def test_gat_is_pyg_s_with_its_weights(heads):
+def test_gat_equals_pyg(heads):
     torch.manual_seed(0)
     _, edges = some_edges()
     ours = GAT(8, heads).double()
@@ -101,7 +101,7 @@ def test_gat_is_pyg_s_with_its_weights(heads):
     torch.testing.assert_close(ours(h, edges), theirs(h, torch.stack([edges.source, edges.target])), **EXACT)
 
 
-def test_gat_survives_scores_that_overflow():
+def test_gat_with_large_logits():
     _, edges = some_edges()
     layer = GAT(4).double()
     with torch.no_grad():
@@ -130,7 +130,7 @@ def test_derivatives(conv):
 
 
 @pytest.mark.parametrize("name", ["TransformerConv", "SAGEConv", "GATv2Conv", "GraphConv", "ClusterGCNConv"])
-def test_any_of_pyg_by_name_or_function(name):
+def test_convolutions_of_pyg_by_name_or_function(name):
     torch.manual_seed(0)
     _, edges = some_edges()
     h = torch.randn(6, 8)
@@ -145,13 +145,13 @@ def test_any_of_pyg_by_name_or_function(name):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: convolution("gta", 8, 3), "a convolution of torch_geometric.nn, got 'gta'"),
-        (lambda: convolution("Linear", 8, 3), "a convolution of torch_geometric.nn, got 'Linear'"),
-        (lambda: convolution("GINConv", 8, 3), "'GINConv' is not built from .* give a function of the width"),
-        (lambda: convolution("ChebConv", 8, 3), "'ChebConv' needs more .* give a function of the width"),
-        (lambda: convolution("gcn", 8, 3, heads=2), 'heads must be 1 unless conv is "gat"'),
-        (lambda: convolution("gat", 8, 3, heads=3), "heads must divide the width 8, got 3"),
-        (lambda: Coarsen(8, 3, "gelu", "none", "max"), 'aggregate must be "mean" or "sum", got \'max\''),
+        (lambda: convolution("gta", 8, 3), "conv must"),
+        (lambda: convolution("Linear", 8, 3), "conv must"),
+        (lambda: convolution("GINConv", 8, 3), "conv 'GINConv'"),
+        (lambda: convolution("ChebConv", 8, 3), "conv 'ChebConv'"),
+        (lambda: convolution("gcn", 8, 3, heads=2), "heads must"),
+        (lambda: convolution("gat", 8, 3, heads=3), "heads must"),
+        (lambda: Coarsen(8, 3, "gelu", "none", "max"), "aggregate must"),
     ],
 )
 def test_bad_choices_are_refused(make, message):
@@ -162,5 +162,5 @@ def test_bad_choices_are_refused(make, message):
 def test_a_convolution_of_another_width_is_refused():
     _, edges = some_edges()
     conv = convolution(lambda width: pyg.GATConv(width, width, heads=2), 8, 3)
-    with pytest.raises(ValueError, match=r"conv must map \[m, 8\] to the same shape"):
+    with pytest.raises(ValueError, match="conv must"):
         conv(torch.randn(6, 8), edges)
