@@ -1,6 +1,7 @@
 """Training and sampling of clouds of 400 points, against PyTorch Geometric, and of clouds of up to 10^6.
 
-    OMP_NUM_THREADS=1 python benchmarks/shapes.py [train sample graphs floor large] [--repeats 7] [--keep]
+    OMP_NUM_THREADS=1 python benchmarks/shapes.py [train sample graphs floor linear large] [--repeats 7]
+        [--keep]
 
 All ways run in turn within one process, so that a ratio compares like with like on a busy machine. The stock
 way is `stock.py`; that it computes what ours does is checked before anything is timed. Peak memory is that of
@@ -26,7 +27,7 @@ from noisefold.geometry import KNN, Graphs
 from noisefold.nn import DMP, Denoiser, Latents
 from noisefold.nn.adaptive import Exponential
 from noisefold.nn.denoiser import noised_value
-from noisefold.nn.linear import linear
+from noisefold.nn.linear import linear, onednn_enabled, set_onednn
 from noisefold.noise import Gaussian, Linear, Target
 from noisefold.train.batches import Batches
 from noisefold.train.ema import EMA
@@ -35,6 +36,8 @@ from noisefold.train.settings import Training
 
 BATCH, NODES, CLOUDS, STEPS = 128, 400, 512, 50
 PARTS = ("train", "sample", "graphs", "floor")
+# Rows, columns in and columns out of linear maps.
+PRODUCTS = ((51_200, 64, 64), (51_200, 64, 256), (51_200, 256, 64), (8_192, 128, 256))
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 # By default the range on clean data, and with it the edges of a node, grows as the cube root of the size.
 NETWORKS = {"DMP": DMP, "DMP range 10": lambda: DMP(adaptive=Exponential(range=10)), "Latents": Latents}
@@ -176,7 +179,7 @@ def floor(data, repeats):
     for name, low in (("paper f32", False), ("paper bf16", True)):
         ours = Ours(DMP.paper(conv="gat"), data, low=low)
         ours.train()
-        special = {torch.ops.mkldnn._linear_pointwise: product_flops}
+        special = {torch.ops.mkldnn._linear_pointwise: product_flops} if onednn_enabled() else {}
         with FlopCounterMode(display=False, custom_mapping=special) as counter, Moved() as moved:
             ours.loss().backward()
         x = torch.randn(BATCH * NODES, 64, dtype=torch.bfloat16 if low else torch.float32)
@@ -202,6 +205,42 @@ def floor(data, repeats):
             "rest_ms": 1e3 * gigabytes / memory,
         }
     return out
+
+
+def libraries(data, repeats):
+    """Linear maps and whole steps with oneDNN's float32 products, and with torch's own (MKL)."""
+    if not onednn_enabled():
+        print("  this build of torch has no oneDNN operator")
+        return {"ms": {}, "ratio": {}}
+
+    def switched(enabled, function):
+        def way():
+            set_onednn(enabled)
+            try:
+                function()
+            finally:
+                set_onednn(True)
+
+        return way
+
+    def product(rows, a, b):
+        x, weight = torch.randn(rows, a), torch.randn(b, a)
+        return lambda: linear(x, weight)
+
+    graphs, times = data[:64], torch.linspace(0.01, 0.99, 64)
+    ways = {f"{n} x {a} -> {b}": product(n, a, b) for n, a, b in PRODUCTS}
+    for name, make in (("paper", lambda: DMP.paper(conv="gat")), ("Latents", Latents)):
+        ours = Ours(make(), data)
+        ways[f"{name} sample"] = lambda o=ours: o.sample(graphs, times)
+        ways[f"{name} train"] = ours.train
+    kept = {"ms": {}, "ratio": {}}
+    for name, way in ways.items():
+        few = repeats if "train" in name or "sample" in name else 5 * repeats
+        took = measure({"mkl": switched(False, way), "onednn": switched(True, way)}, few, warm=2)
+        kept["ms"] |= {f"{name}, {library}": ms for library, ms in took.items()}
+        kept["ratio"][name] = took["mkl"] / took["onednn"]
+        print(f"  {name:<20} oneDNN {kept['ratio'][name]:.2f} times as fast as MKL", flush=True)
+    return kept
 
 
 def large(repeats):
@@ -264,7 +303,7 @@ def show(name, result):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", default=PARTS, help=f"some of {', '.join(PARTS)}, large")
+    parser.add_argument("parts", nargs="*", default=PARTS, help=f"some of {', '.join(PARTS)}, linear, large")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--keep", action="store_true", help="write docs/results/benchmarks.json")
     options = parser.parse_args()
@@ -275,6 +314,9 @@ def main():
     for part in options.parts:
         if part == "large":
             kept["large"] = large(options.repeats)
+            continue
+        if part == "linear":
+            kept[part] = libraries(data, options.repeats)
             continue
         kept[part] = {"train": train, "sample": sample, "graphs": graphs, "floor": floor}[part](
             data, options.repeats

@@ -13,9 +13,9 @@ import yaml
 import noisefold
 from noisefold import configuration
 from noisefold.configuration import class_of, configurable, decode, encode, kind_of
-from noisefold.geometry import neighbors
+from noisefold.geometry import neighbor_rules
 from noisefold.geometry.scaling import Scaling
-from noisefold.nn import DMP, adaptive
+from noisefold.nn import DMP, ComputeBudget, Latents, adaptive
 from noisefold.noise import VE, VP, Cosine, Gaussian, Linear, Nugget, Stationary, Target
 from noisefold.sample import DDIM, Heun, Langevin
 from noisefold.theory import GaussianMixture, Matern
@@ -149,7 +149,7 @@ def test_objects_in_objects(value):
 
 
 def test_a_network_remembers_its_arguments():
-    net = DMP(2, width=8, layers=1, adaptive=adaptive.ReLU(), neighbors=neighbors.Full())
+    net = DMP(2, width=8, layers=1, adaptive=adaptive.ReLU(), neighbors=neighbor_rules.Full())
     plain = encode(net)
     assert plain["width"] == 8
     assert plain["adaptive"]["kind"] == "adaptive.ReLU"
@@ -237,3 +237,24 @@ def test_only_dataclasses_are_configurable():
 def test_the_mixture_is_itself_again():
     law = GaussianMixture.gaussian(torch.tensor([1.0, 2.0]), torch.eye(2))
     assert decode(encode(law)) == law
+
+
+def test_arguments_of_earlier_formats_are_read():
+    budget = {"kind": "nn.Effort", "splits": [0.4], "depth": [0.5, 1.0]}
+    written = {
+        "kind": "nn.Latents",
+        "width": 8,
+        "latents": 4,
+        "latent_width": 8,
+        "heads": 2,
+        "effort": budget,
+    }
+    net = decode(written)
+    assert net.compute_budget == ComputeBudget((0.4,), depth=(0.5, 1.0))
+    # A file that changes today's configuration by the old name adds to it what is only a default.
+    assert decode({**encode(Latents()), "effort": budget}).compute_budget == net.compute_budget
+    assert "effort" not in encode(net)
+    for kind, renamed in configuration._RENAMED_ARGUMENTS.items():
+        known = inspect.signature(CLASSES[kind]).parameters
+        assert not renamed.keys() & known.keys()
+        assert set(renamed.values()) <= known.keys()

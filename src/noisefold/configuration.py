@@ -44,7 +44,9 @@ _RENAMED = {
     "sample.Placed": "sample.LevelGrid",
     "train.Profile": "train.SkillByLevel",
 }
+# Arguments that earlier formats wrote under another name, by today's kind.
 _RENAMED_ARGUMENTS = {
+    "nn.Latents": {"effort": "compute_budget"},
     "sample.LevelGrid": {"times": "levels"},
     "train.Training": {"times": "levels"},
 }
@@ -148,7 +150,9 @@ def modern(value: Any) -> Any:
     kind = value.get("kind")
     kind = _RENAMED.get(kind, kind) if isinstance(kind, str) else kind
     names = _RENAMED_ARGUMENTS.get(kind, {}) if isinstance(kind, str) else {}
-    now = {names.get(k, k): modern(v) for k, v in value.items()}
+    # Earlier names last: where both stand, the value under today's is only a default.
+    items = sorted(value.items(), key=lambda item: item[0] in names)
+    now = {names.get(k, k): modern(v) for k, v in items}
     return {**now, "kind": kind} if "kind" in value else now
 
 

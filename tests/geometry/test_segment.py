@@ -25,7 +25,7 @@ def _case(seed: int = 0, n: int = 40, size: int = 7, shape: tuple[int, ...] = (3
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 4)])
-def test_reductions_are_those_of_each_segment(shape):
+def test_reductions_equal_loops_over_segments(shape):
     values, index, size = _case(shape=shape)
     results = [f(values, index, size) for f in (segment_sum, segment_mean, segment_max)]
     weights = segment_softmax(values, index, size)
@@ -41,7 +41,7 @@ def test_reductions_are_those_of_each_segment(shape):
             torch.testing.assert_close(result[i], truth, rtol=0, atol=1e-14)
 
 
-def test_an_empty_segment_has_the_maximum_asked_for():
+def test_fill_of_empty_segments():
     values, index, size = _case()
     assert (segment_max(values, index, size, fill=-math.inf)[-1] == -math.inf).all()
     assert segment_max(values[:0], index[:0], 2, fill=5.0).tolist() == [[5.0] * 3] * 2
@@ -57,13 +57,13 @@ def test_gradients(reduce):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_softmax_neither_overflows_nor_underflows(dtype):
+def test_softmax_of_large_values(dtype):
     large = torch.tensor([1e30, 1e30, -1e30, -1e4, -1e4], dtype=dtype)
     weights = segment_softmax(large, torch.tensor([0, 0, 0, 1, 1]), 2)
     assert weights.tolist() == [0.5, 0.5, 0.0, 0.5, 0.5]
 
 
-def test_a_segment_does_not_depend_on_its_neighbours():
+def test_independence_of_other_segments():
     # Bitwise: a segment is added up in the order of its own rows.
     values, index, size = _case(n=3000, size=50, shape=(3,))
     values = values.float()
@@ -81,7 +81,7 @@ def test_a_segment_does_not_depend_on_its_neighbours():
 
 @pytest.mark.parametrize("index", [torch.zeros(3, dtype=torch.int32), torch.zeros(2, dtype=torch.int64)])
 def test_an_index_that_does_not_fit_is_refused(index):
-    with pytest.raises(ValueError, match=r"index must be int64 \[3\]"):
+    with pytest.raises(ValueError, match="index must"):
         segment_sum(torch.zeros(3, 2), index, 1)
 
 
@@ -92,7 +92,7 @@ def test_an_index_that_does_not_fit_is_refused(index):
     dtype=st.sampled_from([torch.float32, torch.float64, torch.int32]),
     ties=st.booleans(),
 )
-def test_runs_are_sorted_and_ties_keep_their_order(lengths, seed, dtype, ties):
+def test_argsort_of_runs_is_stable(lengths, seed, dtype, ties):
     generator = torch.Generator().manual_seed(seed)
     n = sum(lengths)
     values = torch.randn(n, generator=generator) * (1.5 if ties else 1e6)
@@ -106,7 +106,7 @@ def test_runs_are_sorted_and_ties_keep_their_order(lengths, seed, dtype, ties):
     assert argsort_runs(values, ptr).tolist() == truth
 
 
-def test_runs_too_many_for_one_key_are_sorted_too():
+def test_argsort_of_more_runs_than_fit_into_a_key():
     # 2^17 runs, one of them of 2^15 values: 17 + 32 + 15 bits, one more than a key has.
     runs, long = 1 << 17, 1 << 15
     values = torch.rand(runs - 1 + long, generator=torch.Generator().manual_seed(0))

@@ -11,7 +11,7 @@ from noisefold.geometry.space_filling import hilbert_codes, lexicographic
 
 
 @pytest.mark.parametrize(("d", "bits"), [(1, 6), (2, 1), (2, 5), (3, 1), (3, 3), (4, 2), (5, 1)])
-def test_the_curve_visits_every_cell_once_and_steps_across_faces(d, bits):
+def test_the_curve_visits_adjacent_grid_points(d, bits):
     cells = torch.tensor(list(itertools.product(range(1 << bits), repeat=d)), dtype=torch.int32)
     codes = hilbert_codes(cells, bits)
     assert torch.equal(codes.sort().values, torch.arange(len(cells), dtype=torch.int32))
@@ -20,7 +20,7 @@ def test_the_curve_visits_every_cell_once_and_steps_across_faces(d, bits):
 
 
 @pytest.mark.parametrize("d", [2, 3])
-def test_the_curve_fills_a_block_before_it_leaves_it(d):
+def test_the_curve_fills_blocks_one_after_the_other(d):
     # What makes it a Hilbert curve and not some other walk: every aligned block of half the side is one run.
     bits = 4
     cells = torch.tensor(list(itertools.product(range(1 << bits), repeat=d)), dtype=torch.int32)
@@ -30,7 +30,7 @@ def test_the_curve_fills_a_block_before_it_leaves_it(d):
         assert (blocks == blocks[:, :1]).all()
 
 
-def test_the_largest_grids_fit_into_an_integer():
+def test_largest_grids():
     for d in (1, 2, 3, 31):
         bits = 31 // d
         corners = torch.tensor([[0] * d, [(1 << bits) - 1] * d], dtype=torch.int32)
@@ -39,7 +39,7 @@ def test_the_largest_grids_fit_into_an_integer():
 
 @settings(deadline=None, max_examples=40)
 @given(batches)
-def test_lexicographic_order_is_that_of_tuples(case):
+def test_lexicographic_order_equals_that_of_tuples(case):
     pos, ptr = case
     rows = pos.tolist()
     bounds = ptr.tolist()

@@ -1,4 +1,4 @@
-"""Appendix B.1.1 of arXiv 2507.09391 written down plainly, with PyG, for one structure given from outside.
+"""Appendix B.1.1 of arXiv 2507.09391 written out plainly, with PyG, for one structure given from outside.
 
 Nothing is composed, fused or grouped: every message concatenates what it gathered, and passes the linear maps
 one after the other. Submodules are named as in `noisefold.nn.DMP`, so that weights can be copied.
@@ -79,19 +79,19 @@ class Twin(nn.Module):
         self.residual = dmp.layers[0].residual
         self.project = mlp(dmp.project)
 
-    def forward(self, values, pos, u, cell, edge_index):
+    def forward(self, values, pos, u, assignment, edge_index):
         """Prediction for nodes ``values [n, f + d]`` at ``pos [n, d]`` with signal ``u [n, 1]``."""
-        m = int(cell.max()) + 1
+        m = int(assignment.max()) + 1
         nodes = torch.cat([values, u], dim=-1)
-        count = torch.zeros(m, 1).to(pos).index_add(0, cell, torch.ones_like(pos[:, :1]))
-        mean = [torch.zeros(m, v.shape[1]).to(v).index_add(0, cell, v) / count for v in (nodes, pos)]
-        h, cells, centre = self.lift_nodes(nodes), self.lift_cells(mean[0]), mean[1]
-        each = torch.arange(len(cell))
-        up, down = torch.stack([each, cell]), torch.stack([cell, each])
+        count = torch.zeros(m, 1).to(pos).index_add(0, assignment, torch.ones_like(pos[:, :1]))
+        mean = [torch.zeros(m, v.shape[1]).to(v).index_add(0, assignment, v) / count for v in (nodes, pos)]
+        h, coarse, centre = self.lift_nodes(nodes), self.lift_cells(mean[0]), mean[1]
+        each = torch.arange(len(assignment))
+        up, down = torch.stack([each, assignment]), torch.stack([assignment, each])
         for k, conv in enumerate(self.conv):
-            cells = self.coarsen[k]((h, cells), (pos, centre), up)
-            cells = conv(cells, edge_index)
-            spread = self.uncoarsen[k]((cells, h), (centre, pos), down)
+            coarse = self.coarsen[k]((h, coarse), (pos, centre), up)
+            coarse = conv(coarse, edge_index)
+            spread = self.uncoarsen[k]((coarse, h), (centre, pos), down)
             gate = torch.sigmoid(self.gate[k](torch.cat([h, spread], dim=-1)))
             h = gate * h + (1 - gate) * spread
             out = self.mlp[k](nn.functional.gelu(self.norm[k](h)))

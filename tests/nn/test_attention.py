@@ -56,7 +56,7 @@ def test_bfloat16_path_agrees_with_the_fused_one():
 
 
 def test_heads_must_divide():
-    with pytest.raises(ValueError, match="heads must divide the attention's width 8, got 3"):
+    with pytest.raises(ValueError, match="heads must"):
         Attention(8, 8, heads=3)
 
 

@@ -4,15 +4,23 @@ import pytest
 import torch
 
 from noisefold.nn import linear as module
-from noisefold.nn.linear import Linear, linear
+from noisefold.nn.linear import Linear, linear, onednn_enabled, set_onednn
 
 
 @pytest.fixture
-def always(monkeypatch):
-    """The fast way for any size."""
-    if not module._AVAILABLE:
+def onednn(monkeypatch):
+    """The operator, for products of any size."""
+    if not onednn_enabled():
         pytest.skip("this build of torch has no oneDNN")
     monkeypatch.setattr(module, "_WORTH", 0)
+
+
+@pytest.fixture
+def forget():
+    """Look the operator up again, now and afterwards."""
+    module._operator.cache_clear()
+    yield
+    module._operator.cache_clear()
 
 
 def inputs(layout="rows"):
@@ -25,24 +33,27 @@ def inputs(layout="rows"):
     return x, weight, torch.randn(4)
 
 
+def value_and_gradients(x, weight, bias):
+    out = linear(x, weight, bias)
+    up = torch.randn(7, 4, generator=torch.Generator().manual_seed(1)).to(out)
+    wanted = [v for v in (x, weight, bias) if v is not None]
+    return out, *torch.autograd.grad((out * up).sum(), wanted)
+
+
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("layout", ["rows", "part", "columns"])
-def test_value_and_gradients_are_those_of_torch_in_float64(always, layout, bias):
+def test_value_and_gradients_equal_those_in_float64(onednn, layout, bias):
     single = [v.detach().requires_grad_() for v in inputs(layout)]
     double = [v.detach().double().requires_grad_() for v in inputs(layout)]
-    out = linear(single[0], single[1], single[2] if bias else None)
-    exact = torch.nn.functional.linear(double[0], double[1], double[2] if bias else None)
-    assert type(out.grad_fn).__name__ == "_ProductBackward"
-    weight = torch.randn(7, 4)
-    (out * weight).sum().backward()
-    (exact * weight).sum().backward()
+    if not bias:
+        single[2] = double[2] = None
+    assert type(linear(*single).grad_fn).__name__ == "_ProductBackward"
     # float32 keeps 1e-7 of sums of at most seven numbers of about one.
-    torch.testing.assert_close(out.double(), exact, rtol=1e-5, atol=1e-5)
-    for a, b in zip(single[: 2 + bias], double, strict=False):
-        torch.testing.assert_close(a.grad.double(), b.grad, rtol=1e-5, atol=1e-5)
+    for a, b in zip(value_and_gradients(*single), value_and_gradients(*double), strict=True):
+        torch.testing.assert_close(a.double(), b, rtol=1e-5, atol=1e-5)
 
 
-def test_expanded_gradients_and_second_derivatives(always):
+def test_expanded_gradients_and_second_derivatives(onednn):
     x, weight, bias = (v.requires_grad_() for v in inputs())
     linear(x, weight, bias).sum().backward()
     torch.testing.assert_close(x.grad, weight.sum(0).expand(7, 5))
@@ -55,11 +66,52 @@ def test_expanded_gradients_and_second_derivatives(always):
     torch.testing.assert_close(to_weight, weight @ (x.T @ v + v.T @ x), rtol=1e-4, atol=1e-4)
 
 
-def test_more_than_two_dimensions(always):
+def test_more_than_two_dimensions(onednn):
     x, weight, bias = inputs()
     stacked = torch.stack([x, -x])
     out = linear(stacked, weight, bias)
     torch.testing.assert_close(out, torch.nn.functional.linear(stacked, weight, bias))
+
+
+def test_the_switch(onednn):
+    x, weight, bias = (v.requires_grad_() for v in inputs())
+    set_onednn(False)
+    try:
+        assert not onednn_enabled()
+        assert type(linear(x, weight, bias).grad_fn).__name__ != "_ProductBackward"
+    finally:
+        set_onednn(True)
+    assert type(linear(x, weight, bias).grad_fn).__name__ == "_ProductBackward"
+
+
+def missing(*_):
+    raise AttributeError("'_OpNamespace' 'mkldnn' object has no attribute '_linear_pointwise'")
+
+
+def other_signature(*_):
+    raise RuntimeError("mkldnn::_linear_pointwise() is missing value for argument 'scale'")
+
+
+@pytest.mark.parametrize("why", ["no library", "no operator", "another signature"])
+def test_without_the_operator_torch_computes_the_same(onednn, forget, monkeypatch, why):
+    single = [v.detach().requires_grad_() for v in inputs()]
+    fast = value_and_gradients(*single)
+    module._operator.cache_clear()
+    if why == "no library":
+        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    else:
+
+        class Operators:
+            def __getattr__(self, name):
+                return missing() if why == "no operator" else other_signature
+
+        monkeypatch.setattr(torch.ops, "mkldnn", Operators())
+    assert not onednn_enabled()
+    plain = value_and_gradients(*single)
+    assert type(linear(*single).grad_fn).__name__ != "_ProductBackward"
+    # Two orders of the same float32 sums of at most seven terms.
+    for a, b in zip(fast, plain, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
 def test_small_products_and_other_types_are_torch_s_own():
@@ -71,7 +123,7 @@ def test_small_products_and_other_types_are_torch_s_own():
         assert linear(x, weight, bias).dtype == torch.bfloat16
 
 
-def test_the_layer_is_torch_s_with_its_weights(always):
+def test_the_layer_is_torch_s_with_its_weights(onednn):
     torch.manual_seed(0)
     ours = Linear(5, 4)
     theirs = torch.nn.Linear(5, 4)

@@ -27,12 +27,12 @@ def test_modulation_by_its_formula(rows, kind):
 
 
 @pytest.mark.parametrize("kind", ["layer", "batch", "none"])
-def test_begins_as_the_plain_norm_with_and_without_condition(kind):
+def test_initial_modulation_is_the_identity(kind):
     h, c = torch.randn(6, 8), torch.randn(3, 4)
     torch.testing.assert_close(Norm(kind, 8, 4)(h, c, RAGGED), Norm(kind, 8)(h, c, RAGGED))
 
 
-def test_layer_norm_learns_a_scale_where_nothing_else_does():
+def test_affine_parameters_only_without_a_condition():
     assert {k for k, _ in Norm("layer", 8).named_parameters()} == {"norm.weight", "norm.bias"}
     assert {k.split(".")[0] for k, _ in Norm("layer", 8, 4).named_parameters()} == {"to_scale_shift"}
 
@@ -49,7 +49,7 @@ class TestMLP:
         torch.testing.assert_close(mlp.tail(first), mlp(h), rtol=0, atol=0)
 
     @pytest.mark.parametrize("shared", [True, False])
-    def test_contains_batch_norm_in_its_maps_when_evaluated(self, shared):
+    def test_batch_norm_is_folded_into_the_maps_in_evaluation(self, shared):
         torch.manual_seed(0)
         mlp = MLP((3, 4, 4, 2), norm="batch", shared=shared).double()
         for p in (*mlp.norms.parameters(), *mlp.norms.buffers()):
@@ -84,14 +84,14 @@ class TestMLP:
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(ValueError, match="norm must be one of layer, batch, none, got 'group'"):
+    with pytest.raises(ValueError, match="norm must"):
         Norm("group", 8)
-    with pytest.raises(ValueError, match="activation must be one of gelu, relu, silu, got 'tanh'"):
+    with pytest.raises(ValueError, match="activation must"):
         MLP((2, 2), "tanh")
 
 
 @pytest.mark.parametrize("rows", [RAGGED, UNIFORM], ids=["ragged", "uniform"])
-def test_some_rows_get_the_values_of_their_graphs(rows):
+def test_slices_of_rows(rows):
     values, h = torch.randn(3, 2), torch.randn(6, 2)
     part = rows.part(slice(1, 4))
     out = (part.fold(h[1:4]) * part.spread(values)).view(-1, 2)

@@ -6,7 +6,7 @@ from torch.nn import functional
 from noisefold.geometry import Graphs
 from noisefold.nn import SetTransformer, attention
 from noisefold.nn import set_transformer as module
-from noisefold.nn.attention import Attention, Places
+from noisefold.nn.attention import Attention, RelativePosition
 
 SMALL = {"width": 16, "blocks": 2, "heads": 2}
 
@@ -26,12 +26,12 @@ def test_battery(check, options, data):
     check(awake(SetTransformer(**SMALL, **options)), *batch(**data))
 
 
-def test_begins_at_zero():
+def test_initial_prediction_is_zero():
     graphs, log_snr, _ = batch()
     assert not SetTransformer(**SMALL)(graphs, log_snr).any()
 
 
-def test_every_node_hears_of_every_other():
+def test_every_node_depends_on_every_other():
     torch.manual_seed(0)
     net = awake(SetTransformer(**SMALL, pos_dim=2, features=1, out_dim=1)).double()
     x = torch.randn(7, 1, dtype=torch.float64, requires_grad=True)
@@ -66,9 +66,9 @@ def test_one_block_by_hand():
         q = turned(a @ block.attention.to_q.weight.T)
         k, v = (a @ block.attention.to_kv.weight.T).chunk(2, 1)
         k = turned(k)
-        price = functional.softplus(net.places.nearness(c))[0]
+        penalty = functional.softplus(net.places.nearness(c))[0]
         apart = torch.cdist(pos[0], pos[0]).square()
-        weights = torch.softmax(q @ k.T / 8**0.5 - price * apart, 1)
+        weights = torch.softmax(q @ k.T / 8**0.5 - penalty * apart, 1)
         h = h + (weights @ v) @ block.attention.out.weight.T + block.attention.out.bias
         first, _, last = block.mlp
         inner = functional.gelu(normed(h, block.norm_mlp) @ first.weight.T + first.bias)
@@ -78,9 +78,9 @@ def test_one_block_by_hand():
         torch.testing.assert_close(net(Graphs.dense(pos), level), expected, rtol=1e-12, atol=1e-12)
 
 
-def test_attention_sees_relative_positions_alone():
+def test_translation_invariance():
     torch.manual_seed(0)
-    places = Places(3, 2, 6, 4).double()
+    places = RelativePosition(3, 2, 6, 4).double()
     qk = torch.randn(1, 5, 2, 2, 6, dtype=torch.float64)
     pos, level = torch.randn(1, 5, 3, dtype=torch.float64), torch.randn(1, 4, dtype=torch.float64)
     shift = torch.tensor([3.0, -1.0, 0.5], dtype=torch.float64)
@@ -95,22 +95,22 @@ def test_attention_sees_relative_positions_alone():
     assert not torch.allclose(weights(pos), torch.softmax(q @ k.mT / 6**0.5, -1))
 
 
-def test_ranges_begin_from_far_to_near():
-    ranges = (0.5 / Places(2, 4, 6, 3).price(torch.zeros(1, 3))[0]).sqrt()
+def test_initial_ranges():
+    ranges = (0.5 / RelativePosition(2, 4, 6, 3).penalty(torch.zeros(1, 3))[0]).sqrt()
     # A softplus and its inverse in float32.
     torch.testing.assert_close(ranges, torch.logspace(0.69897, -0.30103, 4), rtol=1e-4, atol=0)
 
 
-def test_a_head_needs_pairs_of_columns():
-    with pytest.raises(ValueError, match="even number"):
-        Places(2, 2, 5, 3)
+def test_odd_columns_are_refused():
+    with pytest.raises(ValueError, match="columns"):
+        RelativePosition(2, 2, 5, 3)
 
 
-def placed_by_hand(layer, places, h, pos, condition):
+def encoded_by_hand(layer, places, h, pos, condition):
     """Attention of one graph ``h [m, width]`` to itself, a head, a pair of nodes and of columns at a time."""
     q, (k, v) = layer.to_q(h), layer.to_kv(h).chunk(2, 1)
     c = q.shape[1] // layer.heads
-    price = places.price(condition[None])[0]
+    penalty = places.penalty(condition[None])[0]
     mixed = torch.empty_like(q)
     for head in range(layer.heads):
         part = slice(head * c, (head + 1) * c)
@@ -125,7 +125,7 @@ def placed_by_hand(layer, places, h, pos, condition):
                     q[a, part][c // 2 :] * k[b, part][: c // 2] - q[a, part][: c // 2] * k[b, part][c // 2 :]
                 )
                 turned = (same[: c // 2] + same[c // 2 :]) * angle.cos() + cross * angle.sin()
-                logits[a, b] = turned.sum() / c**0.5 - price[head] * apart.square().sum()
+                logits[a, b] = turned.sum() / c**0.5 - penalty[head] * apart.square().sum()
         mixed[:, part] = logits.softmax(1) @ v[:, part]
     return layer.out(mixed)
 
@@ -133,7 +133,7 @@ def placed_by_hand(layer, places, h, pos, condition):
 def rough(*shapes, dtype=torch.float64):
     """A layer of attention, its places, rows, positions and conditions, for graphs of six nodes at most."""
     torch.manual_seed(0)
-    layer, places = Attention(12, 12, 3).to(dtype), Places(2, 3, 4, 5).to(dtype)
+    layer, places = Attention(12, 12, 3).to(dtype), RelativePosition(2, 3, 4, 5).to(dtype)
     torch.nn.init.normal_(places.nearness.weight)
     return layer, places, *(torch.randn(*s, dtype=dtype) for s in ((4, 6, 12), *shapes))
 
@@ -143,19 +143,19 @@ def rough(*shapes, dtype=torch.float64):
 @pytest.mark.parametrize("own_level", [True, False], ids=["noise of its own", "one noise"])
 @pytest.mark.parametrize("gradients", [True, False])
 @pytest.mark.parametrize("at_once", [0, 1 << 21], ids=["in parts", "at once"])
-def test_placed_attention_by_hand(monkeypatch, sizes, own_pos, own_level, gradients, at_once):
+def test_attention_with_positions_by_hand(monkeypatch, sizes, own_pos, own_level, gradients, at_once):
     monkeypatch.setattr(attention, "_AT_ONCE", at_once)
     layer, places, h, pos, level = rough((4 if own_pos else 1, 6, 2), (4 if own_level else 1, 5))
     mask = None if set(sizes) == {6} else torch.arange(6) < torch.tensor(sizes)[:, None]
     with torch.set_grad_enabled(gradients):
         out = layer(h, h, mask, places(pos, level))
     for i, m in enumerate(sizes):
-        one = placed_by_hand(layer, places, h[i, :m], pos[i % len(pos), :m], level[i % len(level)])
+        one = encoded_by_hand(layer, places, h[i, :m], pos[i % len(pos), :m], level[i % len(level)])
         # Angles of tens of radians and sums of tens of terms in float64.
         torch.testing.assert_close(out[i, :m], one, rtol=1e-12, atol=1e-12)
 
 
-def test_one_grid_and_one_noise_level_are_many_equal_ones(monkeypatch):
+def test_shared_grids_and_noise_levels_change_nothing(monkeypatch):
     """What is done once for graphs that share it is what is done for each."""
     torch.manual_seed(0)
     net = awake(SetTransformer(**SMALL, pos_dim=2, features=3, out_dim=3, classes=2)).double()
@@ -164,16 +164,16 @@ def test_one_grid_and_one_noise_level_are_many_equal_ones(monkeypatch):
     )
     level, label = torch.full((5,), 0.7, dtype=torch.float64), torch.ones(5, dtype=torch.long)
     shared = net(graphs, level, label)
-    monkeypatch.setattr(module, "_same", lambda values: False)
+    monkeypatch.setattr(module, "_all_equal", lambda values: False)
     torch.testing.assert_close(shared, net(graphs, level, label), rtol=1e-12, atol=1e-12)
 
 
 def test_angles_are_not_rounded_under_autocast():
     torch.manual_seed(0)
-    places, pos, level = Places(2, 2, 6, 4), 10 * torch.randn(1, 5, 2), torch.randn(1, 4)
-    exact = places(pos, level).turn
+    places, pos, level = RelativePosition(2, 2, 6, 4), 10 * torch.randn(1, 5, 2), torch.randn(1, 4)
+    exact = places(pos, level).rotation
     with torch.autocast("cpu", torch.bfloat16):
-        torch.testing.assert_close(places(pos, level).turn, exact, rtol=0, atol=0)
+        torch.testing.assert_close(places(pos, level).rotation, exact, rtol=0, atol=0)
 
 
 def test_bfloat16_and_float32_agree_with_float64():

@@ -9,7 +9,7 @@ from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
 from noisefold.nn import DMP
 from noisefold.nn.adaptive import Fixed
-from noisefold.nn.dmp.message import GAT
+from noisefold.nn.dmp.convolution import GAT
 from noisefold.noise.source import seeded
 from noisefold.studies import attention
 from noisefold.studies.attention import ScalarProduct, attended, gat_weights, look

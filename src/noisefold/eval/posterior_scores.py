@@ -300,7 +300,7 @@ def _groups(graphs: Graphs, chosen: Tensor) -> Tensor:
     if many < _GROUPS:
         ptr = torch.cat([mine.new_zeros(1), torch.bincount(mine).cumsum(0)])
         cells = Balanced()(graphs.pos.detach().cpu()[chosen], ptr, -(-_GROUPS // many))
-        mine = cells.cell.unique(return_inverse=True)[1]
+        mine = cells.assignment.unique(return_inverse=True)[1]
     group = torch.zeros_like(batch)
     group[chosen] = mine
     return group

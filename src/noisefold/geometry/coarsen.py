@@ -1,19 +1,19 @@
-r"""Partitions of the nodes of each graph into cells, the coarse nodes of a network.
+r"""Graph coarsening: partitions of the nodes of each graph into supernodes.
 
-A coarsening is called with positions ``[n, d]``, offsets ``ptr [g + 1]`` and the number s of groups wanted,
-one for all graphs or one for each, and returns `Cells`. It takes s as 1 .. n_i, and leaves no cell empty.
+A coarsening is called with positions ``[n, d]``, offsets ``ptr [g + 1]`` and the number s of supernodes, one
+number for all graphs or one for each, and returns `Supernodes`. It clamps s to 1 .. n_i for a graph of n_i
+nodes. No supernode is empty.
 
-=================== ==================================================================================
-`Balanced()`        exactly s cells whose sizes differ by at most one; cost n log n. The default
-`Balanced("curve")` the same sizes, by one sort along a Hilbert curve: faster, less compact cells
-`Voxel()`           a grid of floor(s^(1/d)) parts an axis, as in the paper; often s / 2 occupied cells
-`KMeans()`          at most s compact cells; cost n s for each iteration
-`FarthestPoint()`   exactly s cells around seeds that cover the cloud evenly; cost n s
-=================== ==================================================================================
+=================== ======================================================================================
+`Balanced()`        exactly s supernodes whose sizes differ by at most one (a k-d tree); cost n log n. Default
+`Balanced("curve")` the same sizes, by one sort along a Hilbert curve: faster, less compact
+`Voxel()`           a grid of floor(s^(1/d)) voxels an axis, as in the paper; often only s / 2 are occupied
+`KMeans()`          at most s compact supernodes (Lloyd's algorithm); cost n s for each iteration
+`FarthestPoint()`   exactly s supernodes around seeds that cover the cloud evenly; cost n s
+=================== ======================================================================================
 
-A partition is a function of the positions alone: it does not depend on the batch, and with the nodes of a
-graph renumbered it is the same partition, renumbered. The one exception are nodes at the very same place,
-whose index decides. Indices have no gradient.
+A partition depends on the positions alone, not on the batch. It is permutation-equivariant, except that the
+index breaks ties between nodes at the same position. Indices carry no gradient.
 """
 
 from __future__ import annotations
@@ -25,51 +25,50 @@ import torch
 from torch import Tensor
 
 from noisefold.configuration import configurable
-from noisefold.geometry.brute import BLOCK, NOT_FINITE, squared_distances
-from noisefold.geometry.nearest import clouds, floating, places
+from noisefold.geometry.knn import floating, padded_rows, size_buckets
+from noisefold.geometry.knn_brute_force import BLOCK, NOT_FINITE, squared_distances
 from noisefold.geometry.segment import argsort_runs, segment_mean
-from noisefold.geometry.serial import serial
+from noisefold.geometry.single_thread import single_threaded
 from noisefold.geometry.space_filling import hilbert_codes, lexicographic
 
-__all__ = ["Balanced", "Cells", "FarthestPoint", "KMeans", "Voxel"]
+__all__ = ["Balanced", "FarthestPoint", "KMeans", "Supernodes", "Voxel"]
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
-    """A partition of the nodes of a ragged batch.
+class Supernodes:
+    """A partition of the nodes of a ragged batch into m supernodes, also called clusters.
 
     Parameters
     ----------
-    cell
-        Cell of each node, ``[n]``, int64; the cells of graph i are ``ptr[i] .. ptr[i + 1] - 1``.
+    assignment
+        Supernode of each node, ``[n]``, int64; those of graph i are ``ptr[i] .. ptr[i + 1] - 1``.
     ptr
-        Offsets of the graphs' cells, ``[g + 1]``, int64.
+        Offsets of the graphs' supernodes, ``[g + 1]``, int64.
     """
 
-    cell: Tensor
+    assignment: Tensor
     ptr: Tensor
 
-    @property
-    def size(self) -> int:
-        """Number of cells of all graphs together."""
+    def __len__(self) -> int:
+        """Return the number m of supernodes of all graphs together."""
         return int(self.ptr[-1])
 
     def mean(self, values: Tensor) -> Tensor:
-        """Mean over the members of each cell, ``[n, c] -> [cells, c]``; differentiable."""
-        return segment_mean(values, self.cell, self.size)
+        """Return the mean over the members of each supernode, ``[n, c] -> [m, c]``; differentiable."""
+        return segment_mean(values, self.assignment, len(self))
 
 
 @configurable
 @dataclass(frozen=True)
 class Balanced:
-    """Exactly s cells, of floor(n / s) or ceil(n / s) nodes each.
+    """Exactly s supernodes, of floor(n / s) or ceil(n / s) nodes each.
 
     Parameters
     ----------
     method
-        "median": split at the median along the longest side of the bounding box, and again in both halves;
-        where a part is to become an odd number of cells, in proportion. "curve": cut the order along a
-        Hilbert curve.
+        "median": the leaves of a k-d tree, which splits at the median along the longest side of the bounding
+        box, and then each half in turn (in proportion where a part becomes an odd number of supernodes).
+        "curve": equal runs of the order along a Hilbert curve.
 
     Raises
     ------
@@ -83,31 +82,31 @@ class Balanced:
         if self.method not in ("median", "curve"):
             raise ValueError(f'method must be "median" or "curve", got {self.method!r}.')
 
-    @serial
-    def __call__(self, pos: Tensor, ptr: Tensor, groups: int | Tensor) -> Cells:
-        """Cells of positions ``[n, d]`` in graphs ``ptr [g + 1]``."""
+    @single_threaded
+    def __call__(self, pos: Tensor, ptr: Tensor, groups: int | Tensor) -> Supernodes:
+        """Return `groups` supernodes for each graph ``ptr [g + 1]`` of ``pos [n, d]``."""
         pos, count = _prepared(pos, ptr, groups)
         order, bounds = self._runs(pos, ptr, count)
-        cell = torch.repeat_interleave(bounds.diff(), output_size=pos.shape[0])
-        return Cells(_undone(order, cell), _offsets(count))
+        assignment = torch.repeat_interleave(bounds.diff(), output_size=pos.shape[0])
+        return Supernodes(_unsort(order, assignment), _offsets(count))
 
-    @serial
+    @single_threaded
     def dense(self, pos: Tensor, groups: int) -> Tensor:
-        """Order of the nodes of clouds of one size, in which cells are contiguous.
+        """Return an order of the nodes in which supernodes are contiguous, for clouds of one size.
 
         Parameters
         ----------
         pos
             Positions, ``[b, n, d]``.
         groups
-            Number s of cells.
+            Number s of supernodes.
 
         Returns
         -------
         Tensor
-            ``[b, n]``, int64: cell j of every cloud is ``order[:, j * n // s : (j + 1) * n // s]``. Where s
+            ``[b, n]``, int64: supernode j of every cloud is ``order[:, j * n // s : (j + 1) * n // s]``. If s
             divides n, ``values.gather(1, order[..., None].expand_as(values)).view(b, s, n // s, c)`` are the
-            values ``[b, n, c]`` by cell.
+            values ``[b, n, c]`` by supernode.
         """
         b, n, d = pos.shape
         ptr = torch.arange(b + 1, device=pos.device) * n
@@ -116,7 +115,7 @@ class Balanced:
         return order.view(b, n) - ptr[:-1, None]
 
     def _runs(self, pos: Tensor, ptr: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-        """An order ``[n]`` of the nodes, and the bounds of the cells in it, ``[cells + 1]``."""
+        """Return an order ``[n]`` of the nodes, and the bounds of the supernodes in it, ``[m + 1]``."""
         order = lexicographic(pos, ptr)
         if self.method == "median":
             return _medians(pos, ptr, count, order)
@@ -129,17 +128,17 @@ class Balanced:
 @configurable
 @dataclass(frozen=True)
 class Voxel:
-    """The paper's voxels: each side of the bounding box in floor(s^(1/d)) equal parts.
+    """Voxel grid: each side of the bounding box is cut into floor(s^(1/d)) equal parts.
 
-    Only voxels with nodes become cells: asked for 53 in a normal cloud of 400 nodes in space, it makes 27,
-    and about 24 are occupied. Cost n log n.
+    Only occupied voxels become supernodes, so there are fewer than s. Cost n log n.
 
-    Source: Geometric Generative Modeling with Noise-Conditioned Graph Networks (arXiv 2507.09391), B.1.1.
+    Source: Geometric Generative Modeling with Noise-Conditioned Graph Networks
+    (https://arxiv.org/abs/2507.09391), appendix B.1.1.
     """
 
-    @serial
-    def __call__(self, pos: Tensor, ptr: Tensor, groups: int | Tensor) -> Cells:
-        """Cells of positions ``[n, d]`` in graphs ``ptr [g + 1]``: at most `groups` in each."""
+    @single_threaded
+    def __call__(self, pos: Tensor, ptr: Tensor, groups: int | Tensor) -> Supernodes:
+        """Return at most `groups` supernodes for each graph ``ptr [g + 1]`` of ``pos [n, d]``."""
         pos, count = _prepared(pos, ptr, groups)
         parts = _root(count, pos.shape[1])
         graph = torch.repeat_interleave(ptr.diff(), output_size=pos.shape[0])
@@ -155,12 +154,12 @@ class Voxel:
 @configurable
 @dataclass(frozen=True)
 class KMeans:
-    """Lloyd's iterations from the cells of ``Balanced("curve")``; cells left empty at the end are dropped.
+    """K-means by Lloyd's algorithm, initialised by ``Balanced("curve")``; empty clusters are dropped.
 
     Parameters
     ----------
     iterations
-        Most iterations; fewer where nothing changes any more. 0 leaves the cells of the curve.
+        Maximum number of iterations; it stops early at a fixed point. 0 returns the initial partition.
 
     Raises
     ------
@@ -174,53 +173,57 @@ class KMeans:
         if self.iterations < 0:
             raise ValueError(f"iterations must be 0 or more, got {self.iterations}.")
 
-    @serial
-    def __call__(self, pos: Tensor, ptr: Tensor, groups: int | Tensor) -> Cells:
-        """Cells of positions ``[n, d]`` in graphs ``ptr [g + 1]``: at most `groups` in each."""
+    @single_threaded
+    def __call__(self, pos: Tensor, ptr: Tensor, groups: int | Tensor) -> Supernodes:
+        """Return at most `groups` supernodes for each graph ``ptr [g + 1]`` of ``pos [n, d]``."""
         pos, count = _prepared(pos, ptr, groups)
         order = lexicographic(pos, ptr)
         pos = pos[order]
         start = Balanced("curve")(pos, ptr, count)
-        cell, centre = start.cell, start.mean(pos)
+        assignment, centre = start.assignment, start.mean(pos)
         for _ in range(self.iterations):
             closest = _closest(pos, ptr, centre, start.ptr)
-            if torch.equal(closest, cell):
+            if torch.equal(closest, assignment):
                 break
-            cell = closest
-            empty = torch.bincount(cell, minlength=start.size) == 0
-            centre = torch.where(empty[:, None], centre, segment_mean(pos, cell, start.size))
+            assignment = closest
+            empty = torch.bincount(assignment, minlength=len(start)) == 0
+            centre = torch.where(empty[:, None], centre, segment_mean(pos, assignment, len(start)))
         graph = torch.repeat_interleave(ptr.diff(), output_size=pos.shape[0])
-        cells = _occupied(cell, graph, count.numel())
-        return Cells(_undone(order, cells.cell), cells.ptr)
+        occupied = _occupied(assignment, graph, count.numel())
+        return Supernodes(_unsort(order, occupied.assignment), occupied.ptr)
 
 
 @configurable
 @dataclass(frozen=True)
 class FarthestPoint:
-    """Exactly s cells: the nodes nearest to each of s seeds, each seed as far as can be from those before it.
+    """Farthest-point sampling of exactly s seeds; each node joins its nearest seed (a Voronoi partition).
 
-    The first seed is the node farthest from the mean of its graph.
+    Each seed is the node farthest from all seeds before it, the first the node farthest from the mean of its
+    graph.
+
+    Source: Eldar et al., The Farthest Point Strategy for Progressive Image Sampling (1997),
+    https://doi.org/10.1109/83.623193.
     """
 
-    @serial
-    def __call__(self, pos: Tensor, ptr: Tensor, groups: int | Tensor) -> Cells:
-        """Cells of positions ``[n, d]`` in graphs ``ptr [g + 1]``."""
+    @single_threaded
+    def __call__(self, pos: Tensor, ptr: Tensor, groups: int | Tensor) -> Supernodes:
+        """Return `groups` supernodes for each graph ``ptr [g + 1]`` of ``pos [n, d]``."""
         pos, count = _prepared(pos, ptr, groups)
         order = lexicographic(pos, ptr)
         pos = pos[order]
         offsets = _offsets(count)
         graph = torch.repeat_interleave(ptr.diff(), output_size=pos.shape[0])
         centre = segment_mean(pos, graph, count.numel())
-        cell = offsets[graph]
-        for graphs, cloud in clouds(pos, ptr):
-            real, row = places(ptr, graphs, cloud.shape[1])
+        assignment = offsets[graph]
+        for graphs, cloud in size_buckets(pos, ptr):
+            real, row = padded_rows(ptr, graphs, cloud.shape[1])
             local = _farthest(cloud, real, centre[graphs], count[graphs])
-            cell[row[real]] += local[real]
-        return Cells(_undone(order, cell), offsets)
+            assignment[row[real]] += local[real]
+        return Supernodes(_unsort(order, assignment), offsets)
 
 
 def _prepared(pos: Tensor, ptr: Tensor, groups: int | Tensor) -> tuple[Tensor, Tensor]:
-    """Positions fit for arithmetic, and the number of cells of each graph, ``[g]``."""
+    """Return positions in a floating type, and the number of supernodes of each graph, ``[g]``."""
     pos = floating(pos)
     if not bool(pos.isfinite().all()):
         raise ValueError(NOT_FINITE)
@@ -238,23 +241,23 @@ def _offsets(counts: Tensor) -> Tensor:
     return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
 
 
-def _undone(order: Tensor, cell: Tensor) -> Tensor:
-    """Cells of the nodes, from the cells of the nodes in another order."""
-    out = torch.empty_like(cell)
-    out[order] = cell
+def _unsort(order: Tensor, assignment: Tensor) -> Tensor:
+    """Return the assignment ``[n]`` of the nodes, from that of the nodes in another order."""
+    out = torch.empty_like(assignment)
+    out[order] = assignment
     return out
 
 
-def _occupied(cell: Tensor, graph: Tensor, graphs: int) -> Cells:
-    """Number those cells that have a node, graph after graph; a cell belongs to one graph."""
-    used, number = torch.unique(cell, return_inverse=True)
+def _occupied(assignment: Tensor, graph: Tensor, graphs: int) -> Supernodes:
+    """Renumber the supernodes that have a member, graph after graph; each belongs to one graph."""
+    used, number = torch.unique(assignment, return_inverse=True)
     owner = graph.new_empty(used.shape[0])
     owner[number] = graph
-    return Cells(number, _offsets(torch.bincount(owner, minlength=graphs)))
+    return Supernodes(number, _offsets(torch.bincount(owner, minlength=graphs)))
 
 
 def _box(pos: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor]:
-    """Lowest and highest coordinates ``[m, d]`` of runs of nodes; 0 where a run is empty."""
+    """Return the lowest and highest coordinates ``[m, d]`` of runs of nodes; 0 for an empty run."""
     lengths = ptr.diff()
     low, high = pos.new_zeros(2, lengths.shape[0], pos.shape[1])
     full = lengths > 0
@@ -272,12 +275,12 @@ def _box(pos: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _cut(ptr: Tensor, count: Tensor, graph: Tensor, group: Tensor) -> Tensor:
-    """Where a group of a graph begins, so that the sizes of its groups are floor(n / s) or ceil(n / s)."""
+    """Return where a group of a graph begins; the groups then have floor(n / s) or ceil(n / s) nodes."""
     return ptr[graph] + group * ptr.diff()[graph] // count[graph]
 
 
 def _medians(pos: Tensor, ptr: Tensor, count: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
-    """Order ``[n]`` and bounds ``[cells + 1]`` of median splits, made in all parts of all graphs at once."""
+    """Return the order ``[n]`` and bounds ``[m + 1]`` of median splits, made in all graphs at once."""
     graph = count.nonzero().view(-1)
     first, last = torch.zeros_like(graph), count[graph]
     while True:
@@ -299,43 +302,43 @@ def _medians(pos: Tensor, ptr: Tensor, count: Tensor, order: Tensor) -> tuple[Te
 
 
 def _curve(pos: Tensor, ptr: Tensor) -> Tensor:
-    """Place ``[n]`` of each node on the Hilbert curve through the bounding cube of its graph, int32."""
+    """Return the index ``[n]`` of each node on the Hilbert curve in its graph's bounding cube, int32."""
     axes = min(pos.shape[1], 31)
     bits = 31 // axes
     low, high = _box(pos, ptr)
     side = (high - low).amax(1, keepdim=True)
     graph = torch.repeat_interleave(ptr.diff(), output_size=pos.shape[0])
     place = (pos - low[graph]) / torch.where(side > 0, side, 1.0)[graph]
-    cells = (place[:, :axes] * 2.0**bits).long().clamp(max=2**bits - 1)
-    return hilbert_codes(cells.int(), bits)
+    coordinates = (place[:, :axes] * 2.0**bits).long().clamp(max=2**bits - 1)
+    return hilbert_codes(coordinates.int(), bits)
 
 
 def _root(count: Tensor, d: int) -> Tensor:
-    """Largest integers whose d-th power is at most `count`, and at least 1."""
+    """Return the largest integers whose d-th power is at most `count`, and at least 1."""
     root = count.double().pow(1 / d).round().long()
     root = root - (root**d > count).long()
     return root.clamp(min=1)
 
 
 def _closest(pos: Tensor, ptr: Tensor, centre: Tensor, offsets: Tensor) -> Tensor:
-    """Cell ``[n]`` with the closest centre in its own graph, the first of equals."""
-    cell = torch.repeat_interleave(offsets[:-1], ptr.diff(), output_size=pos.shape[0])
-    for graphs, cloud in clouds(pos, ptr):
+    """Return the supernode ``[n]`` with the closest centre in its own graph, the first of equals."""
+    assignment = torch.repeat_interleave(offsets[:-1], ptr.diff(), output_size=pos.shape[0])
+    for graphs, cloud in size_buckets(pos, ptr):
         m, d = cloud.shape[1:]
-        real, row = places(ptr, graphs, m)
-        have, at = places(offsets, graphs, int(offsets.diff()[graphs].max()))
+        real, row = padded_rows(ptr, graphs, m)
+        have, at = padded_rows(offsets, graphs, int(offsets.diff()[graphs].max()))
         around = centre.new_full((*have.shape, d), torch.inf)
         around[have] = centre[at[have]]
         step = max(1, BLOCK // have.numel())
         parts = [squared_distances(cloud[:, i : i + step], around).argmin(2) for i in range(0, m, step)]
-        cell[row[real]] += torch.cat(parts, 1)[real]
-    return cell
+        assignment[row[real]] += torch.cat(parts, 1)[real]
+    return assignment
 
 
 def _farthest(cloud: Tensor, real: Tensor, centre: Tensor, count: Tensor) -> Tensor:
-    """Cell ``[b, m]`` of each node of ``cloud [b, m, d]``, the first of equally close seeds."""
+    """Return the supernode ``[b, m]`` of each node of ``cloud [b, m, d]``, the first of equals."""
     row = torch.arange(cloud.shape[0], device=cloud.device)
-    cell = torch.zeros_like(real, dtype=torch.int64)
+    assignment = torch.zeros_like(real, dtype=torch.int64)
     seed = squared_distances(cloud, centre[:, None])[:, :, 0].masked_fill(~real, -1.0).argmax(1)
     gap = torch.full_like(cloud[:, :, 0], torch.inf).masked_fill(~real, -1.0)
     for j in range(int(count.max())):
@@ -343,9 +346,9 @@ def _farthest(cloud: Tensor, real: Tensor, centre: Tensor, count: Tensor) -> Ten
         distance = squared_distances(cloud, cloud[row, seed][:, None])[:, :, 0]
         nearer = (distance < gap) & wanted[:, None]
         nearer[row, seed] |= wanted
-        cell = torch.where(nearer, j, cell)
+        assignment = torch.where(nearer, j, assignment)
         gap = torch.where(nearer, distance, gap)
-        # A seed is never given to another cell, and never chosen again, even among nodes at one place.
+        # A seed never joins another supernode and is never chosen again, even among coincident nodes.
         gap[row[wanted], seed[wanted]] = -1.0
         seed = gap.argmax(1)
-    return cell
+    return assignment

@@ -83,7 +83,7 @@ def blocks(pos: _Floats, group: _Rows, most: _Rows | int) -> list[list[_Rows]]:
     ptr = np.cumsum([0, *sizes])
     counts = -(-sizes // most)
     split = Balanced()(torch.from_numpy(pos[order]), torch.from_numpy(ptr), torch.from_numpy(counts))
-    cell = split.cell.numpy()
+    cell = split.assignment.numpy()
     out = []
     for i in range(len(sizes)):
         inside = cell[ptr[i] : ptr[i + 1]]

@@ -1,14 +1,14 @@
-r"""Sums, means, maxima and softmaxes over segments, and sorting inside them.
+r"""Segment reductions (scatter sum, mean, max and softmax) and sorting within segments.
 
-A segment is a set of rows that share a value of ``index``: the nodes of a graph, the members of a cell, the
-edges into a node. For values ``v_j`` and segments ``S_i = {j : index_j = i}``
+A segment is a set of rows that share a value of ``index``: the nodes of a graph, the members of a supernode,
+the edges into a node. For values :math:`v_j` and segments :math:`S_i = \{j : \mathrm{index}_j = i\}`
 
 .. math:: \mathrm{sum}_i = \sum_{j \in S_i} v_j, \qquad
           \mathrm{softmax}_j = \frac{\exp(v_j - m_i)}{\sum_{l \in S_i} \exp(v_l - m_i)}, \quad
           m_i = \max_{j \in S_i} v_j.
 
-All reductions are differentiable, and on a CPU deterministic: a segment is added up in the order of its rows,
-so that its result does not depend on which other segments stand beside it.
+All reductions are differentiable. On a CPU they are deterministic: a segment is summed in the order of its
+rows, so its result does not depend on the other segments.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["argsort_runs", "segment_max", "segment_mean", "segment_softmax", "se
 
 
 def segment_sum(values: Tensor, index: Tensor, size: int) -> Tensor:
-    """Sum of the rows of each segment; 0 where a segment is empty.
+    """Return the sum of the rows of each segment; 0 for an empty segment.
 
     Parameters
     ----------
@@ -47,16 +47,16 @@ def segment_sum(values: Tensor, index: Tensor, size: int) -> Tensor:
 
 
 def segment_mean(values: Tensor, index: Tensor, size: int) -> Tensor:
-    """Mean of the rows of each segment, ``[n, ...] -> [size, ...]``; 0 where a segment is empty."""
+    """Return the mean of the rows of each segment, ``[n, ...] -> [size, ...]``; 0 for an empty segment."""
     total = segment_sum(values, index, size)
     counts = torch.bincount(index, minlength=size).clamp(min=1).to(values.dtype)
     return total / counts.view(-1, *[1] * (values.ndim - 1))
 
 
 def segment_max(values: Tensor, index: Tensor, size: int, fill: float = 0.0) -> Tensor:
-    """Largest entry of each segment, ``[n, ...] -> [size, ...]``; `fill` where a segment is empty.
+    """Return the maximum of each segment, ``[n, ...] -> [size, ...]``; `fill` for an empty segment.
 
-    Where several rows attain the maximum they share its gradient equally.
+    Rows that attain the maximum share its gradient equally.
     """
     _check(values, index)
     start = values.new_full((size, *values.shape[1:]), fill)
@@ -64,14 +64,14 @@ def segment_max(values: Tensor, index: Tensor, size: int, fill: float = 0.0) -> 
 
 
 def segment_softmax(values: Tensor, index: Tensor, size: int) -> Tensor:
-    """Softmax within each segment, ``[n, ...] -> [n, ...]``, safe from overflow at any size of the values."""
+    """Return the softmax within each segment, ``[n, ...] -> [n, ...]``; it never overflows."""
     peak = segment_max(values.detach(), index, size)
     weights = (values - peak.index_select(0, index)).exp()
     return weights / segment_sum(weights, index, size).index_select(0, index)
 
 
 def argsort_runs(values: Tensor, ptr: Tensor) -> Tensor:
-    """Order that sorts each run of values; equal values keep their order.
+    """Return the order that sorts each run of values; a stable segmented argsort.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def argsort_runs(values: Tensor, ptr: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        Rows of `values`, ``[n]``, int64: run after run, ascending inside each.
+        Rows of `values`, ``[n]``, int64: run after run, ascending within each.
     """
     n = values.shape[0]
     if n == 0:
@@ -95,7 +95,7 @@ def argsort_runs(values: Tensor, ptr: Tensor) -> Tensor:
     if wide or values.dtype not in (torch.float32, torch.int32):
         order = torch.argsort(values, stable=True)
         return order[torch.argsort(run[order], stable=True)]
-    # run, value and place make one integer each, distinct and ordered as asked, for one plain sort.
+    # Run, value and place form one integer each, distinct and in the order wanted, for a single plain sort.
     start = ptr[:-1].index_select(0, run)
     place = torch.arange(n, device=values.device) - start
     keys = _sort(((run << 32 | _rank(values)) << place_bits) | place)
@@ -103,7 +103,7 @@ def argsort_runs(values: Tensor, ptr: Tensor) -> Tensor:
 
 
 def _rank(values: Tensor) -> Tensor:
-    """Numbers in 0 .. 2^32 - 1 in the order of float32 or int32 values; both zeros have one."""
+    """Map float32 or int32 values to 0 .. 2^32 - 1 in their order; both zeros map to one number."""
     if values.dtype == torch.float32:
         bits = (values + 0.0).view(torch.int32)
         values = bits ^ ((bits >> 31) & 0x7FFFFFFF)

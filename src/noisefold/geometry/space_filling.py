@@ -1,7 +1,7 @@
-r"""Orders of nodes that depend on where the nodes are, and not on how they are numbered.
+r"""Orders of nodes by position: lexicographic, and along a Hilbert space-filling curve.
 
-Two of them: lexicographic by coordinates, which settles every tie except between nodes at the very same
-place; and along a Hilbert curve, where nodes near each other in the order are near each other in space.
+Both orders are independent of the numbering of the nodes. The lexicographic order breaks every tie except
+between nodes at the same position. Nodes that are close on the Hilbert curve are close in space.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ __all__ = ["hilbert_codes", "lexicographic"]
 
 
 def lexicographic(pos: Tensor, ptr: Tensor) -> Tensor:
-    """Order ``[n]`` of the nodes of each graph by first coordinate, then second, and so on; then by index.
+    """Return the order ``[n]`` of each graph's nodes by first coordinate, then second, ..., then index.
 
     Parameters
     ----------
     pos
         Positions, ``[n, d]``, finite.
     ptr
-        Offsets of the graphs, ``[g + 1]``; graphs keep their places.
+        Offsets of the graphs, ``[g + 1]``; the graphs stay in order.
     """
     n, d = pos.shape
     order = torch.arange(n, device=pos.device)
@@ -38,27 +38,27 @@ def lexicographic(pos: Tensor, ptr: Tensor) -> Tensor:
     return order
 
 
-def hilbert_codes(cells: Tensor, bits: int) -> Tensor:
-    """Place of each cell of a grid along the Hilbert curve.
+def hilbert_codes(coordinates: Tensor, bits: int) -> Tensor:
+    """Return the index of grid points along the Hilbert curve.
 
     Parameters
     ----------
-    cells
-        Cells of the grid, ``[n, d]``, int32, each coordinate from 0 to 2^bits - 1.
+    coordinates
+        Integer coordinates on the grid, ``[n, d]``, int32, each from 0 to 2^bits - 1.
     bits
         Bits of a coordinate; ``bits * d <= 31``.
 
     Returns
     -------
     Tensor
-        ``[n]``, int32, from 0 to 2^(bits d) - 1. Cells next to each other in it share a face.
+        ``[n]``, int32, from 0 to 2^(bits d) - 1. Consecutive indices are adjacent grid points.
 
     Notes
     -----
-    J. Skilling, Programming the Hilbert curve, AIP Conference Proceedings 707, 381 (2004): undo the
-    reflections and exchanges of axes from coarse to fine, take the Gray code, and interleave the bits.
+    Undo the reflections and exchanges of axes from coarse to fine, take the Gray code, and interleave the
+    bits. Source: Skilling, Programming the Hilbert Curve (2004), https://doi.org/10.1063/1.1751381.
     """
-    x = list(cells.unbind(1))
+    x = list(coordinates.unbind(1))
     d = len(x)
     for level in range(bits - 1, 0, -1):
         low = (1 << level) - 1

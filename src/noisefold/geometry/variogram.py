@@ -156,7 +156,7 @@ def _groups(graphs: Graphs) -> Tensor:
         return graphs.batch * _GROUPS // len(graphs)
     parts = -(-_GROUPS // len(graphs))
     cells = Balanced()(graphs.pos.detach(), graphs.ptr, parts)
-    return cells.cell
+    return cells.assignment
 
 
 def _draw(graphs: Graphs, centres: int, seed: int) -> Tensor:

@@ -1,7 +1,7 @@
-"""What predicts."""
+"""Networks and denoisers: what predicts the clean data from a noisy state."""
 
 from noisefold.nn import adaptive
-from noisefold.nn.adaptive.budget import Adaptive
+from noisefold.nn.adaptive.schedule import Adaptive
 from noisefold.nn.compute_budget import ComputeBudget
 from noisefold.nn.denoiser import Denoiser
 from noisefold.nn.dmp.network import DMP, Details

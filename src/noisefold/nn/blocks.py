@@ -1,14 +1,15 @@
-r"""Blocks that networks share: embedding of the noise level, modulation, perceptrons.
+r"""Shared blocks: noise-level embedding, adaptive layer norm (FiLM), Fourier features, perceptrons.
 
-The noise level enters a network as :math:`\lambda = \log \mathrm{SNR}` alone. It is the same number for every
-path at the same ratio of data to noise and has no direction of time that could be mistaken.
+The noise level enters a network as :math:`\lambda = \log \mathrm{SNR}` alone, which is the same number on
+every path with the same signal-to-noise ratio, and has no direction of time that could be mistaken.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +17,18 @@ from torch import Tensor, nn
 from noisefold.nn.compute_budget import ComputeBudget
 from noisefold.nn.linear import Linear
 
-__all__ = ["Condition", "Fourier", "Modulation", "perceptron", "thinned"]
+__all__ = ["Condition", "Fourier", "Modulation", "in_out", "perceptron", "thinned"]
+
+
+def in_out(arguments: Mapping[str, Any]) -> str:
+    """Return "positions + features -> outputs" in columns, from a network's arguments, for its repr."""
+    pos_dim, features = arguments["pos_dim"], arguments["features"]
+    out = arguments["out_dim"] or pos_dim
+    return f"{pos_dim} + {features} -> {out}" if features else f"{pos_dim} -> {out}"
 
 
 def perceptron(*widths: int, activation: type[nn.Module] = nn.GELU) -> nn.Sequential:
-    """Linear layers of these widths with an activation between them, none after the last."""
+    """Return linear layers of these widths with an activation between them, none after the last."""
     layers: list[nn.Module] = []
     for i, (a, b) in enumerate(pairwise(widths)):
         if i:
@@ -29,14 +37,14 @@ def perceptron(*widths: int, activation: type[nn.Module] = nn.GELU) -> nn.Sequen
     return nn.Sequential(*layers)
 
 
-def thinned(mlp: nn.Sequential, share: float) -> Callable[[Tensor], Tensor]:
-    """A perceptron of two layers of which only the first share of the inner columns works."""
-    if share == 1:
+def thinned(mlp: nn.Sequential, fraction: float) -> Callable[[Tensor], Tensor]:
+    """Return a two-layer perceptron restricted to the first `fraction` of its hidden columns (slimmed)."""
+    if fraction == 1:
         return mlp
     first, activation, last = mlp
     assert isinstance(first, nn.Linear)
     assert isinstance(last, nn.Linear)
-    inner = ComputeBudget.part(share, first.out_features)
+    inner = ComputeBudget.part(fraction, first.out_features)
 
     def apply(h: Tensor) -> Tensor:
         hidden = activation(nn.functional.linear(h, first.weight[:inner], first.bias[:inner]))
@@ -46,16 +54,20 @@ def thinned(mlp: nn.Sequential, share: float) -> Callable[[Tensor], Tensor]:
 
 
 class Fourier(nn.Module):
-    r"""Fourier features :math:`(v, \sin \omega_k v, \cos \omega_k v)` with geometric frequencies.
+    r"""Fourier features :math:`(v, \sin \omega_k v, \cos \omega_k v)` with geometrically spaced frequencies.
+
+    Shapes:
+        - **values** ``[n, inputs]``
+        - **output** ``[n, inputs (1 + 2 count)]``
 
     Parameters
     ----------
     inputs
-        Columns c of the input ``[n, c]``.
+        Columns c of the input.
     count
         Frequencies per column.
     lowest, highest
-        The first and last omega, in radians per unit.
+        The first and last :math:`\omega`, in radians per unit of the input.
     """
 
     def __init__(self, inputs: int, count: int, lowest: float, highest: float) -> None:
@@ -65,16 +77,26 @@ class Fourier(nn.Module):
         self.width = inputs * (1 + 2 * count)
 
     def forward(self, values: Tensor) -> Tensor:
-        """Features ``[n, c (1 + 2 count)]`` of ``[n, c]``."""
+        """Return the features ``[n, c (1 + 2 count)]`` of ``values [n, c]``."""
         omega: Tensor = self.omega  # type: ignore[assignment]
         angles = (values[..., None] * omega).flatten(-2)
         return torch.cat([values, angles.sin(), angles.cos()], dim=-1)
 
+    def extra_repr(self) -> str:
+        """Columns in and out."""
+        omega: Tensor = self.omega  # type: ignore[assignment]
+        return f"{self.width // (1 + 2 * len(omega))} -> {self.width}"
+
 
 class Condition(nn.Module):
-    """Embedding ``[g, width]`` of the noise level and, optionally, a class.
+    r"""Embedding of the noise level and, optionally, of a class:
+    :math:`c = \mathrm{SiLU}(\mathrm{MLP}(\mathrm{Fourier}(\lambda)) + e_\mathrm{label})`.
 
-    Class index -1 (or no labels) stands for "unconditional", which classifier-free guidance needs.
+    Class -1, or no labels, means "unconditional", as classifier-free guidance needs it.
+
+    Shapes:
+        - **log_snr** ``[g]``, **label** int64 ``[g]`` or None
+        - **output** ``[g, width]``
 
     Parameters
     ----------
@@ -86,16 +108,16 @@ class Condition(nn.Module):
 
     def __init__(self, width: int, classes: int = 0) -> None:
         super().__init__()
-        # log-SNR runs over about +-14; its finest features resolve a tenth.
+        # log-SNR lies within about +-14; the finest features resolve 0.1.
         self.fourier = Fourier(1, 16, 2 * math.pi / 64, 2 * math.pi / 1.0)
         self.level = perceptron(self.fourier.width, width, width, activation=nn.SiLU)
         self.classes = classes
         self.label = nn.Embedding(classes + 1, width) if classes else None
 
     def forward(self, log_snr: Tensor, label: Tensor | None) -> Tensor:
-        """Embedding of ``log_snr [g]`` and ``label [g]``."""
+        """Return the embedding ``[g, width]`` of ``log_snr [g]`` and ``label [g]``."""
         features = self.fourier(log_snr[:, None].clamp(-20, 20))
-        # The raw value would dominate the bounded waves beside it.
+        # The raw value would dominate the bounded sines beside it.
         features = torch.cat([features[:, :1] / 10, features[:, 1:]], dim=1)
         out: Tensor = self.level(features)
         if self.label is not None:
@@ -105,20 +127,36 @@ class Condition(nn.Module):
 
 
 class Modulation(nn.Module):
-    r"""Layer norm whose scale and shift follow the condition: :math:`(1 + a(c)) \,\mathrm{norm}(h) + b(c)`.
+    r"""Adaptive layer norm (adaLN, FiLM): :math:`(1 + a(c)) \,\mathrm{norm}(h) + b(c)`, a and b linear.
 
-    It begins as a plain layer norm. Source: Perez et al., FiLM (2018); Peebles and Xie, DiT (2023).
+    It is initialised as a plain layer norm.
+
+    Shapes:
+        - **h** ``[g, m, width]``, **condition** ``[g, condition]``, or ``[1, condition]`` for all graphs
+        - **output** ``[g, m, width]``
+
+    Source: Perez et al., FiLM (2018), https://arxiv.org/abs/1709.07871; Peebles and Xie, DiT (2023),
+    https://arxiv.org/abs/2212.09748.
     """
 
     def __init__(self, width: int, condition: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.to_scale_shift = nn.Linear(condition, 2 * width)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Make it a plain layer norm."""
         nn.init.zeros_(self.to_scale_shift.weight)
         nn.init.zeros_(self.to_scale_shift.bias)
 
+    def extra_repr(self) -> str:
+        """Columns in and out, and those of the condition."""
+        width = self.to_scale_shift.out_features // 2
+        return f"{width} -> {width}, condition={self.to_scale_shift.in_features}"
+
     def forward(self, h: Tensor, condition: Tensor) -> Tensor:
-        """Modulated ``h [g, m, width]`` by ``condition [g, c]``, or by one for all, ``[1, c]``."""
+        """Return ``h [g, m, width]`` modulated by ``condition [g, c]``, or by ``[1, c]`` for all graphs."""
         scale, shift = self.to_scale_shift(condition)[:, None].chunk(2, dim=-1)
         if len(condition) == 1:
             return nn.functional.layer_norm(h, h.shape[-1:], 1 + scale[0, 0], shift[0, 0], self.norm.eps)

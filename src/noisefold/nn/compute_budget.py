@@ -1,8 +1,9 @@
-r"""Effort: how much of a network works at each level of noise.
+r"""Compute budget: how much of a network is used at each noise level.
 
-Range and resolution are not all that can follow the noise. Where noise hides everything but the data's spread
-the best answer is known without any network, and where it hides little a part of the network may do; so its
-depth, its latents and the width of its perceptrons follow the signal level u as well.
+Where noise hides everything but the covariance of the data, the best linear estimate needs no network, and
+where it hides most a part of the network suffices. So the depth, the number of latents and the width of the
+perceptrons may follow the signal level :math:`u = \alpha / (\alpha + \sigma)`, as range and resolution do.
+Look-alikes: early exit, dynamic depth, slimmable networks.
 """
 
 from __future__ import annotations
@@ -22,32 +23,32 @@ __all__ = ["ComputeBudget"]
 @configurable
 @dataclass(frozen=True)
 class ComputeBudget:
-    """Shares of a network that work in each tier of signal levels.
+    """Fractions of a network that are used in each tier of signal levels.
 
-    Tier i holds the levels from ``splits[i - 1]`` to just below ``splits[i]``; there is one tier more than
-    splits. A share of the depth of 0 leaves the network out, and its answer is zero, which a `Target` that is
-    residual reads as the best linear estimate. The parts that work in a smaller tier are the first of those
-    that work in a larger one, so all tiers train them.
+    Tier i covers the signal levels from ``splits[i - 1]`` to just below ``splits[i]``; there is one tier more
+    than splits. A depth of 0 skips the network. Its prediction is then zero, which a residual `Target` reads
+    as the best linear estimate. A smaller tier uses the first parts of a larger one, so that all tiers train
+    the same weights.
 
     Parameters
     ----------
     splits
-        Signal levels in (0, 1), rising.
+        Signal levels in (0, 1), increasing.
     depth, latents, width
-        Shares in [0, 1] of the rounds, the latents, and the inner width of the perceptrons at the points, one
-        for each tier; any share above 0 keeps at least one.
+        Fractions in [0, 1] of the rounds, of the latents and of the hidden width of the perceptrons at the
+        points, one for each tier; empty for 1 in every tier. Any fraction above 0 keeps at least one.
 
     Raises
     ------
     ValueError
-        If the splits do not rise within (0, 1), or the shares do not fit them.
+        If the splits do not increase within (0, 1), or the number of fractions does not match.
 
     Examples
     --------
-    Nothing below a signal level of .3, half of everything up to .5:
+    Nothing below a signal level of 0.3, half of everything up to 0.5:
 
-    >>> effort = ComputeBudget((0.3, 0.5), depth=(0.0, 0.5, 1.0), latents=(0.0, 0.5, 1.0))
-    >>> effort.part(effort.depth[1], 2)
+    >>> budget = ComputeBudget((0.3, 0.5), depth=(0.0, 0.5, 1.0), latents=(0.0, 0.5, 1.0))
+    >>> budget.part(budget.depth[1], 2)
     1
     """
 
@@ -58,28 +59,27 @@ class ComputeBudget:
 
     def __post_init__(self) -> None:
         tiers = len(self.splits) + 1
-        inside = (0.0, *self.splits, 1.0)
-        if any(a >= b for a, b in pairwise(inside)):
-            raise ValueError(f"splits must rise strictly within (0, 1), got {self.splits}.")
+        if any(a >= b for a, b in pairwise((0.0, *self.splits, 1.0))):
+            raise ValueError(f"splits must increase strictly within (0, 1), got {self.splits}.")
         for name in ("depth", "latents", "width"):
-            shares = getattr(self, name) or (1.0,) * tiers
-            if len(shares) != tiers or not all(0 <= s <= 1 for s in shares):
+            fractions = getattr(self, name) or (1.0,) * tiers
+            if len(fractions) != tiers or not all(0 <= f <= 1 for f in fractions):
                 raise ValueError(
-                    f"{name} must be {tiers} shares in [0, 1], one more than splits, got {shares}."
+                    f"{name} must be {tiers} fractions in [0, 1], one more than splits, got {fractions}."
                 )
-            object.__setattr__(self, name, tuple(shares))
+            object.__setattr__(self, name, tuple(fractions))
 
     def tier(self, signal: Tensor) -> Tensor:
-        """Tier of every signal level, ``[g]``, int64."""
+        """Return the tier of every signal level ``[g]``, int64 ``[g]``."""
         splits = torch.tensor(self.splits, dtype=signal.dtype, device=signal.device)
         return torch.bucketize(signal, splits, right=True)
 
-    def idle(self, tier: int) -> bool:
-        """Whether the network is left out in a tier."""
+    def skips(self, tier: int) -> bool:
+        """Return whether a tier skips the network."""
         return self.depth[tier] == 0
 
     @staticmethod
-    def part(share: float, whole: int) -> int:
-        """How many of `whole` parts a share above 0 keeps: at least one."""
-        # A share such as 2 / 3 of 3 must not become 3 by rounding in floats.
-        return max(1, math.ceil(share * whole - 1e-9))
+    def part(fraction: float, whole: int) -> int:
+        """Return how many of `whole` parts a fraction above 0 keeps: at least one."""
+        # A fraction such as 2 / 3 of 3 must not become 3 by rounding in floats.
+        return max(1, math.ceil(fraction * whole - 1e-9))

@@ -1,11 +1,12 @@
-r"""Experts by noise level: which network answers follows the noise.
+r"""Expert denoisers: an ensemble of networks, one for each interval of noise levels.
 
-The signal level u of a graph chooses one of several networks, net i serving :math:`u \in [b_{i-1}, b_i)` with
-:math:`b_{-1} = 0` and the last one up to 1. So depth, width or the kind of messages, and with them compute,
-can differ between noise levels: little where nothing can be learned, most where structure emerges.
+The signal level u of a graph selects one of several networks, net i for :math:`u \in [b_{i-1}, b_i)` with
+:math:`b_{-1} = 0`, and the last one up to 1. Depth, width or the kind of messages, and with them compute, can
+thus differ between noise levels. Unlike in a mixture of experts, nothing about the selection is learned.
 
-Source: Balaji et al., eDiff-I (2022), for experts; Geometric Generative Modeling with Noise-Conditioned Graph
-Networks (arXiv 2507.09391), which leaves layers, width and messages by noise level open.
+Source: Balaji et al., eDiff-I (2022), https://arxiv.org/abs/2211.01324; Geometric Generative Modeling with
+Noise-Conditioned Graph Networks, https://arxiv.org/abs/2507.09391, which leaves layers, width and messages by
+noise level as an open question.
 """
 
 from __future__ import annotations
@@ -25,32 +26,32 @@ __all__ = ["ExpertDenoisers"]
 
 @register_module
 class ExpertDenoisers(nn.Module):
-    """Several networks, each for its own noise levels.
+    r"""Several networks, each for its own interval of noise levels: :math:`y_g = \mathrm{net}_{i(u_g)}(x_g)`.
 
-    A batch may mix noise levels: it is split by network, and the answers come back in order. What holds for
-    the networks (permutation, independence of the batch) holds for the whole.
+    A batch may mix noise levels: it is split by network, and the predictions return in order. If the networks
+    are permutation-equivariant and independent of the batch, so is the whole.
+
+    Shapes:
+        - **graphs** positions ``[n, d]`` and features ``[n, f]``
+        - **log_snr** ``[g]``, **label** int64 ``[g]`` or None
+        - **output** ``[n, out_dim]``
 
     Parameters
     ----------
     nets
         Networks called as ``net(graphs, log_snr [g], label)``, from the noisiest levels to the cleanest. None
-        answers zero and costs nothing: with a `Target` whose `residual` is true that is the best linear
-        estimate, and at high noise nothing better can be learned.
+        predicts zero at no cost, which a residual `Target` reads as the best linear estimate.
     splits
-        Signal levels between consecutive nets, strictly increasing in (0, 1); one fewer than nets.
+        Signal levels between consecutive networks, strictly increasing in (0, 1); one fewer than nets.
     out_dim
         Columns of the prediction; default the dimension of space.
     classes
-        Number of classes the networks take, 0 for none.
+        Number of classes of the networks, 0 for none.
 
     Raises
     ------
     ValueError
-        If nets and splits do not fit together, no net is left, or a net has other `classes` or columns.
-
-    Notes
-    -----
-    ``forward(graphs, log_snr [g], label [g] or None) -> [n, out_dim]``.
+        If nets and splits do not match, all nets are None, or a net has other `classes` or columns.
 
     Examples
     --------
@@ -83,23 +84,28 @@ class ExpertDenoisers(nn.Module):
             if known != classes:
                 raise ValueError(f"nets[{i}] has classes={known}, not {classes}; give all the same.")
         self.nets = nn.ModuleList(nn.Identity() if net is None else net for net in nets)
-        self.idle = tuple(net is None for net in nets)
+        self.skipped = tuple(net is None for net in nets)
         self.splits, self.out_dim = tuple(splits), out_dim
 
     def route(self, log_snr: Tensor) -> Tensor:
-        """Number of the net that serves each graph, int64 ``[g]``, at ``log_snr [g]``."""
+        """Return the index of each graph's network, int64 ``[g]``, at ``log_snr [g]``."""
         signal = signal_level(log_snr.double())
         return torch.bucketize(signal, signal.new_tensor(self.splits), right=True)
 
+    def extra_repr(self) -> str:
+        """Columns out, and the intervals of the signal level."""
+        bounds = " | ".join(f"{b:g}" for b in (0, *self.splits, 1))
+        return f"signal {bounds} -> {self.out_dim or 'dimension of space'}"
+
     def forward(self, graphs: Graphs, log_snr: Tensor, label: Tensor | None = None) -> Tensor:
-        """Prediction ``[n, out_dim]`` for noisy graphs at ``log_snr [g]``."""
+        """Return the prediction ``[n, out_dim]`` for noisy graphs at ``log_snr [g]``."""
         chosen = self.route(log_snr)
         at_node = chosen[graphs.batch]
         columns = self.out_dim or graphs.dim
         out = graphs.pos.new_zeros(graphs.num_nodes, columns)
         for i, net in enumerate(self.nets):
             where = (chosen == i).nonzero()[:, 0]
-            if self.idle[i] or where.numel() == 0:
+            if self.skipped[i] or where.numel() == 0:
                 continue
             part = net(graphs[where], log_snr[where], None if label is None else label[where])
             if part.shape[1] != columns:
@@ -107,5 +113,5 @@ class ExpertDenoisers(nn.Module):
                     f"nets[{i}] predicts {part.shape[1]} columns, not {columns}; set out_dim of both."
                 )
             out = out.index_copy(0, (at_node == i).nonzero()[:, 0], part.to(out.dtype))
-        # A batch that no network served has a loss as well, whose gradient is nothing.
+        # A batch that no network saw still has a loss, whose gradient is zero.
         return out if out.requires_grad or not torch.is_grad_enabled() else out.requires_grad_()

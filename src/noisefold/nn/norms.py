@@ -1,7 +1,7 @@
-r"""Norms and perceptrons on the nodes of a ragged batch, :math:`h\ [n, w]`, one row a node.
+r"""Norms and perceptrons on the nodes of a ragged batch, ``h [n, w]``, one row a node.
 
-A norm may follow the noise level: its scale and shift are then linear in the condition of the node's graph,
-:math:`(1 + a(c)) \,\mathrm{norm}(h) + b(c)`.
+A norm may be modulated by the noise level: its scale and shift are then linear in the condition of the node's
+graph, :math:`(1 + a(c)) \,\mathrm{norm}(h) + b(c)` (FiLM).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,29 +24,29 @@ ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}
 
 @dataclass(frozen=True)
 class Rows:
-    """Which graph each of n rows belongs to.
+    """The graph of each of n rows.
 
     Parameters
     ----------
     graph
         Graph of every row, ``[n]``, int64.
     size
-        Rows of every graph, if all have the same number and stand in the order of the graphs; else None.
+        Rows of every graph, if all have the same number and are in the order of the graphs; else None.
     """
 
     graph: Tensor
     size: int | None = None
 
     def part(self, rows: slice) -> Rows:
-        """Some of the rows."""
+        """Return a slice of the rows."""
         return self if rows == slice(None) else Rows(self.graph[rows])
 
     def spread(self, values: Tensor) -> Tensor:
-        """Values of the graphs ``[g, c]`` as ``[g, 1, c]`` or ``[n, c]``, to be combined with `fold`."""
+        """Return values of the graphs ``[g, c]`` as ``[g, 1, c]`` or ``[n, c]``, to broadcast with `fold`."""
         return values.index_select(0, self.graph) if self.size is None else values[:, None]
 
     def fold(self, h: Tensor) -> Tensor:
-        """Rows ``[n, c]`` as ``[g, size, c]`` where there is a common size, else as they are."""
+        """Return rows ``[n, c]`` as ``[g, size, c]`` if there is a common size, else unchanged."""
         return h if self.size is None else h.view(-1, self.size, h.shape[-1])
 
 
@@ -60,10 +61,14 @@ def _plain(kind: str, width: int, affine: bool) -> nn.Module:
 
 
 class Norm(nn.Module):
-    """A norm of rows ``[n, width]``, modulated by the condition of their graph where it has a width.
+    r"""Norm of rows, modulated by the condition of their graph: :math:`(1 + a(c)) \,\mathrm{norm}(h) + b(c)`.
 
-    The modulation begins as the plain norm. Batch norm is the one choice that lets the graphs of a batch see
-    each other, in training; it is here because a paper used it.
+    It is initialised as the plain norm. Batch norm is the only choice that makes the graphs of a batch depend
+    on one another, in training; it is needed to reproduce a paper.
+
+    Shapes:
+        - **h** ``[n, width]``, **condition** ``[g, condition]``, **rows** the graph of every row
+        - **output** ``[n, width]``
 
     Parameters
     ----------
@@ -72,7 +77,7 @@ class Norm(nn.Module):
     width
         Columns.
     condition
-        Columns of the condition; 0 for a plain norm with a learned scale and shift.
+        Columns of the condition; 0 for an unmodulated norm with a learned scale and shift.
 
     Raises
     ------
@@ -84,12 +89,23 @@ class Norm(nn.Module):
         super().__init__()
         self.norm = _plain(kind, width, affine=not condition)
         self.to_scale_shift = nn.Linear(condition, 2 * width) if condition else None
+        self._kind, self._width = kind, width
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Make it the plain norm, without statistics."""
+        if isinstance(self.norm, nn.LayerNorm | nn.BatchNorm1d):
+            self.norm.reset_parameters()
         if self.to_scale_shift is not None:
             nn.init.zeros_(self.to_scale_shift.weight)
             nn.init.zeros_(self.to_scale_shift.bias)
 
+    def extra_repr(self) -> str:
+        """Columns in and out, and the kind."""
+        return f"{self._width} -> {self._width}, {self._kind}"
+
     def forward(self, h: Tensor, condition: Tensor, rows: Rows) -> Tensor:
-        """Normalised ``h [n, width]`` under ``condition [g, c]``."""
+        """Return ``h [n, width]`` normalised and modulated by ``condition [g, c]``."""
         out: Tensor = self.norm(h)
         if self.to_scale_shift is None:
             return out
@@ -98,7 +114,13 @@ class Norm(nn.Module):
 
 
 class MLP(nn.Module):
-    r"""Linear maps with a norm and an activation between them, none after the last.
+    r"""Multilayer perceptron: linear maps with a norm and an activation between them, none after the last.
+
+    .. math:: h \leftarrow W_i \,\sigma(\mathrm{norm}_i(h)) + b_i
+
+    Shapes:
+        - **h** ``[n, widths[0]]``
+        - **output** ``[n, widths[-1]]``
 
     Parameters
     ----------
@@ -109,8 +131,7 @@ class MLP(nn.Module):
     norm
         "layer", "batch" or "none".
     shared
-        One norm with one set of statistics after every inner linear map, instead of one norm each. The widths
-        between must then be equal.
+        Whether all inner linear maps share one norm with one set of statistics; their widths must be equal.
 
     Raises
     ------
@@ -130,9 +151,9 @@ class MLP(nn.Module):
         self.activation = ACTIVATIONS[activation]()
 
     def map(self, layer: int = 0) -> tuple[Tensor, Tensor]:
-        """Weight and bias of a linear map, which a caller may apply in its own way before `tail`.
+        """Return weight and bias of a linear map, which a caller may apply in its own way before `tail`.
 
-        A batch norm that is evaluated is a linear map itself, and is contained in the one before it.
+        In evaluation, a batch norm is linear and is folded into the map before it.
         """
         linear = self.linears[layer]
         assert isinstance(linear, nn.Linear)
@@ -149,16 +170,21 @@ class MLP(nn.Module):
         return self.tail(linear(h, *self.map()))
 
     def tail(self, h: Tensor) -> Tensor:
-        """All that follows the first linear map."""
+        """Apply all that follows the first linear map."""
         for i in range(1, len(self.linears)):
             h = linear(self.activate(h, i - 1), *self.map(i))
         return h
 
     def activate(self, h: Tensor, layer: int = 0) -> Tensor:
-        """Norm and activation behind one of the inner linear maps."""
+        """Apply norm and activation after one of the inner linear maps."""
         norm = self._norm(layer)
         out: Tensor = self.activation(h if _evaluated(norm) else norm(h))
         return out
+
+    def extra_repr(self) -> str:
+        """Columns from the input to the output."""
+        first: Any = self.linears[0]
+        return " -> ".join(str(w) for w in (first.in_features, *(m.out_features for m in self.linears)))
 
     def _norm(self, layer: int) -> nn.Module:
         return self.norms[min(layer, len(self.norms) - 1)]

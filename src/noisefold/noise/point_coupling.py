@@ -19,7 +19,7 @@ from torch import Tensor
 from noisefold.configuration import configurable
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.segment import argsort_runs, segment_mean
-from noisefold.geometry.serial import serial
+from noisefold.geometry.single_thread import single_threaded
 from noisefold.noise.coupling import Coupling
 
 __all__ = ["WithinCloud"]
@@ -102,7 +102,7 @@ class WithinCloud(Coupling):
         return math.sqrt(1 - self.blend) * matched + math.sqrt(self.blend) * noise()
 
 
-@serial
+@single_threaded
 def _exact(x0: Tensor, eps: Tensor, ptr: Tensor) -> Tensor:
     order = torch.arange(x0.shape[0])
     data, noise = x0.double().cpu(), eps.double().cpu()
@@ -113,7 +113,7 @@ def _exact(x0: Tensor, eps: Tensor, ptr: Tensor) -> Tensor:
     return order.to(x0.device)
 
 
-@serial
+@single_threaded
 def _exchange(x0: Tensor, eps: Tensor, ptr: Tensor) -> Tensor:
     sizes = ptr.diff()
     own = torch.arange(x0.shape[0], device=x0.device)
@@ -132,7 +132,7 @@ def _exchange(x0: Tensor, eps: Tensor, ptr: Tensor) -> Tensor:
     return order
 
 
-@serial
+@single_threaded
 def _order(x0: Tensor, eps: Tensor, ptr: Tensor) -> Tensor:
     both = (x0, eps)
     orders = [torch.arange(x0.shape[0], device=x0.device) for _ in both]

@@ -143,7 +143,7 @@ def _blocks(graphs: Graphs) -> Tensor:
     """Block of each node, ``[n]``: its graph, or a region of it."""
     if len(graphs) >= _BLOCKS:
         return graphs.batch.cpu()
-    return Balanced()(graphs.pos.cpu(), graphs.ptr.cpu(), -(-_BLOCKS // len(graphs))).cell
+    return Balanced()(graphs.pos.cpu(), graphs.ptr.cpu(), -(-_BLOCKS // len(graphs))).assignment
 
 
 def calibration_plot(calibration: Calibration, *, paper: Paper = LIGHT) -> Figure:

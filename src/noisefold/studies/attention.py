@@ -40,9 +40,9 @@ from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
 from noisefold.nn.adaptive import Fixed
 from noisefold.nn.denoiser import noised_value
-from noisefold.nn.dmp.edges import SLOPE
-from noisefold.nn.dmp.message import GAT
+from noisefold.nn.dmp.convolution import GAT
 from noisefold.nn.dmp.network import DMP
+from noisefold.nn.dmp.sparse_graph import SLOPE
 from noisefold.noise.gp_noise import GPNoise
 from noisefold.noise.kernels import Stationary
 from noisefold.noise.source import Streams, derive_seed, seeded

@@ -145,7 +145,7 @@ def _sets(scale: str, size: _Scale) -> Sets:
 
 def _with(base: Model, effort: ComputeBudget) -> Model:
     """The same weights under another effort."""
-    arguments: dict[str, Any] = {**vars(base.net)["arguments"], "effort": effort}
+    arguments: dict[str, Any] = {**vars(base.net)["arguments"], "compute_budget": effort}
     net = Latents(**arguments)
     net.load_state_dict(base.net.state_dict())
     known: dict[str, Any] = {

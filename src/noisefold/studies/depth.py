@@ -35,7 +35,7 @@ from noisefold.data.limb_bud.dataset import limb_bud
 from noisefold.data.limb_bud.range_by_time import RangeByTime
 from noisefold.eval.field_scores import score_fields
 from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.neighbors import KNN
+from noisefold.geometry.neighbor_rules import KNN
 from noisefold.geometry.scaling import Scaling
 from noisefold.model import Model
 from noisefold.nn.adaptive import Fixed

@@ -34,7 +34,7 @@ from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scaling import Scaling
 from noisefold.model import Model
 from noisefold.nn.adaptive import Adaptive, Exponential, Fixed
-from noisefold.nn.adaptive.budget import Schedule
+from noisefold.nn.adaptive.schedule import Schedule
 from noisefold.nn.dmp.network import DMP
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.gp_noise import GPNoise

@@ -33,7 +33,7 @@ from noisefold.geometry.correlation_fit import Fit
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.variogram import Variogram
 from noisefold.nn.adaptive import Exponential, Fixed, Information
-from noisefold.nn.adaptive.budget import Schedule
+from noisefold.nn.adaptive.schedule import Schedule
 from noisefold.plan import suggest
 from noisefold.studies.cells import slug
 from noisefold.theory import fit_correlation, point_information, variogram

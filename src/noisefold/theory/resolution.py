@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
-from noisefold.geometry import Balanced, Cells, FarthestPoint, Graphs, KMeans, Scaling, Voxel
+from noisefold.geometry import Balanced, FarthestPoint, Graphs, KMeans, Scaling, Supernodes, Voxel
 from noisefold.geometry.segment import segment_max, segment_mean
 from noisefold.noise.source import Streams, derive_seed
 from noisefold.progress import progress
@@ -152,7 +152,7 @@ def resolution(
                 state = state * (u / math.hypot(u, 1 - u))
             for j, s in enumerate(clusters):
                 cells = rule(state if variable == "pos" else data.pos, data.ptr, s)
-                coarse = pool(state, cells.cell, cells.size)
+                coarse = pool(state, cells.assignment, len(cells))
                 for g in range(len(data)):
                     out[i, j, g] = _distance(data, values, cells, coarse, g)
                     advance(1, f"u = {u:g}")
@@ -165,11 +165,11 @@ def _values(data: Graphs, variable: str) -> Tensor:
     return data.pos - segment_mean(data.pos, data.batch, len(data))[data.batch]
 
 
-def _distance(data: Graphs, values: Tensor, cells: Cells, coarse: Tensor, graph: int) -> float:
+def _distance(data: Graphs, values: Tensor, cells: Supernodes, coarse: Tensor, graph: int) -> float:
     a, b = data.ptr[graph : graph + 2].tolist()
     c, d = cells.ptr[graph : graph + 2].tolist()
     clean, pooled = values[a:b].numpy(), coarse[c:d].numpy()
-    member = cells.cell[a:b].numpy() - c
+    member = cells.assignment[a:b].numpy() - c
     known = np.zeros((b - a, d - c))
     known[np.arange(b - a), member] = 1 / (b - a)
     return _gromov_wasserstein(cdist(clean, clean), cdist(pooled, pooled), known)

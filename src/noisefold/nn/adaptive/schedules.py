@@ -1,18 +1,18 @@
-r"""Adaptive schedules: how far a network looks, and how finely, at each level of noise.
+r"""Adaptive schedules: range and resolution of a noise-conditioned graph network at each noise level.
 
-With N nodes and the range :math:`r_1 = \lceil N^{1/3} \rceil` at the clean end, the resolution s (the number
-of coarse nodes) runs from :math:`s_0 = \lceil \sqrt{r_1 N} \rceil` at pure noise to N on clean data,
+With N nodes and the range :math:`r_1 = \lceil N^{1/3} \rceil` on clean data, the resolution s (the number of
+supernodes) runs from :math:`s_0 = \lceil \sqrt{r_1 N} \rceil` at pure noise to N on clean data,
 
 .. math:: s(u) = s_0 + (N - s_0) f(u), \qquad r(u) = r_1 N / s(u), \qquad f(0) = 0,\ f(1) = 1,
 
-so that the product r s, the number of edges, is the same at every level up to rounding, and at pure noise
-every coarse node sees every other. More noise never means a smaller range or a finer resolution.
+so that the number of edges r s is the same at every level up to rounding, and the coarse graph is complete at
+pure noise. More noise never means a smaller range or a finer resolution, unless a schedule is reversed.
 
-The signal level is :math:`u = \alpha / (\alpha + \sigma)`, 1 on clean data: it is a number of the path, not
-of its clock, so that diffusion and flow matching, whichever way their time runs, coarsen at high noise.
+The signal level is :math:`u = \alpha / (\alpha + \sigma)`, 1 on clean data. It depends on the signal-to-noise
+ratio alone, not on the direction of time, so diffusion and flow matching both coarsen at high noise.
 
-Source: Geometric Generative Modeling with Noise-Conditioned Graph Networks (arXiv 2507.09391), section 4.1,
-figure 5 and table 5.
+Source: Geometric Generative Modeling with Noise-Conditioned Graph Networks,
+https://arxiv.org/abs/2507.09391, section 4.1, figure 5 and table 5.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ import torch
 from torch import Tensor, nn
 
 from noisefold.configuration import configurable, register_module
-from noisefold.nn.adaptive.budget import Adaptive, Schedule, clean_range, ends, evaluate, range_at
-from noisefold.nn.adaptive.information import Information
+from noisefold.nn.adaptive.information_schedule import Information
+from noisefold.nn.adaptive.schedule import Adaptive, Schedule, clean_range, ends, evaluate, range_at
 
 __all__ = [
     "Adaptive",
@@ -49,9 +49,9 @@ class _Graded(Schedule):
     Parameters
     ----------
     range
-        Range r1 on clean data; None for the least integer not below the cube root of N.
+        Range r1 on clean data; None for the cube root of N, rounded up.
     reverse
-        Run the other way, fine at high noise: an ablation.
+        Whether to use f(1 - u), which is fine at high noise: an ablation.
 
     Raises
     ------
@@ -69,14 +69,14 @@ class _Graded(Schedule):
 
     @abstractmethod
     def check(self) -> None:
-        """Raise ValueError where a parameter of the shape is out of its bounds."""
+        """Raise ValueError if a parameter of the shape is out of bounds."""
 
     @abstractmethod
     def fraction(self, signal: Tensor) -> Tensor:
-        """Shape f of the resolution, from 0 at signal 0 to 1 at signal 1, element by element."""
+        """Return the shape f, elementwise, from 0 at signal 0 to 1 at signal 1."""
 
     def levels(self, signal: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
-        """Resolution s(u) rounded, and the range that keeps the budget."""
+        """Return the range that keeps the budget, and the resolution s(u), rounded."""
         r1, s0 = ends(nodes, self.range)
         f = self.fraction(1 - signal if self.reverse else signal)
         s = torch.round(s0 + (nodes - s0) * f).long()
@@ -93,20 +93,20 @@ def _check_curvature(curvature: float) -> None:
 @configurable
 @dataclass(frozen=True)
 class Linear(_Graded):
-    """Resolution linear in the signal: f = u. Parameters `range` and `reverse` as in every schedule."""
+    """Resolution linear in the signal level: f = u. `range` and `reverse` as in every schedule."""
 
     def check(self) -> None:
         """Nothing to check."""
 
     def fraction(self, signal: Tensor) -> Tensor:
-        """The signal itself."""
+        """Return u."""
         return signal
 
 
 @configurable
 @dataclass(frozen=True)
 class Exponential(_Graded):
-    r"""Coarse until late: :math:`f = (e^{c u} - 1) / (e^c - 1)`, the paper's best.
+    r"""Coarse at most noise levels: :math:`f = (e^{c u} - 1) / (e^c - 1)`, the paper's best schedule.
 
     Parameters
     ----------
@@ -131,14 +131,14 @@ class Exponential(_Graded):
         _check_curvature(self.curvature)
 
     def fraction(self, signal: Tensor) -> Tensor:
-        """(exp(c u) - 1) / (exp(c) - 1)."""
+        """Return (exp(c u) - 1) / (exp(c) - 1)."""
         return torch.expm1(self.curvature * signal) / math.expm1(self.curvature)
 
 
 @configurable
 @dataclass(frozen=True)
 class Logarithmic(_Graded):
-    r"""Fine from early on: :math:`f = \ln(c u + 1) / \ln(c + 1)`.
+    r"""Fine at most noise levels: :math:`f = \ln(c u + 1) / \ln(c + 1)`.
 
     Parameters
     ----------
@@ -158,19 +158,19 @@ class Logarithmic(_Graded):
         _check_curvature(self.curvature)
 
     def fraction(self, signal: Tensor) -> Tensor:
-        """log(c u + 1) / log(c + 1)."""
+        """Return log(c u + 1) / log(c + 1)."""
         return torch.log1p(self.curvature * signal) / math.log1p(self.curvature)
 
 
 @configurable
 @dataclass(frozen=True)
 class ReLU(_Graded):
-    r"""Coarsest up to a split, then linear: :math:`f = \max(0, (u - b) / (1 - b))`.
+    r"""Lowest resolution up to a split, then linear: :math:`f = \max(0, (u - b) / (1 - b))`.
 
     Parameters
     ----------
     split
-        b; .6 in the paper. `range` and `reverse` as in every schedule.
+        b; 0.6 in the paper. `range` and `reverse` as in every schedule.
 
     Raises
     ------
@@ -186,22 +186,22 @@ class ReLU(_Graded):
             raise ValueError(f"split must lie in [0, 1), got {self.split}.")
 
     def fraction(self, signal: Tensor) -> Tensor:
-        """max(0, (u - b) / (1 - b))."""
+        """Return max(0, (u - b) / (1 - b))."""
         return ((signal - self.split) / (1 - self.split)).clamp(min=0)
 
 
 @configurable
 @dataclass(frozen=True)
 class Fixed(Schedule):
-    """The same range and resolution at every noise level: what a usual network does.
+    """The same range and resolution at every noise level, as in a network that ignores the noise.
 
     Parameters
     ----------
     range
-        Neighbours of every coarse node, itself among them; None for the cube root of N. Never more than there
-        are coarse nodes.
+        Neighbours of every supernode, itself included; None for the cube root of N. At most the number of
+        supernodes.
     resolution
-        Number of coarse nodes; None for all N, one to one.
+        Number of supernodes; None for all N nodes.
 
     Raises
     ------
@@ -219,7 +219,7 @@ class Fixed(Schedule):
                 raise ValueError(f"{name} must be at least 1, or None, got {value}.")
 
     def levels(self, signal: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
-        """The numbers given, cut to what there is."""
+        """Return the given numbers, clamped to the number of nodes."""
         s = nodes.clone() if self.resolution is None else nodes.clamp(max=self.resolution)
         r = clean_range(nodes) if self.range is None else torch.full_like(nodes, self.range)
         return torch.minimum(r, s), s
@@ -227,23 +227,22 @@ class Fixed(Schedule):
 
 @register_module
 class Learned(nn.Module):
-    r"""A monotone schedule that is trained with the model.
+    r"""A monotone schedule that is learned with the network.
 
-    The resolutions are a ladder of rungs from s0 to N in equal ratios. The place on it,
+    Resolutions are taken from a geometric ladder of rungs from s0 to N. The position on it,
 
     .. math:: f(\lambda) = \frac{g(\lambda) - g(-20)}{g(20) - g(-20)}, \qquad
         g(\lambda) = \frac{\lambda}{10^4} + \sum_i w_i\, \mathrm{sigmoid}(k_i (\lambda - c_i)),
         \qquad w_i, k_i > 0,
 
-    grows with the log signal-to-noise ratio :math:`\lambda`, clamped to :math:`\pm 20`, and meets both ends
-    exactly. It begins near ``Exponential(10)``.
+    increases with the log signal-to-noise ratio :math:`\lambda`, clamped to :math:`\pm 20`, and is exact at
+    both ends. It is initialised near ``Exponential(10)``.
 
-    A resolution is a whole number, so no gradient passes through it. In training a network therefore runs a
-    second time, without a graph, at the next rung on the other side of the place asked for, and lets the
-    difference of its two outputs stand for the derivative of its output in the place (see `neighbour`). Its
-    value, and its cost at evaluation, are those of the nearest rung alone; training costs a third to a half
-    more time. The derivative is a finite difference: its error is the squared change of the output between
-    rungs, with opposite signs below and above the middle between two rungs.
+    A resolution is an integer, so no gradient passes through it. In training the network therefore runs a
+    second time, without gradients, at the rung on the other side of the position, and the difference of the
+    two outputs serves as the derivative of the output in the position (see `neighbour`). The value, and the
+    cost in evaluation, are those of the nearest rung alone. The derivative is a finite difference, whose
+    error is of the order of the squared change of the output between rungs.
 
     Parameters
     ----------
@@ -273,8 +272,12 @@ class Learned(nn.Module):
         self.log_weight = nn.Parameter(torch.log(density / density.sum()))
         self.log_steepness = nn.Parameter(torch.full((hidden,), math.log(1.2)))
 
+    def extra_repr(self) -> str:
+        """Arguments, as in a configuration."""
+        return ", ".join(f"{k}={v}" for k, v in self.arguments.items())
+
     def fraction(self, signal: Tensor) -> Tensor:
-        """Place on the ladder, from 0 at pure noise to 1 on clean data, float64 with a gradient."""
+        """Return the position on the ladder, 0 at pure noise and 1 on clean data; differentiable."""
         level = (2 * torch.logit(signal.detach().double())).clamp(-20, 20)
         low, high = (self._rise(torch.full_like(level, end)) for end in (-20.0, 20.0))
         return (self._rise(level) - low) / (high - low)
@@ -282,37 +285,37 @@ class Learned(nn.Module):
     def _rise(self, level: Tensor) -> Tensor:
         weight, steepness = self.log_weight.double().exp(), self.log_steepness.double().exp()
         waves = torch.sigmoid(steepness * (level[..., None] - self.centre.double()))
-        # The straight line keeps f defined should every centre leave the range.
+        # The linear term keeps f defined even if every centre leaves the range.
         return level * 1e-4 + (waves * weight).sum(-1)
 
     def forward(self, signal: float | Tensor, nodes: int | Tensor) -> tuple[Any, Any]:
-        """Range and resolution, int or int64 ``[g]``, of the rung nearest to the place asked for."""
+        """Return range and resolution, int or int64 ``[g]``, of the rung nearest to the position."""
 
         def nearest(u: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
-            return self._rung(torch.round(self._place(u)).detach(), n)
+            return self._rung(torch.round(self._position(u)).detach(), n)
 
         return evaluate(nearest, signal, nodes)
 
     def neighbour(self, signal: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        r"""The rung on the other side of the place asked for, and the step towards it.
+        r"""Return the rung on the other side of the position, and a zero step that carries its gradient.
 
-        With a the output at the nearest rung and b at this one, ``a + step * (b - a).detach()`` has the value
-        of a, and its derivative in the place is the difference of the outputs at the upper and lower rung.
+        With output a at the nearest rung and b at this one, ``a + step * (b - a).detach()`` has the value of
+        a, and its derivative in the position is the difference of the outputs at the upper and lower rung.
 
         Returns
         -------
         tuple
-            Range and resolution, int64 ``[g]``, and the step ``[g]``, float64: zero, but with a gradient.
+            Range and resolution, int64 ``[g]``, and the step ``[g]``, float64: zero, but differentiable.
         """
-        place = self._place(signal)
-        nearest = torch.round(place).detach()
-        side = torch.where(place.detach() >= nearest, 1.0, -1.0).double()
+        position = self._position(signal)
+        nearest = torch.round(position).detach()
+        side = torch.where(position.detach() >= nearest, 1.0, -1.0).double()
         side = torch.where(nearest == self.rungs - 1, -torch.ones_like(side), side)
         side = torch.where(nearest == 0, torch.ones_like(side), side)
         r, s = self._rung(nearest + side, nodes)
-        return r, s, side * (place - place.detach())
+        return r, s, side * (position - position.detach())
 
-    def _place(self, signal: Tensor) -> Tensor:
+    def _position(self, signal: Tensor) -> Tensor:
         return self.fraction(signal) * (self.rungs - 1)
 
     def _rung(self, rung: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:

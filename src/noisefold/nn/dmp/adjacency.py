@@ -1,4 +1,4 @@
-"""Neighbours among the cells of a batch: edges in a list, and graphs in which all see all."""
+"""Adjacency of the supernodes of a batch: sparse graphs, and complete graphs without a list of edges."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ import torch
 from torch import Tensor
 
 from noisefold.nn.dmp.complete_graph import CompleteGraphs
-from noisefold.nn.dmp.edges import Edges
+from noisefold.nn.dmp.sparse_graph import SparseGraph
 
 __all__ = ["Adjacency"]
 
 
 @dataclass(frozen=True, eq=False)
 class Adjacency:
-    """Rows ``[m, w]`` of which the first exchange messages along edges, the others in complete graphs.
+    """Neighbours of the rows ``[m, w]``: sparse graphs on the first rows, complete graphs on the others.
 
     Parameters
     ----------
     edges
         Edges among the first rows.
     complete
-        Graphs on the rows after them.
+        Complete graphs on the remaining rows.
     """
 
-    edges: Edges
+    edges: SparseGraph
     complete: CompleteGraphs
 
     @cached_property
-    def listed(self) -> Edges:
-        """All of them as edges, for what needs a row for each."""
+    def sparse(self) -> SparseGraph:
+        """All neighbours as a list of edges, for convolutions that need one."""
         pairs = self.complete.pairs() + self._first
         source = torch.cat([self.edges.source, pairs[0]])
         target = torch.cat([self.edges.target, pairs[1]])
         degree = torch.bincount(target, minlength=self._first + self.complete.rows)
-        return Edges(source, target, torch.cat([degree.new_zeros(1), degree.cumsum(0)]))
+        return SparseGraph(source, target, torch.cat([degree.new_zeros(1), degree.cumsum(0)]))
 
     def mean(self, values: Tensor, then: Callable[[Tensor], Tensor]) -> Tensor:
-        """As `Edges.mean`."""
+        """Return the mean over neighbours, as `SparseGraph.mean`."""
         if not self.complete.rows:
             return self.edges.mean(values, then)
         if not self._first:
@@ -49,7 +49,7 @@ class Adjacency:
         return torch.cat([self.edges.mean(near, then), self.complete.mean(far, then)])
 
     def attend(self, values: Tensor, sent: Tensor, received: Tensor) -> Tensor:
-        """As `Edges.attend`."""
+        """Return graph attention over neighbours, as `SparseGraph.attend`."""
         if not self.complete.rows:
             return self.edges.attend(values, sent, received)
         if not self._first:

@@ -1,14 +1,14 @@
-r"""Sums over all nodes of a graph, where every node is a neighbour of every node and of itself.
+r"""Message passing on complete graphs with self-loops, without a list of edges.
 
-No edge is listed. A mean is one mean a graph. Attention with the scores
-:math:`\mathrm{LeakyReLU}(r_i + s_j)` of `noisefold.nn.dmp.message.GAT` is one product of matrices a graph, or
-for large graphs two prefix sums: with the senders in descending order of s, the first ones have
-:math:`r_i + s_j > 0` and the weight :math:`e^{r_i} e^{s_j}`, the others :math:`e^{.2 r_i} e^{.2 s_j}`,
+A mean over neighbours is one mean a graph. Graph attention with the logits
+:math:`\mathrm{LeakyReLU}(r_i + s_j)` of `noisefold.nn.dmp.convolution.GAT` is one matrix product a graph, or,
+for large graphs, two prefix sums: with the senders in descending order of s, the first ones have
+:math:`r_i + s_j > 0` and the weight :math:`e^{r_i} e^{s_j}`, the others :math:`e^{0.2 r_i} e^{0.2 s_j}`,
 
 .. math:: \sum_j e^{\mathrm{LeakyReLU}(r_i + s_j)} v_j =
-    e^{r_i} \sum_{s_j > -r_i} e^{s_j} v_j + e^{.2 r_i} \sum_{s_j \le -r_i} e^{.2 s_j} v_j,
+    e^{r_i} \sum_{s_j > -r_i} e^{s_j} v_j + e^{0.2 r_i} \sum_{s_j \le -r_i} e^{0.2 s_j} v_j,
 
-which is exact and takes n log n steps. All exponents are taken less the largest score of the row, so that no
+which is exact and costs O(n log n). The largest logit of the row is subtracted from all exponents, so that no
 factor exceeds 1 and one term of each sum is 1.
 """
 
@@ -22,66 +22,66 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from noisefold.geometry.neighbors import Full
-from noisefold.nn.dmp.edges import SLOPE
+from noisefold.geometry.neighbor_rules import Full
 from noisefold.nn.dmp.pooling import Pooling
+from noisefold.nn.dmp.sparse_graph import SLOPE
 
 __all__ = ["CompleteGraphs"]
 
-# Nodes of a graph from which prefix sums are faster than a matrix of weights (a CPU's core: even at 250).
+# Nodes of a graph from which prefix sums are faster than a matrix of weights (equal at 250 on a CPU core).
 _SORTED = 256
 
 
 @dataclass(frozen=True, eq=False)
 class CompleteGraphs:
-    """Complete graphs on consecutive rows, graphs of one size side by side.
+    """Complete graphs on consecutive rows, graphs of one size next to one another.
 
     Parameters
     ----------
     sizes
-        Nodes of every graph, ``[c]``, int64.
+        Number of nodes of every graph, ``[c]``, int64.
     """
 
     sizes: Tensor
 
     @cached_property
     def runs(self) -> list[tuple[int, int]]:
-        """How many graphs of which size follow one another."""
+        """Runs of graphs of one size, as (number of graphs, size)."""
         values, counts = torch.unique_consecutive(self.sizes, return_counts=True)
         return list(zip(counts.tolist(), values.tolist(), strict=True))
 
     @cached_property
     def rows(self) -> int:
-        """Number of rows m, those of all graphs together."""
+        """Number m of rows of all graphs together."""
         return sum(count * size for count, size in self.runs)
 
     @cached_property
-    def members(self) -> Pooling:
-        """The rows of every graph."""
+    def pooling(self) -> Pooling:
+        """The assignment of the rows to the graphs."""
         graph = torch.repeat_interleave(self.sizes, output_size=self.rows)
         return Pooling.of(graph, self.sizes.numel())
 
     def pairs(self) -> Tensor:
-        """All edges, ``[2, e]``, in the order of their targets."""
-        return Full(loop=True)(self.sizes.new_empty(self.rows, 0), self.members.ptr)
+        """Return all edges ``[2, e]``, sorted by target."""
+        return Full(loop=True)(self.sizes.new_empty(self.rows, 0), self.pooling.ptr)
 
     def mean(self, values: Tensor, then: Callable[[Tensor], Tensor]) -> Tensor:
-        """For every row an affine map `then` of the mean of its graph, ``[m, w]`` of ``values [m, w]``."""
+        """Return the mean of ``values [m, w]`` over each row's graph, mapped by an affine `then`."""
         if len(self.runs) != 1:
-            return self.members.spread(then(self.members.mean(values)))
+            return self.pooling.spread(then(self.pooling.mean(values)))
         count, size = self.runs[0]
         means = then(values.view(count, size, -1).mean(1))
         return means[:, None].expand(-1, size, -1).reshape(count * size, -1)
 
     def attend(self, values: Tensor, sent: Tensor, received: Tensor) -> Tensor:
-        """Attention ``[m, w]`` of every row to all of its graph.
+        """Return graph attention ``[m, w]`` of every row to all rows of its graph.
 
         Parameters
         ----------
         values
-            ``[m, w]``.
+            Values v, ``[m, w]``.
         sent, received
-            Parts s and r of the scores, ``[m]``.
+            Parts s of the source and r of the target in the logit, ``[m]`` each.
         """
         parts, first = [], 0
         for count, size in self.runs:
@@ -95,14 +95,14 @@ class CompleteGraphs:
 
 
 def _by_weights(values: Tensor, sent: Tensor, received: Tensor) -> Tensor:
-    scores = functional.leaky_relu(received[:, :, None] + sent[:, None, :], SLOPE)
-    return scores.softmax(-1).to(values.dtype) @ values
+    logits = functional.leaky_relu(received[:, :, None] + sent[:, None, :], SLOPE)
+    return logits.softmax(-1).to(values.dtype) @ values
 
 
 def _by_sorting(values: Tensor, sent: Tensor, received: Tensor) -> Tensor:
     sent, order = sent.sort(dim=1, descending=True)
     top = sent[:, :1]
-    # The weights themselves are summed as one column more.
+    # An additional column of ones sums the weights themselves.
     values = torch.cat([values, torch.ones_like(values[..., :1])], dim=-1).to(sent.dtype)
     values = values.gather(1, order[..., None].expand_as(values))
     less = (sent - top)[..., None]

@@ -1,19 +1,20 @@
-r"""Dynamic message passing: a graph network whose graph follows the noise.
+r"""Dynamic message passing (DMP): a noise-conditioned graph network, whose graph adapts to the noise level.
 
-A schedule turns the signal level of every graph into a range r and a resolution s. The nodes are gathered in
-s cells, and each layer sends messages from the nodes to their cells, among the cells along edges of range r,
-and back: with much noise few cells that all see each other, on clean data a cell a node and near neighbours.
+An adaptive schedule maps the signal level of every graph to a range r and a resolution s. The nodes are
+coarsened to s supernodes. Each layer sends messages from the nodes to their supernodes, among the supernodes
+along edges to the r nearest, and back. At high noise there are few supernodes in a complete graph; on clean
+data every node is a supernode and edges are short.
 
 .. math::
 
-    \hat h &\leftarrow \operatorname{mean}_{j \in \text{cell}} m(\hat h, h_j), \qquad
+    \hat h_i &\leftarrow \operatorname{mean}_{j \in i} m(\hat h_i, h_j), \qquad
     \hat h \leftarrow \mathrm{conv}(\hat h, E_r), \qquad
-    z_j = m(h_j, \hat h_{\text{cell}(j)}), \\
+    z_j = m(h_j, \hat h_{i(j)}), \\
     h &\leftarrow \lambda h + (1 - \lambda) z, \quad \lambda = \mathrm{sigmoid}(\mathrm{linear}[h, z]), \qquad
     h \leftarrow h + \mathrm{MLP}(\mathrm{GELU}(\mathrm{norm}(h))).
 
-Source: Geometric Generative Modeling with Noise-Conditioned Graph Networks (arXiv 2507.09391), section 4 and
-appendix B.1.
+Source: Geometric Generative Modeling with Noise-Conditioned Graph Networks,
+https://arxiv.org/abs/2507.09391, section 4 and appendix B.1.
 """
 
 from __future__ import annotations
@@ -28,13 +29,15 @@ from torch import Tensor, nn
 from noisefold.configuration import configurable, register_module
 from noisefold.geometry.coarsen import Balanced, Voxel
 from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.neighbors import Radius
+from noisefold.geometry.neighbor_rules import Radius
 from noisefold.nn.adaptive import Adaptive, Exponential, Fixed, Learned
-from noisefold.nn.dmp.layers import Gate, Layer, Lift, Scene, embedding_of
-from noisefold.nn.dmp.message import Coarsen, Convolution, Uncoarsen, convolution
-from noisefold.nn.dmp.structure import RULES, Coarsening, Neighbors, Structure, with_length
+from noisefold.nn.blocks import in_out
+from noisefold.nn.dmp.coarse_graph import RULES, CoarseGraph, Coarsening, Neighbors, with_length
+from noisefold.nn.dmp.convolution import Convolution, convolution
+from noisefold.nn.dmp.layers import Gate, Layer, LayerInputs, Lift, embedding_of
+from noisefold.nn.dmp.message import Coarsen, Uncoarsen
 from noisefold.nn.norms import MLP, Norm, Rows
-from noisefold.nn.rowwise import rowwise
+from noisefold.nn.row_blocks import map_row_blocks
 from noisefold.noise.schedule import signal_level
 
 __all__ = ["DMP", "Details"]
@@ -43,30 +46,29 @@ __all__ = ["DMP", "Details"]
 @configurable
 @dataclass(frozen=True)
 class Details:
-    """Smaller choices in a `DMP`, each of them a point where the paper, its code and we differ.
+    """Minor options of a `DMP`, in which the paper, its published code and our default differ.
 
     Parameters
     ----------
     activation
-        Inside the perceptrons: "gelu", "relu" or "silu".
+        Activation inside the perceptrons: "gelu", "relu" or "silu".
     inner_norm
-        A norm after every inner linear map of every perceptron.
+        Whether a norm follows every inner linear map of every perceptron.
     shared_norm
-        One norm with one set of statistics for all places inside a perceptron, as in the published code.
+        Whether the norms inside a perceptron are one, with one set of statistics, as in the published code.
     shared_gate
-        One gate for all layers, as in the published code.
+        Whether all layers share one gate, as in the published code.
     residual
-        Add each layer's last perceptron to its input.
+        Whether each layer's last perceptron is added to its input.
     unit_start
-        Begin with linear maps that keep the variance of what they map, U(-a, a) with a^2 = 3 / inputs, not
-        PyTorch's, which keep a third. (ModelNet's airplanes, 350 steps of 32 x 256 points, one seed:
-        loss 1.294 with it, 1.310 without, 1.297 without it but with `inner_norm`.)
+        Whether linear maps are initialised to preserve variance, U(-a, a) with a^2 = 3 / inputs (LeCun);
+        PyTorch's initialisation keeps a third of it.
     zero_head
-        Begin with a prediction of zero.
+        Whether the initial prediction is zero.
     keep
-        Share of a node's own state that every gate keeps at the beginning, in (0, 1); None leaves it to the
-        first weights, near one half. Through K gates a share keep^K of a node's own state is left, so that
-        deep networks begin oversmoothed; 1 - 1/K leaves about a third at any depth.
+        Initial weight of a node's own state in every gate, in (0, 1); None: given by the random weights, near
+        one half. After K gates a fraction keep^K of a node's own state is left, so deep networks start
+        oversmoothed; 1 - 1/K leaves about a third at any depth.
 
     Raises
     ------
@@ -93,59 +95,60 @@ _EXPONENTIAL, _BALANCED, _DETAILS = Exponential(), Balanced(), Details()
 
 @register_module
 class DMP(nn.Module):
-    r"""Dynamic message passing.
+    r"""Dynamic message passing; see the module for the formula.
 
-    Permutation-equivariant (but for random edges); a graph's result does not depend on the batch it stands in
-    (but for batch norm in training). A batch may mix noise levels and sizes freely. Nearly all of the cost is
-    spent in perceptrons, linear in the number N of nodes. Edges number r N, with r the schedule's range on
-    clean data: by default the paper's cube root of N, which is felt from N = 10^5 on (100 edges a node at
-    10^6). ``adaptive=Exponential(range=10)`` has ten a node at every size.
+    Permutation-equivariant, except with random edges. A graph's result does not depend on its batch, except
+    with batch norm in training. A batch may mix noise levels and sizes. Nearly all of the cost is in
+    perceptrons, linear in the number N of nodes. There are r N edges, with r the schedule's range on clean
+    data, by default the paper's cube root of N: 10 edges a node at N = 10^3 and 100 at 10^6.
+    ``adaptive=Exponential(range=10)`` has 10 a node at every size.
+
+    Shapes:
+        - **graphs** positions ``[n, pos_dim]`` and features ``[n, features]``
+        - **log_snr** ``[g]``, **label** int64 ``[g]`` or None
+        - **output** ``[n, out_dim]``
 
     Parameters
     ----------
     pos_dim
         Dimension d of space.
     features
-        Features f of every node, 0 for none.
+        Number of features f per node, 0 for none.
     out_dim
         Columns of the prediction; default d.
     width
-        Columns of nodes, cells and messages.
+        Columns of nodes, supernodes and messages.
     layers
-        Number of rounds of messages.
+        Number of layers.
     conv
-        Message passing among the cells: "gcn", "gat", "edge" (the paper's message along every edge, which
-        sees offsets), the name of any convolution of `torch_geometric.nn`, or a function of the width that
-        makes a module called as ``conv(x [m, width], edge_index [2, e])``. A function cannot be saved.
+        Convolution among the supernodes: "gcn", "gat", "edge" (the paper's message along every edge, which
+        sees offsets), the name of a convolution of `torch_geometric.nn`, or a function of the width that
+        returns a module called as ``conv(x [m, width], edge_index [2, e])``. A function cannot be saved.
     adaptive
-        Schedule of range and resolution, of `noisefold.nn.adaptive`.
+        Schedule of range and resolution, from `noisefold.nn.adaptive`.
     coarsening
-        How cells are found, of `noisefold.geometry`.
+        Rule for the supernodes, from `noisefold.geometry`.
     neighbors
-        "knn", "long-short", "random" (all three with the schedule's range) or "full"; or a rule of
-        `noisefold.geometry`, which then takes no notice of the range.
+        "knn", "long-short", "random" (all three with the schedule's range) or "full"; or a neighbour rule of
+        `noisefold.geometry`, which ignores the range.
     norm
         "layer", "batch" or "none".
     embedding
         How the noise level enters: "film" gives the nodes an embedding of the log signal-to-noise ratio and
-        modulates every layer's norm by it; "time" gives the nodes the raw signal level u.
+        modulates every layer's norm by it; "time" gives the nodes the signal level u.
     aggregate
-        Messages from members to their cell: "mean" or "sum".
+        Aggregation of the messages from nodes to their supernode: "mean" or "sum".
     heads
-        Heads of "gat".
+        Attention heads of "gat".
     classes
         Number of classes of graphs, 0 for none.
     details
-        Smaller choices.
+        Minor options.
 
     Raises
     ------
     ValueError
-        If an option is not one of those named, or graphs do not have the dimension or features announced.
-
-    Notes
-    -----
-    ``forward(graphs, log_snr [g], label [g] or None) -> [n, out_dim]``.
+        If an option is unknown, or on a call if the graphs' dimension or features do not match.
     """
 
     def __init__(
@@ -181,6 +184,7 @@ class DMP(nn.Module):
         self.condition, context = embedding_of(embedding, width, classes)
         modulated = context if embedding == "film" else 0
         inputs = features + pos_dim
+        # Saved models hold the lift of the supernodes under the name lift_cells.
         self.lift_nodes, self.lift_cells = (
             Lift(inputs, context, mlp(inputs + context, width, width, width)) for _ in range(2)
         )
@@ -213,18 +217,18 @@ class DMP(nn.Module):
 
     @classmethod
     def paper(cls, variable: str = "pos", **options: Any) -> Self:
-        """The paper's network, by its text, for shapes (``"pos"``) or transcriptomics (``"x"``).
+        """Return the network of the paper's text, for shapes (``"pos"``) or transcriptomics (``"x"``).
 
-        Batch norm of its own at every place, a sigmoid gate for each layer, sums over the members of voxels,
-        the raw signal level as an input, the exponential schedule; width 64 or 32. Where the text contradicts
-        itself or its figures (a gate without sigmoid, no residual), it is the evident intent.
+        Separate batch norms, a sigmoid gate for each layer, sums over the members of voxels, the signal level
+        as an input, the exponential schedule; width 64 or 32. Where the text contradicts itself or its
+        figures (a gate without sigmoid, no residual), this follows the evident intent.
 
         Parameters
         ----------
-        noised
-            "pos" (three dimensions, no features) or "x" (time and place, three genes).
+        variable
+            "pos" (three dimensions, no features) or "x" (time and position, three genes).
         options
-            Arguments of the class that shall differ.
+            Arguments of the class to override.
 
         Raises
         ------
@@ -242,10 +246,15 @@ class DMP(nn.Module):
 
     @classmethod
     def published(cls, variable: str = "pos", **options: Any) -> Self:
-        """The network of the paper's published code, with all that it does otherwise than the text.
+        """Return the network of the paper's published code, where it differs from the text.
 
-        One norm shared by all places of a perceptron, one gate for all layers, ReLU, averaged messages, and
-        for positions range 7 and the schedule reversed: finest at pure noise. Parameters as in `paper`.
+        One norm shared within a perceptron, one gate for all layers, ReLU, averaged messages, and for
+        positions range 7 and the reversed schedule (finest at pure noise).
+
+        Parameters
+        ----------
+        variable, options
+            As in `paper`.
         """
         chosen: dict[str, Any] = {
             "aggregate": "mean",
@@ -265,19 +274,19 @@ class DMP(nn.Module):
     def baseline(
         cls, name: str, radius: float | None = None, paper: str | None = None, **options: Any
     ) -> Self:
-        """The same network at full resolution with a graph that takes no notice of the noise.
+        """Return the same network at full resolution on a graph that ignores the noise level.
 
         Parameters
         ----------
         name
-            "knn", "long-short" (half the nearest, half at random), "random" (what the published code calls
+            "knn", "long-short" (half nearest, half random) or "random" (what the published code calls
             long-short), each with the cube root of N as neighbours; "full" or "radius".
         radius
-            Radius of the graph "radius", in units of the positions.
+            Radius of "radius", in the unit of the positions.
         paper
             "pos" or "x" for the network of `paper`, None for the defaults.
         options
-            Arguments of the class that shall differ.
+            Arguments of the class to override.
 
         Raises
         ------
@@ -295,7 +304,7 @@ class DMP(nn.Module):
         return cls(**options) if paper is None else cls.paper(paper, **options)
 
     def forward(self, graphs: Graphs, log_snr: Tensor, label: Tensor | None = None) -> Tensor:
-        """Prediction ``[n, out_dim]`` for noisy graphs at ``log_snr [g]``."""
+        """Return the prediction ``[n, out_dim]`` for noisy graphs at ``log_snr [g]``."""
         self._check(graphs)
         signal = signal_level(log_snr.double())
         sizes = graphs.sizes
@@ -307,10 +316,14 @@ class DMP(nn.Module):
             change = self._predict(graphs, log_snr, label, (reach, resolution)) - out
         return out + step.to(out.dtype)[graphs.batch, None] * change
 
-    def plan(self, graphs: Graphs, log_snr: Tensor) -> Structure:
-        """Cells and edges the network uses for these graphs at ``log_snr [g]``."""
+    def extra_repr(self) -> str:
+        """Columns in and out."""
+        return f"{in_out(self.arguments)}"
+
+    def coarse_graph(self, graphs: Graphs, log_snr: Tensor) -> CoarseGraph:
+        """Return the supernodes and edges that the network uses for these graphs at ``log_snr [g]``."""
         levels = self.adaptive(signal_level(log_snr.double()), graphs.sizes)
-        return Structure.plan(graphs.pos, graphs.ptr, levels, self.coarsening, self.neighbors)
+        return CoarseGraph.build(graphs.pos, graphs.ptr, levels, self.coarsening, self.neighbors)
 
     def _check(self, graphs: Graphs) -> None:
         if graphs.dim != self.pos_dim:
@@ -327,33 +340,33 @@ class DMP(nn.Module):
         pos, values = graphs.pos, graphs.pos
         if graphs.x is not None:
             values = torch.cat([graphs.x, pos], dim=-1)
-        structure = Structure.plan(pos, graphs.ptr, levels, self.coarsening, self.neighbors)
-        means = structure.members.mean(values)
+        coarse = CoarseGraph.build(pos, graphs.ptr, levels, self.coarsening, self.neighbors)
+        means = coarse.pooling.mean(values)
         centre = means[:, self.features :]
-        scene = Scene(
+        inputs = LayerInputs(
             rows=Rows(graphs.batch, graphs.uniform),
             context=self.condition(log_snr.to(pos.dtype), label),
-            structure=structure,
-            offset=with_length(structure.members.spread(centre) - pos),
-            edges=structure.edges(centre, self.sees_offsets),
+            coarse=coarse,
+            offset=with_length(coarse.pooling.spread(centre) - pos),
+            edges=coarse.edges(centre, self.sees_offsets),
         )
-        h = self.lift_nodes(values, scene.context, scene.rows)
-        cells = self.lift_cells(means, scene.context, Rows(structure.graph))
+        h = self.lift_nodes(values, inputs.context, inputs.rows)
+        supernodes = self.lift_cells(means, inputs.context, Rows(coarse.graph))
         for i, layer in enumerate(self.layers):
-            h, cells = layer(h, cells, scene, self.gates[i % len(self.gates)])
+            h, supernodes = layer(h, supernodes, inputs, self.gates[i % len(self.gates)])
 
         def predicted(part: slice) -> Tensor:
             own = h[part]
             if self.norm is not None:
-                own = self.norm(own, scene.context, scene.rows.part(part))
+                own = self.norm(own, inputs.context, inputs.rows.part(part))
             out: Tensor = self.project(own)
             return out
 
-        return rowwise(predicted, h, self.training)
+        return map_row_blocks(predicted, h, self.training)
 
 
 def _unit(module: nn.Module) -> None:
-    # Modulations keep their zeros: they begin as plain norms.
+    # Modulations stay zero, so that they start as plain norms.
     if isinstance(module, nn.Linear) and module.weight.any():
         bound = (3 / module.in_features) ** 0.5
         nn.init.uniform_(module.weight, -bound, bound)

@@ -1,8 +1,8 @@
-r"""Which nodes exchange messages: rules that turn positions into edges.
+r"""Neighbour rules: k-nearest-neighbour, radius, complete and random graphs from positions.
 
-A rule is called with the positions ``[n, d]`` and offsets ``ptr [g + 1]`` of a ragged batch, and returns
-``edge_index [2, e]``, int64: sources in row 0, targets in row 1, sorted by target. A node with m others in
-its graph receives
+A rule is called with positions ``[n, d]`` and offsets ``ptr [g + 1]`` of a ragged batch and returns
+``edge_index [2, e]``, int64, as in PyG: sources in row 0, targets in row 1, sorted by target. A node with m
+other nodes in its graph receives
 
 ================== ==============================================================================
 `KNN(k)`           :math:`\min(k, m)` edges, from its nearest
@@ -12,9 +12,9 @@ its graph receives
 `LongShort(k)`     :math:`\min(k, m)` edges, from its nearest and a uniform random subset of the rest
 ================== ==============================================================================
 
-Edges never leave a graph, and a graph's edges never depend on the batch it stands in. The sources of a
-target are sorted by distance, equal distances by index (`Full`: by index). With ``loop=True`` a node is its
-own first neighbour, and counts among its k; otherwise no node is joined to itself.
+Edges never leave a graph, and a graph's edges do not depend on its batch. The sources of a target are sorted
+by distance, ties by index (`Full`: by index). With ``loop=True`` a node is its own first neighbour (a
+self-loop) and counts among its k; otherwise there are no self-loops.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ import torch
 from torch import Tensor
 
 from noisefold.configuration import configurable
-from noisefold.geometry.nearest import nearest, within
+from noisefold.geometry.knn import knn, radius_pairs
 from noisefold.geometry.segment import argsort_runs
-from noisefold.geometry.serial import serial
+from noisefold.geometry.single_thread import single_threaded
 
 __all__ = ["KNN", "Full", "LongShort", "Radius", "Random", "knn_edges"]
 
@@ -35,7 +35,14 @@ __all__ = ["KNN", "Full", "LongShort", "Radius", "Random", "knn_edges"]
 @configurable
 @dataclass(frozen=True)
 class KNN:
-    """Edges from the k nearest nodes: exactly ``min(k, others + loop)`` into each node.
+    """k-nearest-neighbour graph: exactly ``min(k, others + loop)`` edges into each node.
+
+    Parameters
+    ----------
+    k
+        Edges into each node.
+    loop
+        Whether a node is its own first neighbour.
 
     Raises
     ------
@@ -49,23 +56,23 @@ class KNN:
     def __post_init__(self) -> None:
         _check_k(self.k)
 
-    @serial
+    @single_threaded
     def __call__(self, pos: Tensor, ptr: Tensor) -> Tensor:
-        """Edges ``[2, e]`` of positions ``[n, d]`` in graphs ``ptr [g + 1]``."""
+        """Return edges ``[2, e]`` for positions ``[n, d]`` of graphs ``ptr [g + 1]``."""
         return knn_edges(pos, ptr, self.k, self.loop)
 
 
 @configurable
 @dataclass(frozen=True)
 class Radius:
-    """Edges from every node at most r away, in the units of the positions.
+    """Radius graph: edges from every node at most r away, in the unit of the positions.
 
     Parameters
     ----------
     r
-        Radius, above 0; the sphere itself belongs to it.
+        Radius, above 0, inclusive.
     limit
-        Most edges into one node, itself included where `loop`; the nearest stay. None: no limit.
+        Maximum number of edges into a node, the self-loop included; the nearest are kept. None: no limit.
     loop
         Whether a node is its own first neighbour.
 
@@ -85,10 +92,10 @@ class Radius:
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit must be at least 1, or None for no limit, got {self.limit}.")
 
-    @serial
+    @single_threaded
     def __call__(self, pos: Tensor, ptr: Tensor) -> Tensor:
-        """Edges ``[2, e]`` of positions ``[n, d]`` in graphs ``ptr [g + 1]``."""
-        edges, runs = within(pos, ptr, self.r, self.loop)
+        """Return edges ``[2, e]`` for positions ``[n, d]`` of graphs ``ptr [g + 1]``."""
+        edges, runs = radius_pairs(pos, ptr, self.r, self.loop)
         if self.limit is None:
             return edges
         place = torch.arange(edges.shape[1], device=pos.device) - runs[edges[1]]
@@ -98,13 +105,13 @@ class Radius:
 @configurable
 @dataclass(frozen=True)
 class Full:
-    """All edges inside each graph, sorted by target, then by source; n (n - 1) of them without loops."""
+    """Complete graph: all n (n - 1) edges, or n^2 with self-loops, sorted by target, then by source."""
 
     loop: bool = False
 
-    @serial
+    @single_threaded
     def __call__(self, pos: Tensor, ptr: Tensor) -> Tensor:
-        """Edges ``[2, e]`` of positions ``[n, d]`` in graphs ``ptr [g + 1]``."""
+        """Return edges ``[2, e]`` for positions ``[n, d]`` of graphs ``ptr [g + 1]``."""
         sizes = ptr.diff()
         start, size = (t.repeat_interleave(sizes, output_size=pos.shape[0]) for t in (ptr[:-1], sizes))
         degree = size if self.loop else size - 1
@@ -117,17 +124,17 @@ class Full:
 @configurable
 @dataclass(frozen=True)
 class LongShort:
-    """Edges from the nearest nodes and, for the long range, from random ones of the same graph.
+    """Edges from the nearest nodes and, for the long range, from random nodes of the same graph.
 
     Parameters
     ----------
     k
         Edges into each node.
     near
-        How many of them come from the nearest; None: half, rounded down. The others are a uniform random
-        subset of the remaining nodes. 0 is the published long-short baseline, without any short edges.
+        How many of them come from the nearest nodes; None: half, rounded down. The others come from a uniform
+        random subset of the remaining nodes. 0 is the published long-short baseline, without short edges.
     seed
-        The draws are a function of the seed, of the size of the graph, and of the nodes' indices in it.
+        Seed of the random edges, which also depend on the size of the graph and the node's index in it.
     loop
         Whether a node is its own first neighbour.
 
@@ -147,11 +154,11 @@ class LongShort:
         if self.near is not None and not 0 <= self.near <= self.k:
             raise ValueError(f"near must lie in 0..{self.k}, or be None for half of k, got {self.near}.")
 
-    @serial
+    @single_threaded
     def __call__(self, pos: Tensor, ptr: Tensor) -> Tensor:
-        """Edges ``[2, e]`` of positions ``[n, d]`` in graphs ``ptr [g + 1]``."""
+        """Return edges ``[2, e]`` for positions ``[n, d]`` of graphs ``ptr [g + 1]``."""
         others = self.k - self.loop
-        short = nearest(pos, ptr, min(others, self.k // 2 if self.near is None else self.near))
+        short = knn(pos, ptr, min(others, self.k // 2 if self.near is None else self.near))
         long = _draw(short, ptr, others - short.shape[1], self.seed)
         return _edges(torch.cat([short, _by_distance(pos, long)], 1), self.loop)
 
@@ -159,7 +166,22 @@ class LongShort:
 @configurable
 @dataclass(frozen=True)
 class Random:
-    """Edges from a uniform random subset of k nodes of the same graph; the seed is that of `LongShort`."""
+    """Edges from a uniform random subset of k nodes of the same graph.
+
+    Parameters
+    ----------
+    k
+        Edges into each node.
+    seed
+        Seed of the edges, as in `LongShort`.
+    loop
+        Whether a node is its own first neighbour.
+
+    Raises
+    ------
+    ValueError
+        If k is below 1.
+    """
 
     k: int
     seed: int = 0
@@ -168,16 +190,16 @@ class Random:
     def __post_init__(self) -> None:
         _check_k(self.k)
 
-    @serial
+    @single_threaded
     def __call__(self, pos: Tensor, ptr: Tensor) -> Tensor:
-        """Edges ``[2, e]`` of positions ``[n, d]`` in graphs ``ptr [g + 1]``."""
+        """Return edges ``[2, e]`` for positions ``[n, d]`` of graphs ``ptr [g + 1]``."""
         return LongShort(self.k, near=0, seed=self.seed, loop=self.loop)(pos, ptr)
 
 
-@serial
+@single_threaded
 def knn_edges(pos: Tensor, ptr: Tensor, k: int | Tensor, loop: bool) -> Tensor:
-    """The edges of `KNN`, for one k of all graphs or one for each, ``[g]``."""
-    return _edges(nearest(pos, ptr, k - int(loop)), loop)
+    """Return the edges of `KNN`, for one k of all graphs or one for each, ``[g]``."""
+    return _edges(knn(pos, ptr, k - int(loop)), loop)
 
 
 def _check_k(k: int) -> None:
@@ -186,7 +208,7 @@ def _check_k(k: int) -> None:
 
 
 def _edges(table: Tensor, loop: bool) -> Tensor:
-    """Edges from a table of sources ``[n, k]``, -1 where there is none."""
+    """Return edges from a table of sources ``[n, k]``, -1 where there is none."""
     n, k = table.shape
     own = torch.arange(n, device=table.device).unsqueeze(1)
     edges = table.new_empty(2, n, k + loop)
@@ -199,7 +221,7 @@ def _edges(table: Tensor, loop: bool) -> Tensor:
 
 
 def _by_distance(pos: Tensor, table: Tensor) -> Tensor:
-    """Each row of a table of sources ``[n, k]`` sorted by distance, ties by index, -1 last."""
+    """Sort each row of a table of sources ``[n, k]`` by distance, ties by index, -1 last."""
     table = table.sort(1).values
     away = (pos[table.clamp(min=0)] - pos.unsqueeze(1)).square().sum(2).masked_fill(table < 0, torch.inf)
     n, k = table.shape
@@ -208,10 +230,10 @@ def _by_distance(pos: Tensor, table: Tensor) -> Tensor:
 
 
 def _draw(taken: Tensor, ptr: Tensor, k: int, seed: int) -> Tensor:
-    """k random nodes of each node's graph, not itself nor among `taken [n, c]`: ``[n, k]``, -1 if too few.
+    """Draw k random nodes of each node's graph, outside itself and `taken [n, c]`: ``[n, k]``, padded by -1.
 
     Floyd's algorithm draws a uniform k-subset of the ranks of the m free nodes: for j = m - k .. m - 1 draw
-    t in 0..j, and take t, or j if t is in already. Stepping over nodes that are not free turns ranks into
+    t in 0..j, and take t, or j if t is already taken. Skipping the nodes that are not free turns ranks into
     nodes.
     """
     n = taken.shape[0]
@@ -234,7 +256,7 @@ def _draw(taken: Tensor, ptr: Tensor, k: int, seed: int) -> Tensor:
 
 
 def _hash(seed: int, node: Tensor, step: int) -> Tensor:
-    """Random integers in 0 .. 2^32 - 1, a function of the three numbers alone."""
+    """Return pseudo-random integers in 0 .. 2^32 - 1, a function of the three numbers alone."""
     value = torch.full_like(node, seed & 0xFFFFFFFF)
     for number in (seed >> 32 & 0xFFFFFFFF, node, step):
         value = _mix(value ^ number)
@@ -242,7 +264,7 @@ def _hash(seed: int, node: Tensor, step: int) -> Tensor:
 
 
 def _mix(value: Tensor) -> Tensor:
-    """A bijection of 32-bit integers that scatters them ("lowbias32", C. Wellons, 2018, public domain)."""
+    """Hash 32-bit integers bijectively ("lowbias32", https://nullprogram.com/blog/2018/07/31/)."""
     value = (value ^ value >> 16) * 0x7FEB352D & 0xFFFFFFFF
     value = (value ^ value >> 15) * 0x846CA68B & 0xFFFFFFFF
     return value ^ value >> 16

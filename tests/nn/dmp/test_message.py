@@ -1,9 +1,10 @@
 import pytest
 import torch
 
-from noisefold.nn.dmp.edges import Edges
-from noisefold.nn.dmp.message import GAT, GCN, Coarsen, EdgeConv, Message, Uncoarsen, convolution
+from noisefold.nn.dmp.convolution import GAT, GCN, EdgeConv, convolution
+from noisefold.nn.dmp.message import Coarsen, Message, Uncoarsen
 from noisefold.nn.dmp.pooling import Pooling
+from noisefold.nn.dmp.sparse_graph import SparseGraph
 
 pyg = pytest.importorskip("torch_geometric.nn")
 # float64: the composed maps reorder sums of some tens of terms.
@@ -26,46 +27,46 @@ def some_edges(m=6, seed=0, dim=3):
     target, source = adjacency.nonzero().unbind(1)
     ptr = torch.cat([torch.zeros(1, dtype=torch.int64), adjacency.sum(1).cumsum(0)])
     offset = pos[target] - pos[source]
-    return pos, Edges(source, target, ptr, torch.cat([offset, offset.norm(dim=1, keepdim=True)], 1))
+    return pos, SparseGraph(source, target, ptr, torch.cat([offset, offset.norm(dim=1, keepdim=True)], 1))
 
 
 @pytest.fixture
-def cells():
+def supernodes():
     torch.manual_seed(0)
-    cell = torch.tensor([2, 0, 0, 1, 2, 2, 1])
+    assignment = torch.tensor([2, 0, 0, 1, 2, 2, 1])
     pos, h, coarse = (torch.randn(n, d).double() for n, d in ((7, 3), (7, 8), (3, 8)))
-    centre = torch.stack([pos[cell == i].mean(0) for i in range(3)])
-    offset = centre[cell] - pos
+    centre = torch.stack([pos[assignment == i].mean(0) for i in range(3)])
+    offset = centre[assignment] - pos
     offset = torch.cat([offset, offset.norm(dim=1, keepdim=True)], 1)
-    return pos, centre, h, coarse, offset, Pooling.of(cell, 3)
+    return pos, centre, h, coarse, offset, Pooling.of(assignment, 3)
 
 
 @pytest.mark.parametrize("norm", ["none", "layer"])
 @pytest.mark.parametrize("activation", ["gelu", "relu"])
 @pytest.mark.parametrize("aggregate", ["mean", "sum"])
-def test_coarsen_is_the_paper_s_message_to_the_cells(cells, aggregate, activation, norm):
-    pos, centre, h, coarse, offset, members = cells
+def test_coarsen_is_the_message_to_the_supernodes(supernodes, aggregate, activation, norm):
+    pos, centre, h, coarse, offset, pooling = supernodes
     layer = Coarsen(8, 3, activation, norm, aggregate).double()
-    out = layer(h, offset, coarse, members)
+    out = layer(h, offset, coarse, pooling)
     for i in range(3):
         sent = [
             plain_message(layer.message, coarse[i], h[j], centre[i], pos[j])
-            for j in (members.cell == i).nonzero()[:, 0]
+            for j in (pooling.assignment == i).nonzero()[:, 0]
         ]
         expected = torch.stack(sent).sum(0) / (len(sent) if aggregate == "mean" else 1)
         torch.testing.assert_close(out[i], expected, **EXACT)
 
 
-def test_uncoarsen_is_the_same_message_back(cells):
-    pos, centre, h, coarse, offset, members = cells
+def test_uncoarsen_is_the_message_to_the_nodes(supernodes):
+    pos, centre, h, coarse, offset, pooling = supernodes
     layer = Uncoarsen(8, 3, "gelu", "none").double()
-    out = layer(h, offset, coarse, members)
-    for j, i in enumerate(members.cell.tolist()):
+    out = layer(h, offset, coarse, pooling)
+    for j, i in enumerate(pooling.assignment.tolist()):
         expected = plain_message(layer.message, h[j], coarse[i], pos[j], centre[i])
         torch.testing.assert_close(out[j], expected, **EXACT)
 
 
-def test_edge_convolution_is_the_message_along_every_edge():
+def test_edge_conv_is_the_mean_message_along_edges():
     torch.manual_seed(0)
     pos, edges = some_edges()
     layer, h = EdgeConv(8, 3, "gelu", "none").double(), torch.randn(6, 8).double()
@@ -76,7 +77,7 @@ def test_edge_convolution_is_the_message_along_every_edge():
         torch.testing.assert_close(out[i], torch.stack(sent).mean(0), **EXACT)
 
 
-def test_parameters_are_the_paper_s():
+def test_parameters_of_the_message():
     message = Message(8, 3)
     shapes = {k: tuple(p.shape) for k, p in message.named_parameters() if k.endswith("weight")}
     assert shapes == {
@@ -89,7 +90,7 @@ def test_parameters_are_the_paper_s():
 
 
 @pytest.mark.parametrize("heads", [1, 2, 4])
-def test_gat_is_pyg_s_with_its_weights(heads):
+def test_gat_equals_pyg(heads):
     torch.manual_seed(0)
     _, edges = some_edges()
     ours = GAT(8, heads).double()
@@ -100,7 +101,7 @@ def test_gat_is_pyg_s_with_its_weights(heads):
     torch.testing.assert_close(ours(h, edges), theirs(h, torch.stack([edges.source, edges.target])), **EXACT)
 
 
-def test_gat_survives_scores_that_overflow():
+def test_gat_with_large_logits():
     _, edges = some_edges()
     layer = GAT(4).double()
     with torch.no_grad():
@@ -129,7 +130,7 @@ def test_derivatives(conv):
 
 
 @pytest.mark.parametrize("name", ["TransformerConv", "SAGEConv", "GATv2Conv", "GraphConv", "ClusterGCNConv"])
-def test_any_of_pyg_by_name_or_function(name):
+def test_convolutions_of_pyg_by_name_or_function(name):
     torch.manual_seed(0)
     _, edges = some_edges()
     h = torch.randn(6, 8)
@@ -144,13 +145,13 @@ def test_any_of_pyg_by_name_or_function(name):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: convolution("gta", 8, 3), "a convolution of torch_geometric.nn, got 'gta'"),
-        (lambda: convolution("Linear", 8, 3), "a convolution of torch_geometric.nn, got 'Linear'"),
-        (lambda: convolution("GINConv", 8, 3), "'GINConv' is not built from .* give a function of the width"),
-        (lambda: convolution("ChebConv", 8, 3), "'ChebConv' needs more .* give a function of the width"),
-        (lambda: convolution("gcn", 8, 3, heads=2), 'heads must be 1 unless conv is "gat"'),
-        (lambda: convolution("gat", 8, 3, heads=3), "heads must divide the width 8, got 3"),
-        (lambda: Coarsen(8, 3, "gelu", "none", "max"), 'aggregate must be "mean" or "sum", got \'max\''),
+        (lambda: convolution("gta", 8, 3), "conv must"),
+        (lambda: convolution("Linear", 8, 3), "conv must"),
+        (lambda: convolution("GINConv", 8, 3), "conv 'GINConv'"),
+        (lambda: convolution("ChebConv", 8, 3), "conv 'ChebConv'"),
+        (lambda: convolution("gcn", 8, 3, heads=2), "heads must"),
+        (lambda: convolution("gat", 8, 3, heads=3), "heads must"),
+        (lambda: Coarsen(8, 3, "gelu", "none", "max"), "aggregate must"),
     ],
 )
 def test_bad_choices_are_refused(make, message):
@@ -161,5 +162,5 @@ def test_bad_choices_are_refused(make, message):
 def test_a_convolution_of_another_width_is_refused():
     _, edges = some_edges()
     conv = convolution(lambda width: pyg.GATConv(width, width, heads=2), 8, 3)
-    with pytest.raises(ValueError, match=r"conv must map \[m, 8\] to the same shape"):
+    with pytest.raises(ValueError, match="conv must"):
         conv(torch.randn(6, 8), edges)

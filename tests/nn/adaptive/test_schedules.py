@@ -37,7 +37,7 @@ def cube_root(n):
 @pytest.mark.parametrize("schedule", GRADED, ids=repr)
 @given(nodes=SIZES)
 @settings(deadline=None, max_examples=60)
-def test_ends_are_met_exactly(schedule, nodes):
+def test_exact_values_at_both_ends(schedule, nodes):
     r1 = min(schedule.range or cube_root(nodes), nodes)
     s0 = min(math.isqrt(r1 * nodes - 1) + 1, nodes)
     assert schedule(0.0, nodes) == (s0, s0)
@@ -45,7 +45,7 @@ def test_ends_are_met_exactly(schedule, nodes):
 
 
 @pytest.mark.parametrize("nodes", [1, 8, 27, 64, 125, 1000, 1_000_000])
-def test_cubes_have_whole_roots(nodes):
+def test_cube_roots_of_cubes_are_exact(nodes):
     root = round(nodes ** (1 / 3))
     assert root**3 == nodes
     assert Linear()(1.0, nodes)[0] == root
@@ -82,12 +82,12 @@ def test_monotone_and_on_budget(schedule, nodes, signals):
     ],
     ids=repr,
 )
-def test_shapes_by_their_formulas(schedule, u, fraction):
+def test_shapes_equal_their_formulas(schedule, u, fraction):
     nodes, s0 = 4096, 256  # r1 = 16, s0 = 16 sqrt(256) = 256, both whole
     assert schedule(u, nodes)[1] == round(s0 + (nodes - s0) * fraction)
 
 
-def test_the_paper_s_setting():
+def test_setting_of_the_paper():
     # Published range 7 at N = 400: 53 clusters at pure noise and a budget of 2,800 edges.
     assert Exponential(range=7)(0.0, 400) == (53, 53)
     assert Exponential(range=7)(1.0, 400) == (7, 400)
@@ -101,7 +101,7 @@ def test_reverse_is_the_mirror_image():
     assert Exponential(reverse=True)(0.0, 400) == (8, 400)
 
 
-def test_coarsens_at_high_noise_whatever_the_clock():
+def test_coarsens_at_high_noise_on_every_path():
     t = torch.linspace(0.01, 0.99, 25, dtype=torch.float64)
     for path in (Flow(), VP(), Cosine(), VE(), Localization()):
         for schedule in (*GRADED[:6], Learned()):
@@ -133,9 +133,9 @@ def test_fixed():
 @pytest.mark.parametrize("bad", [-0.1, 1.1, math.nan])
 def test_signals_out_of_range_are_refused(bad):
     for schedule in (Exponential(), Fixed(), Learned()):
-        with pytest.raises(ValueError, match="signal must lie in"):
+        with pytest.raises(ValueError, match="signal must"):
             schedule(bad, 10)
-        with pytest.raises(ValueError, match="signal must lie in"):
+        with pytest.raises(ValueError, match="signal must"):
             schedule(torch.tensor([0.5, bad]), 10)
 
 

@@ -1,9 +1,9 @@
-r"""The nearest nodes in small clouds by brute force: all squared distances, then the k lowest of each row.
+r"""Brute-force k-nearest-neighbour search in small clouds: all squared distances, then the k lowest of a row.
 
-The k-th lowest entry of a row is at most the k-th lowest among the minima of disjoint sets of its columns.
-With a few times k sets that bound is nearly tight: about one entry more than k lies below it. So the search
-needs a pass for the minima, a selection among few of them, a comparison, and a sort of the few entries left.
-Where k is a large part of a cloud, entries are selected directly. Both are exact, equal distances included.
+The k-th lowest entry of a row is at most the k-th lowest of the minima over disjoint sets of columns. With a
+few times k sets this bound is nearly tight: about one entry more than k lies below it. The search takes the
+minima, selects the bound among them, compares, and sorts the few remaining entries. If k is a large part of
+the cloud, entries are selected directly. Both ways are exact, ties included.
 """
 
 from __future__ import annotations
@@ -16,26 +16,28 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from noisefold.geometry.serial import side_by_side, threads
+from noisefold.geometry.single_thread import available_threads, parallel_for
 
 __all__ = ["BLOCK", "MANY", "NOT_FINITE", "brute_force", "squared_distances"]
 
 _Array = npt.NDArray[Any]
-NOT_FINITE = "pos must be finite, and so must its squared distances, but holds nan, inf or too large numbers."
-#: Squared distances held at once: 2.5 MB in float32, which stay near the core.
+NOT_FINITE = (
+    "pos must be finite with finite squared distances, but holds nan, inf or numbers that are too large."
+)
+#: Squared distances held at once: 2.5 MB in float32, which fit into the cache of a core.
 BLOCK = 640_000
 _BLOCK_DEVICE = 1 << 27
-#: Up to this many columns for each neighbour a selection among all is faster than bounds or trees (measured).
+#: Up to this many columns per neighbour, direct selection is faster than bounds or trees (measured).
 MANY = 10
 
 
 def brute_force(cloud: Tensor, count: Tensor, k: int) -> Tensor:
-    """Nearest other nodes of each node.
+    """Return the k nearest other nodes of each node.
 
     Parameters
     ----------
     cloud
-        Positions, ``[b, m, d]``, infinite after the end of a cloud.
+        Positions, ``[b, m, d]``, padded with infinity after the end of a cloud.
     count
         Nodes of each cloud, ``[b]``, at most m.
     k
@@ -57,9 +59,9 @@ def brute_force(cloud: Tensor, count: Tensor, k: int) -> Tensor:
 
 
 def squared_distances(a: Tensor, b: Tensor, out: Tensor | None = None, work: Tensor | None = None) -> Tensor:
-    """Squared distances between the points of two clouds, ``[..., p, d], [..., q, d] -> [..., p, q]``.
+    """Return squared distances between the points of two clouds, ``[..., p, d], [..., q, d] -> [..., p, q]``.
 
-    `out` and `work`, ``[..., p, q]``, are memory to use again where many calls follow one another.
+    `out` and `work`, ``[..., p, q]``, are buffers that repeated calls reuse.
     """
     left, right = a.movedim(-1, 0).contiguous().unsqueeze(-1), b.movedim(-1, 0).contiguous().unsqueeze(-2)
     total = torch.sub(left[0], right[0], out=out).square_()
@@ -77,7 +79,7 @@ def _brute_host(cloud: Tensor, have: _Array, k: int) -> Tensor:
         return torch.from_numpy(index)
     step = min(b, max(1, BLOCK // (m * m)))
     first = range(0, b, step)
-    workers = min(threads(), len(first))
+    workers = min(available_threads(), len(first))
     memory: SimpleQueue[tuple[Tensor, Tensor, _Array]] = SimpleQueue()
     for _ in range(workers):
         out, work = cloud.new_empty(2, step, m, m)
@@ -92,14 +94,14 @@ def _brute_host(cloud: Tensor, have: _Array, k: int) -> Tensor:
             distances.diagonal(dim1=1, dim2=2).fill_(torch.inf)
             _lowest(distances.numpy(), have[i : i + c], index[i : i + c], flags[:c])
         finally:
-            memory.put(own)  # the others wait for it, also where this block holds what is not finite
+            memory.put(own)  # other workers wait for it, even if this block raised
 
-    side_by_side(block, first, workers)
+    parallel_for(block, first, workers)
     return torch.from_numpy(index)
 
 
 def _brute_rows(cloud: Tensor, have: _Array, index: _Array) -> None:
-    """Neighbours to ``index [b, m, k]`` in clouds of which one is too large to hold all its distances."""
+    """Write neighbours to ``index [b, m, k]``, a block of rows at a time, for clouds beyond `BLOCK`."""
     b, m, _ = index.shape
     rows = max(1, BLOCK // m)
     for i in range(b):
@@ -114,7 +116,7 @@ def _brute_rows(cloud: Tensor, have: _Array, index: _Array) -> None:
 
 
 def _lowest(dense: _Array, have: _Array, index: _Array, flags: _Array) -> None:
-    """Columns of the k lowest entries of each row of symmetric ``dense [b, m, m]`` to ``index [b, m, k]``."""
+    """Write the columns of the k lowest entries of symmetric ``dense [b, m, m]`` to ``index [b, m, k]``."""
     m, k = index.shape[1:]
     if dense.dtype == np.float32 and m <= MANY * k:
         found = _by_keys(dense, index)
@@ -124,7 +126,7 @@ def _lowest(dense: _Array, have: _Array, index: _Array, flags: _Array) -> None:
 
 
 def _complete(found: _Array, have: _Array, real: _Array, index: _Array) -> None:
-    """Refuse rows that found fewer than there are, and put -1 after the last; ``real [b, m]`` rows count."""
+    """Raise if a row of ``real [b, m]`` lacks neighbours that exist; write -1 after the last neighbour."""
     k = index.shape[2]
     wanted = np.minimum(have - 1, k)[:, None] * real
     if (found < wanted).any():
@@ -134,7 +136,7 @@ def _complete(found: _Array, have: _Array, real: _Array, index: _Array) -> None:
 
 
 def _by_keys(dense: _Array, index: _Array) -> _Array:
-    """Select and sort integers made of entry and column; how many of the k found are finite, ``[b, m]``."""
+    """Select and sort integers made of entry and column; return how many of k are finite, ``[b, m]``."""
     m, k = dense.shape[2], index.shape[2]
     bits = (m - 1).bit_length()
     keys = dense.view(np.int32).astype(np.int64) << bits
@@ -148,7 +150,7 @@ def _by_keys(dense: _Array, index: _Array) -> _Array:
 
 
 def _by_bound(dense: _Array, index: _Array, flags: _Array) -> _Array:
-    """Sort the entries below a bound of the k-th lowest; how many there are in each row, ``[b, m]``."""
+    """Sort the entries below a bound of the k-th lowest; return their number in each row, ``[b, m]``."""
     b, m, k = index.shape
     hits = _where(np.less_equal(dense, _bound(dense, k), out=flags).reshape(-1))
     row, value = hits // m, dense.reshape(-1)[hits]
@@ -168,7 +170,7 @@ def _by_bound(dense: _Array, index: _Array, flags: _Array) -> _Array:
 
 
 def _bound(dense: _Array, k: int) -> _Array:
-    """An upper bound ``[b, m, 1]``, nearly tight and finite, of the k-th lowest entry of each row."""
+    """Return a nearly tight, finite upper bound ``[b, m, 1]`` of the k-th lowest entry of each row."""
     m = dense.shape[1]
     minima = dense
     if (each := m // (3 * k)) > 1:
@@ -185,7 +187,7 @@ def _bound(dense: _Array, k: int) -> _Array:
 
 
 def _where(flags: _Array) -> _Array:
-    """Indices of sparse true flags ``[n]``: first words of eight flags, then inside those that have any."""
+    """Return the indices of sparse true flags ``[n]``: find words of eight flags first, then look inside."""
     whole = flags.size // 8 * 8
     words = flags[:whole].view(np.uint64)
     some = np.flatnonzero(words != 0)

@@ -1,4 +1,4 @@
-"""What all adaptive schedules share: the budget that ties range and resolution, and the call."""
+"""Interface of the adaptive schedules, and the edge budget that ties range to resolution."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Adaptive", "Schedule", "clean_range", "ends", "evaluate", "range_at"
 
 
 class Adaptive(Protocol):
-    """Any map from a signal level and a size to (range, resolution)."""
+    """A map from a signal level and a number of nodes to (range, resolution)."""
 
     @overload
     def __call__(self, signal: float, nodes: int) -> tuple[int, int]: ...
@@ -21,31 +21,31 @@ class Adaptive(Protocol):
     def __call__(self, signal: Tensor, nodes: int | Tensor) -> tuple[Tensor, Tensor]: ...
     @abstractmethod
     def __call__(self, signal: float | Tensor, nodes: int | Tensor) -> tuple[Any, Any]:
-        """Range and resolution, int or int64 ``[g]``, at ``signal [g]`` in [0, 1] for ``nodes [g]``."""
+        """Return range and resolution, int or int64 ``[g]``, at signal levels ``[g]`` for ``nodes [g]``."""
 
 
 def _power_root(value: Tensor, power: int) -> Tensor:
-    """The least integer whose power reaches the value; exact, where a root in floats is not."""
+    """Return the smallest integer whose power is at least the value; exact, unlike a root in floats."""
     root = value.double().pow(1 / power).round().long()
     root = torch.where(root**power < value, root + 1, root)
     return torch.where((root - 1) ** power >= value, root - 1, root)
 
 
 def clean_range(nodes: Tensor) -> Tensor:
-    r"""Range on clean data :math:`r_1 = \lceil N^{1/3} \rceil`, int64 ``[g]``, of ``nodes [g]``."""
+    r"""Return the range on clean data, :math:`r_1 = \lceil N^{1/3} \rceil`, int64 ``[g]``."""
     return _power_root(nodes, 3)
 
 
 def ends(nodes: Tensor, given: int | None) -> tuple[Tensor, Tensor]:
-    """Range at the clean end and resolution at the noisy end, ``[g]`` each."""
+    """Return the range on clean data and the resolution at pure noise, ``[g]`` each."""
     r1 = clean_range(nodes) if given is None else torch.full_like(nodes, given)
     r1 = torch.minimum(r1, nodes)
     return r1, torch.minimum(_power_root(r1 * nodes, 2), nodes)
 
 
 def range_at(resolution: Tensor, r1: Tensor, s0: Tensor, nodes: Tensor) -> Tensor:
-    """Range ``[g]`` that keeps the budget r1 N at a resolution."""
-    # Nearest to the budget r1 N, in integers; where the resolution is least, all see all.
+    """Return the range ``[g]`` that keeps the budget of r1 N edges at a resolution."""
+    # Nearest to the budget, in integers; at the lowest resolution the graph is complete.
     nearest = (2 * r1 * nodes + resolution) // (2 * resolution)
     return torch.where(resolution == s0, s0, torch.minimum(nearest, resolution))
 
@@ -53,7 +53,7 @@ def range_at(resolution: Tensor, r1: Tensor, s0: Tensor, nodes: Tensor) -> Tenso
 def evaluate(
     levels: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], signal: float | Tensor, nodes: int | Tensor
 ) -> tuple[Any, Any]:
-    """Check the arguments, broadcast them, and give back integers for plain numbers."""
+    """Check and broadcast the arguments, evaluate, and return integers for plain numbers."""
     scalar = not isinstance(signal, Tensor) and not isinstance(nodes, Tensor)
     device = (
         signal.device if isinstance(signal, Tensor) else nodes.device if isinstance(nodes, Tensor) else None
@@ -62,7 +62,7 @@ def evaluate(
     n = torch.as_tensor(nodes, dtype=torch.int64, device=device)
     if not bool(((u >= 0) & (u <= 1)).all()):
         raise ValueError(
-            f"signal must lie in [0, 1], 1 being clean, got {signal}; use signal_level(log_snr) of the path."
+            f"signal must lie in [0, 1], where 1 is clean, got {signal}; use signal_level(log_snr)."
         )
     if not bool((n >= 1).all()):
         raise ValueError(f"nodes must be at least 1, got {nodes}; drop empty graphs from the batch.")
@@ -72,16 +72,16 @@ def evaluate(
 
 
 class Schedule(ABC):
-    """The call that all schedules without parameters share."""
+    """Base class of the schedules without learned parameters: checks, broadcasting and the call."""
 
     @overload
     def __call__(self, signal: float, nodes: int) -> tuple[int, int]: ...
     @overload
     def __call__(self, signal: Tensor, nodes: int | Tensor) -> tuple[Tensor, Tensor]: ...
     def __call__(self, signal: float | Tensor, nodes: int | Tensor) -> tuple[Any, Any]:
-        """Range and resolution, int or int64 ``[g]``, at ``signal [g]`` in [0, 1] for ``nodes [g]``."""
+        """Return range and resolution, int or int64 ``[g]``, at signal levels ``[g]`` for ``nodes [g]``."""
         return evaluate(self.levels, signal, nodes)
 
     @abstractmethod
     def levels(self, signal: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
-        """Range and resolution, int64 ``[g]``, for a checked ``signal [g]``, float64, and ``nodes [g]``."""
+        """Return range and resolution, int64 ``[g]``, for checked signal levels ``[g]`` and ``nodes [g]``."""

@@ -34,7 +34,7 @@ def lattice(side):
     return Graphs(torch.cartesian_prod(axis, axis))
 
 
-def test_has_its_public_name():
+def test_public_name():
     assert adaptive.Information is Information
     assert encode(STEEP)["kind"] == "adaptive.Information"
 
@@ -57,7 +57,7 @@ def test_monotone_and_on_budget(schedule, nodes, signals):
     assert ((r * s - r1 * nodes).abs() <= slack).all()
 
 
-def test_reaches_the_share_of_the_table():
+def test_reach_equals_the_share_of_the_table():
     """At 4,096 nodes r1 is 16, so that a reach of K nodes is s = 4096 sqrt(16 / K)."""
     nodes = 4096
     for log_snr, share in ((-2.0, 1.0), (0.5, 0.65), (3.0, 0.3), (6.0, 0.15)):
@@ -79,14 +79,14 @@ def test_sizes_may_differ_within_a_batch():
 @pytest.mark.parametrize(
     ("build", "word"),
     [
-        (lambda: Information((), ()), "at least one"),
-        (lambda: Information((0.0, 1.0), (0.5,)), "one entry"),
-        (lambda: Information((1.0, 0.0), (0.5, 0.4)), "rise"),
-        (lambda: Information((0.0, math.inf), (0.5, 0.4)), "finite"),
+        (lambda: Information((), ()), "log_snr"),
+        (lambda: Information((0.0, 1.0), (0.5,)), "log_snr"),
+        (lambda: Information((1.0, 0.0), (0.5, 0.4)), "log_snr"),
+        (lambda: Information((0.0, math.inf), (0.5, 0.4)), "log_snr"),
         (lambda: Information((0.0, 1.0), (0.4, 0.5)), "share"),
         (lambda: Information((0.0,), (1.5,)), "share"),
         (lambda: Information((0.0,), (0.5,), range=0), "range"),
-        (lambda: Information.from_correlation(Exponential(), Graphs(torch.zeros(1, 2))), "two nodes"),
+        (lambda: Information.from_correlation(Exponential(), Graphs(torch.zeros(1, 2))), "data"),
         (lambda: Information.from_data(lattice(5), "x"), "no features"),
     ],
 )
@@ -105,7 +105,7 @@ def test_is_saved_with_a_network():
     net(graphs, torch.tensor([-3.0, 3.0]), None)
 
 
-def test_longer_lengths_and_more_noise_reach_farther():
+def test_reach_increases_with_length_and_noise():
     found = [
         Information.from_correlation(SquaredExponential(length), lattice(20)) for length in (0.1, 0.2, 0.4)
     ]
@@ -118,7 +118,7 @@ def test_longer_lengths_and_more_noise_reach_farther():
     assert (int(r[-1]), int(s[-1])) == (8, 400)
 
 
-def test_the_reach_is_that_of_the_lemma():
+def test_reach_equals_the_best_radius_of_the_theory():
     """In the middle of a dense lattice the best share is the area of the best disc."""
     field, nodes = SquaredExponential(0.06), 3600
     schedule = Information.from_correlation(field, lattice(60))
@@ -130,7 +130,7 @@ def test_the_reach_is_that_of_the_lemma():
         assert r * nodes / s == pytest.approx(math.pi * radius**2 * nodes, rel=0.25)
 
 
-def test_without_a_nugget_the_number_of_nodes_enters_through_the_snr_alone():
+def test_scaling_with_the_number_of_nodes_without_a_nugget():
     coarse = Information.from_correlation(SquaredExponential(0.3), lattice(15))
     fine = Information.from_correlation(SquaredExponential(0.3), lattice(40))
     for log_snr in (-6.0, -4.0, -2.0):
@@ -139,12 +139,12 @@ def test_without_a_nugget_the_number_of_nodes_enters_through_the_snr_alone():
         assert a[1] == pytest.approx(b[1], rel=0.12)  # a step of the ladder is 14 %, of s half of that
 
 
-def test_noise_alone_asks_for_the_range_of_clean_data():
+def test_white_noise_gives_the_clean_range():
     schedule = Information.from_correlation(Nested(Exponential(0.2), 0.0), lattice(15))
     assert (schedule(U, 225)[1] == 225).all()
 
 
-def test_from_data_sees_the_length_of_the_fields():
+def test_from_data_recovers_the_correlation_length():
     generator = torch.Generator().manual_seed(0)
     found = []
     for length in (0.08, 0.3):

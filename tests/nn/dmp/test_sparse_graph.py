@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from noisefold.nn.dmp.edges import Edges
+from noisefold.nn.dmp.sparse_graph import SparseGraph
 
 
 def edges_of(sizes, seed=0):
@@ -11,14 +11,14 @@ def edges_of(sizes, seed=0):
     target = torch.repeat_interleave(degree)
     source = torch.randint(0, max(len(sizes) - 1, 1), target.shape, generator=generator)
     ptr = torch.cat([torch.zeros(1, dtype=torch.int64), degree.cumsum(0)])
-    return Edges(source, target, ptr)
+    return SparseGraph(source, target, ptr)
 
 
 SIZES = [(3, 0, 2, 4), (1,), (0, 0), (2, 2, 2, 2, 2)]
 
 
 @pytest.mark.parametrize("sizes", SIZES)
-def test_gather_and_dot_against_a_dense_matrix(sizes):
+def test_aggregate_and_dot_equal_a_dense_matrix(sizes):
     edges, m = edges_of(sizes), len(sizes)
     torch.manual_seed(0)
     h, g = torch.randn(m, 3, dtype=torch.float64), torch.randn(m, 3, dtype=torch.float64)
@@ -28,8 +28,8 @@ def test_gather_and_dot_against_a_dense_matrix(sizes):
     for s, t, w in zip(edges.source.tolist(), edges.target.tolist(), weight.tolist(), strict=True):
         matrix[t, s] += w
         count[t, s] += 1
-    torch.testing.assert_close(edges.gather(h, weight), matrix @ h)
-    torch.testing.assert_close(edges.gather(h), count @ h)
+    torch.testing.assert_close(edges.aggregate(h, weight), matrix @ h)
+    torch.testing.assert_close(edges.aggregate(h), count @ h)
     torch.testing.assert_close(edges.dot(h, g), (h[edges.source] * g[edges.target]).sum(1))
     assert edges.degree.tolist() == list(sizes)
 
@@ -41,7 +41,7 @@ def test_first_and_second_derivatives(sizes):
     h = torch.randn(m, 2, dtype=torch.float64, requires_grad=True)
     g = torch.randn(m, 2, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(edges.source.numel(), dtype=torch.float64, requires_grad=True)
-    for function, inputs in ((edges.gather, (h, weight)), (edges.gather, (h,)), (edges.dot, (h, g))):
+    for function, inputs in ((edges.aggregate, (h, weight)), (edges.aggregate, (h,)), (edges.dot, (h, g))):
         assert torch.autograd.gradcheck(function, inputs)
         assert torch.autograd.gradgradcheck(function, inputs)
 
@@ -62,10 +62,12 @@ def test_half_precision(dtype):
     edges = edges_of((3, 0, 2, 4))
     h = torch.randn(4, 8).to(dtype).requires_grad_()
     weight = torch.rand(9).to(dtype).requires_grad_()
-    out = edges.gather(h, weight)
+    out = edges.aggregate(h, weight)
     assert out.dtype == dtype
     out.sum().backward()
     # Sums of at most four products of about one, in eight bits.
-    torch.testing.assert_close(out.double(), edges.gather(h.double(), weight.double()), rtol=0.03, atol=0.03)
+    torch.testing.assert_close(
+        out.double(), edges.aggregate(h.double(), weight.double()), rtol=0.03, atol=0.03
+    )
     exact = h.double()[edges.source].sum(1)
     torch.testing.assert_close(weight.grad.double(), exact, rtol=0.03, atol=0.06)

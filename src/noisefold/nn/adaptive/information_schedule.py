@@ -1,17 +1,16 @@
-r"""An adaptive schedule from the data: the range that tells a node most about its clean feature.
+r"""Adaptive schedule from data: the range with the most mutual information about a node's clean feature.
 
-At each ratio of signal to noise, the mutual information between a node's clean feature and the sum over its k
-nearest noisy neighbours (`noisefold.noise.point_information`) has its greatest value at some k = K. A coarse
-node stands for N / s nodes and sees r such, so that message passing reaches r N / s nodes; with the budget of
-all schedules, :math:`r s = r_1 N`, it reaches K where
+At each signal-to-noise ratio, the mutual information between a node's clean feature and the sum over its k
+nearest noisy neighbours (`noisefold.noise.point_information`) is largest at some k = K. A supernode
+represents N / s nodes and has r neighbours, so that message passing reaches r N / s nodes. With the edge
+budget of all schedules, :math:`r s = r_1 N`, it reaches K where
 
 .. math:: s = N \sqrt{r_1 / K}, \qquad r = r_1 N / s, \qquad r_1 \le K \le N .
 
-For smooth fields K depends on the noise and on the density of nodes through one number alone, the noise left
-when all nodes of the graph are averaged: for N nodes in the same space, K / N is a function of
-:math:`\log(N\,\mathrm{SNR})`. That function is the table which a schedule keeps. Where a part of the features
-is each node's own (a nugget), more nodes average that away too, and the table is that of graphs as dense as
-the data.
+For smooth fields K depends on the noise and on the density of the nodes only through the noise of the average
+of all nodes: for N nodes in the same region, K / N is a function of :math:`\log(N\,\mathrm{SNR})`. The
+schedule stores this function as a table. If the features have a nugget, an average reduces it as well, and
+the table holds for graphs as dense as the data.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from noisefold.geometry.correlation import Function
 from noisefold.geometry.correlation_fit import fit_correlation
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.variogram import variogram
-from noisefold.nn.adaptive.budget import Schedule, ends, range_at
+from noisefold.nn.adaptive.schedule import Schedule, ends, range_at
 from noisefold.noise.point_information import point_information
 
 __all__ = ["Information"]
@@ -44,24 +43,24 @@ _LEAST, _MOST = -8.0, 28.0  # of log(N SNR)
 @configurable
 @dataclass(frozen=True)
 class Information(Schedule):
-    """The range that tells a node most, measured on the data.
+    """The range of maximal mutual information, from a table.
 
-    Made by `from_data` or `from_correlation`; the table may also be given.
+    Build it with `from_data` or `from_correlation`, or from a table.
 
     Parameters
     ----------
     log_snr
-        Logarithm of the number of nodes times the signal-to-noise ratio, rising.
+        Logarithm of the number of nodes times the signal-to-noise ratio, increasing.
     share
-        The share K / N of the nodes that tell a node most, at each; nowhere rising, in [0, 1], 0 for a node
-        that had best look at itself alone. Straight between them, level beyond.
+        The fraction K / N of the nodes that is most informative, at each; in [0, 1], non-increasing, 0 for
+        the node itself alone. Linear interpolation between the points, constant beyond them.
     range
         Range r1 on clean data, which sets the budget; None for the cube root of N, rounded up.
 
     Raises
     ------
     ValueError
-        If the table is not as said, or the range below 1.
+        If the table is not as described, or the range is below 1.
 
     Examples
     --------
@@ -77,13 +76,13 @@ class Information(Schedule):
     def __post_init__(self) -> None:
         if len(self.log_snr) != len(self.share) or not self.share:
             raise ValueError(
-                f"log_snr and share must have one entry for each other, and at least one, "
+                f"log_snr and share must have the same length of at least 1, "
                 f"got {len(self.log_snr)} and {len(self.share)}."
             )
         if not all(a < b for a, b in pairwise(self.log_snr)) or not all(map(math.isfinite, self.log_snr)):
-            raise ValueError(f"log_snr must be finite and rise, got {self.log_snr}.")
+            raise ValueError(f"log_snr must be finite and increase, got {self.log_snr}.")
         if not all(0 <= b <= a <= 1 for a, b in pairwise((1.0, *self.share))):
-            raise ValueError(f"share must fall, or stay, from at most 1 to at least 0, got {self.share}.")
+            raise ValueError(f"share must not increase, and lie in [0, 1], got {self.share}.")
         if self.range is not None and self.range < 1:
             raise ValueError(f"range must be at least 1, or None for the cube root of N, got {self.range}.")
 
@@ -91,26 +90,26 @@ class Information(Schedule):
     def from_data(
         cls, data: Graphs, variable: str | None = None, *, range: int | None = None, seed: int = 0
     ) -> Information:
-        """Measure the correlation of a data set, and take the schedule that follows from it.
+        """Estimate the correlation of a data set, and return its schedule.
 
         A correlation is fitted to the variogram (`noisefold.theory.variogram` and `fit_correlation`, which
-        also give the intervals), and its information is evaluated on the data's own positions.
+        also return confidence intervals), and the information is evaluated at the data's positions.
 
         Parameters
         ----------
         data
             Graphs, in any units.
-        noised
-            "x" for features given positions, "pos" for positions; None for features where there are any.
+        variable
+            "x" for features given positions, "pos" for positions; None for features if there are any.
         range
             Range r1 on clean data; None for the cube root of N.
         seed
-            Of the draw of nodes and graphs to look at.
+            Seed of the subset of nodes and graphs.
 
         Raises
         ------
         ValueError
-            If the data have no such values, or too few nodes to see a correlation.
+            If the data have no such variable, or too few nodes to estimate a correlation.
         """
         variable = variable or ("pos" if data.x is None else "x")
         fit = fit_correlation(variogram(data, variable, seed=seed))
@@ -120,21 +119,21 @@ class Information(Schedule):
     def from_correlation(
         cls, correlation: Function, data: Graphs, *, range: int | None = None, seed: int = 0
     ) -> Information:
-        """The schedule of a known correlation on the positions of a data set.
+        """Return the schedule of a known correlation at the positions of a data set.
 
-        The information is averaged over 128 nodes of at most 8 graphs, and evaluated at 49 numbers of
-        neighbours in equal ratios; sums over more than 128 nodes are estimated from 128 of them.
+        The information is averaged over 128 nodes of at most 8 graphs, and evaluated at 49 geometrically
+        spaced numbers of neighbours; sums over more than 128 nodes are estimated from 128 of them.
 
         Parameters
         ----------
         correlation
             Function of distances, in the unit of the positions.
         data
-            Graphs whose positions are looked at.
+            Graphs whose positions are used.
         range
             Range r1 on clean data; None for the cube root of N.
         seed
-            Of the draw of nodes and graphs.
+            Seed of the subset of nodes and graphs.
 
         Raises
         ------
@@ -145,10 +144,12 @@ class Information(Schedule):
         pick = torch.randperm(len(data), generator=generator)[:_GRAPHS].sort().values.tolist()
         clouds = [pos for pos in (data.pos[data.ptr[i] : data.ptr[i + 1]] for i in pick) if len(pos) > 1]
         if not clouds:
-            raise ValueError("no graph has two nodes; a schedule needs graphs with neighbours.")
+            raise ValueError(
+                "data must have a graph of at least two nodes, got none; give graphs with neighbours."
+            )
         exposure = torch.arange(_LEAST, _MOST + _STEP, _STEP, dtype=torch.float64)
         least = 1 / max(map(len, clouds))
-        # Alone, and from two nodes on in equal ratios.
+        # One node, and from two nodes on a geometric ladder.
         ladder = torch.cat([torch.zeros(1), torch.logspace(math.log10(2 * least), 0, _LADDER)]).double()
         total = torch.zeros(len(exposure), len(ladder), dtype=torch.float64)
         for pos in clouds:
@@ -160,25 +161,25 @@ class Information(Schedule):
             )
             total += told.mean(0) / len(clouds)
         share = ladder[total.argmax(1)]
-        # More noise never asks for less: what the theory says of every correlation, and a finite draw nearly.
+        # By theory K increases with the noise for every correlation; a finite sample may deviate slightly.
         share = share.flip(0).cummax(0).values.flip(0)
         rounded = [round(value, 6) for value in share.tolist()]
         return cls(*_shortened(exposure.tolist(), rounded), range=range)
 
     def levels(self, signal: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
-        """Resolution by the table, and the range that keeps the budget."""
+        """Return the range that keeps the budget, and the resolution by the table."""
         r1, s0 = ends(nodes, self.range)
         log_snr = 2 * torch.logit(signal) + nodes.double().log()
         reach = (_interpolate(log_snr, self.log_snr, self.share) * nodes).clamp(min=1)
         reach = torch.minimum(torch.maximum(reach, r1.double()), nodes.double())
         s = torch.round(nodes * (r1 / reach).sqrt()).long()
-        # At a reach of all nodes s is the root of r1 N, which s0 rounds up.
+        # Where message passing reaches all nodes, s is the root of r1 N, which s0 rounds up.
         s = torch.minimum(torch.maximum(s, s0), nodes)
         return range_at(s, r1, s0, nodes), s
 
 
 def _interpolate(at: Tensor, x: tuple[float, ...], y: tuple[float, ...]) -> Tensor:
-    """Straight between the points, level beyond them; infinite places are beyond."""
+    """Interpolate linearly between the points, constant beyond them, also at infinity."""
     xs, ys = (torch.tensor(v, dtype=torch.float64, device=at.device) for v in (x, y))
     if len(x) == 1:
         return ys[0].expand_as(at)
@@ -189,7 +190,7 @@ def _interpolate(at: Tensor, x: tuple[float, ...], y: tuple[float, ...]) -> Tens
 
 
 def _shortened(x: list[float], y: list[float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The same line without points that lie within a level stretch."""
+    """Return the same line without the inner points of constant stretches."""
     last = len(x) - 1
     turns = [
         i for i, value in enumerate(y) if (i > 0 and y[i - 1] != value) or (i < last and y[i + 1] != value)

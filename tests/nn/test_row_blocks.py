@@ -2,7 +2,7 @@ import pytest
 import torch
 from network_battery import awake, batch
 
-from noisefold.nn import DMP, rowwise
+from noisefold.nn import DMP, row_blocks
 from noisefold.nn.adaptive import Fixed
 from noisefold.nn.dmp.network import Details
 
@@ -12,7 +12,7 @@ WIDTH = 16
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of seven rows or a few more; the first rows of those asked for, None for all at once."""
-    seen, whole = [], rowwise.rowwise
+    seen, whole = [], row_blocks.map_row_blocks
 
     def watched(function, like, *args, **options):
         def watching(part):
@@ -21,10 +21,10 @@ def small_blocks(monkeypatch):
 
         return whole(watching, like, *args, **options)
 
-    monkeypatch.setattr(rowwise, "_ENTRIES", 7 * WIDTH)
-    monkeypatch.setattr(rowwise, "_PRODUCTS", 0)
-    for module in ("dmp", "layers", "message"):
-        monkeypatch.setattr(f"noisefold.nn.{module}.rowwise", watched)
+    monkeypatch.setattr(row_blocks, "_ENTRIES", 7 * WIDTH)
+    monkeypatch.setattr(row_blocks, "_PRODUCTS", 0)
+    for module in ("network", "layers", "message"):
+        monkeypatch.setattr(f"noisefold.nn.dmp.{module}.map_row_blocks", watched)
     return seen
 
 
@@ -40,7 +40,7 @@ def small_blocks(monkeypatch):
     ids=["default", "gcn", "edge", "alone", "batch norm"],
 )
 @pytest.mark.parametrize("sizes", [(1, 2, 3, 30, 64), (20, 20, 20)], ids=["ragged", "uniform"])
-def test_networks_in_blocks_give_what_they_give_at_once(options, sizes, small_blocks):
+def test_blocks_do_not_change_a_network(options, sizes, small_blocks):
     torch.manual_seed(0)
     net = awake(DMP(width=WIDTH, layers=2, **options)).double()
     graphs, log_snr, _ = batch(sizes)
@@ -54,7 +54,7 @@ def test_networks_in_blocks_give_what_they_give_at_once(options, sizes, small_bl
     small_blocks.clear()
     with torch.no_grad():
         in_blocks = net(graphs, log_snr)
-    # Lift, head, and two of each of two layers, in steps of eight rows; cells have a lift of their own.
+    # Lift, head, and two of each of two layers, in steps of eight rows; supernodes have a lift of their own.
     assert all(small_blocks.count(start) >= 6 for start in range(8, sum(sizes), 8))
     # Sums over fewer rows at once may be ordered otherwise within a row: rounding of float64.
     torch.testing.assert_close(in_blocks, at_once, rtol=1e-12, atol=1e-12)
@@ -72,9 +72,9 @@ def test_batch_statistics_see_all_rows(small_blocks):
 
 
 @pytest.mark.parametrize("n", [0, 1, 3, 4, 8, 11])
-def test_only_what_may_be_overwritten_is(n, monkeypatch):
-    monkeypatch.setattr(rowwise, "_ENTRIES", 4 * 3)
-    monkeypatch.setattr(rowwise, "_PRODUCTS", 0)
+def test_inputs_are_overwritten_only_on_request(n, monkeypatch):
+    monkeypatch.setattr(row_blocks, "_ENTRIES", 4 * 3)
+    monkeypatch.setattr(row_blocks, "_PRODUCTS", 0)
     values = torch.randn(n, 3)
     before, expected = values.clone(), values.exp()
 
@@ -82,8 +82,8 @@ def test_only_what_may_be_overwritten_is(n, monkeypatch):
         return values[part].exp()
 
     with torch.no_grad():
-        assert torch.equal(rowwise.rowwise(exponential, values, False), expected)
+        assert torch.equal(row_blocks.map_row_blocks(exponential, values, False), expected)
         assert torch.equal(values, before)
-        out = rowwise.rowwise(exponential, values, False, into=values)
+        out = row_blocks.map_row_blocks(exponential, values, False, into=values)
     assert torch.equal(out, expected)
     assert (out is values) == (n >= 8)

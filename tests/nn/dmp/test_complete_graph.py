@@ -4,7 +4,7 @@ import torch
 from noisefold.nn.dmp import complete_graph as module
 from noisefold.nn.dmp.adjacency import Adjacency
 from noisefold.nn.dmp.complete_graph import CompleteGraphs
-from noisefold.nn.dmp.edges import Edges
+from noisefold.nn.dmp.sparse_graph import SparseGraph
 
 # float64: both ways add up the same few hundred terms of about one, in another order.
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
@@ -18,7 +18,7 @@ def complete_of(sizes):
 
 def edges_of(pairs, rows):
     degree = torch.bincount(pairs[1], minlength=rows)
-    return Edges(*pairs, torch.cat([degree.new_zeros(1), degree.cumsum(0)]))
+    return SparseGraph(*pairs, torch.cat([degree.new_zeros(1), degree.cumsum(0)]))
 
 
 def listed(complete):
@@ -41,7 +41,7 @@ def values_and_gradients(function, inputs):
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_attention_is_that_along_listed_edges(name):
+def test_attention_equals_that_along_edges(name):
     complete = complete_of(SIZES[name])
     inputs = draws(complete.rows)
     ours = values_and_gradients(complete.attend, inputs)
@@ -51,7 +51,7 @@ def test_attention_is_that_along_listed_edges(name):
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_mean_is_that_along_listed_edges(name):
+def test_mean_equals_that_along_edges(name):
     complete = complete_of(SIZES[name])
     weight = torch.randn(4, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
@@ -75,7 +75,7 @@ def test_pairs_are_all_pairs(name):
 
 @pytest.mark.parametrize("sorted_from", [0, 1000])
 @pytest.mark.parametrize("scale", [1.0, 30.0, 1e4])
-def test_both_ways_of_attention_survive_scores_of_any_size(monkeypatch, sorted_from, scale):
+def test_attention_with_logits_of_any_size(monkeypatch, sorted_from, scale):
     monkeypatch.setattr(module, "_SORTED", sorted_from)
     complete = complete_of((4, 9, 9))
     values, sent, received = draws(complete.rows)
@@ -96,7 +96,7 @@ def test_first_and_second_derivatives(monkeypatch, sorted_from):
     assert torch.autograd.gradgradcheck(complete.attend, inputs)
 
 
-def test_single_precision_is_as_good_by_sorting():
+def test_single_precision_of_prefix_sums():
     complete = complete_of((400,))
     double = draws(400, 8)
     out = complete.attend(*(t.float() for t in double))
@@ -104,7 +104,7 @@ def test_single_precision_is_as_good_by_sorting():
     torch.testing.assert_close(out.double(), complete.attend(*double), rtol=1e-5, atol=3e-6)
 
 
-def test_memory_of_a_large_graph_is_linear_in_its_nodes():
+def test_memory_is_linear_in_the_nodes():
     nodes, width, sizes = 5000, 4, []
 
     def pack(tensor):
@@ -118,14 +118,14 @@ def test_memory_of_a_large_graph_is_linear_in_its_nodes():
 
 @pytest.mark.parametrize("near", [(), (2, 2, 2)])
 @pytest.mark.parametrize("sizes", [(), (3, 3, 5)])
-def test_links_join_edges_and_complete_graphs(near, sizes):
-    links = Adjacency(listed(complete_of(near)), complete_of(sizes))
+def test_adjacency_joins_edges_and_complete_graphs(near, sizes):
+    adjacency = Adjacency(listed(complete_of(near)), complete_of(sizes))
     together = listed(complete_of((*near, *sizes)))
     for name in ("source", "target", "ptr"):
-        assert torch.equal(getattr(links.listed, name), getattr(together, name))
+        assert torch.equal(getattr(adjacency.sparse, name), getattr(together, name))
     inputs = draws(sum(near) + sum(sizes))
-    ours, theirs = (values_and_gradients(way.attend, inputs) for way in (links, together))
+    ours, theirs = (values_and_gradients(way.attend, inputs) for way in (adjacency, together))
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, **EXACT)
-    means = [way.mean(inputs[0], torch.neg) for way in (links, together)]
+    means = [way.mean(inputs[0], torch.neg) for way in (adjacency, together)]
     torch.testing.assert_close(*means, **EXACT)

@@ -1,8 +1,8 @@
-"""Functions of the rows of a long matrix, computed block after block where nothing has to be remembered.
+"""Compute functions of the rows of a long matrix in blocks of rows that fit into the cache of a core.
 
-A perceptron on 50,000 nodes reads and writes matrices of megabytes between its steps, in memory that is new
-each time. In blocks that stay near the core a step of sampling is a third faster. Derivatives need all that
-lies between anyway, and batch statistics need all rows at once.
+A perceptron on 50,000 nodes reads and writes megabytes between its steps, in newly allocated memory each
+time; blocks avoid that. They apply in evaluation without gradients only: derivatives need all intermediate
+values anyway, and batch statistics need all rows at once.
 """
 
 from __future__ import annotations
@@ -12,35 +12,40 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-__all__ = ["rowwise"]
+__all__ = ["map_row_blocks"]
 
 _ALL = slice(None)
 # A block of 1 MB, and enough multiplications for the faster library of `noisefold.nn.linear`.
 _ENTRIES, _PRODUCTS = 1 << 18, 1 << 24
 
 
-def rowwise(
+def map_row_blocks(
     function: Callable[[slice], Tensor],
     like: Tensor,
     training: bool,
     width: int | None = None,
     into: Tensor | None = None,
 ) -> Tensor:
-    """Rows ``function(slice) [n, c]``, each of which follows from that row alone.
+    """Return the rows ``function(slice) [n, c]``, where every row depends on the same row of the inputs.
 
     Parameters
     ----------
     function
-        Given a slice of the rows, it returns theirs.
+        Returns the rows of a slice.
     like
-        Any of the matrices it reads, ``[n, w]``.
+        Any of the matrices that `function` reads, ``[n, w]``.
     training
-        Whether rows may depend on each other after all, through batch statistics.
+        Whether rows may depend on one another after all, through batch statistics.
     width
-        Columns of what lies between; default w.
+        Columns of the intermediate values; default w.
     into
-        What may be overwritten where it is computed in blocks, ``[n, c]``: a matrix that is read in the same
-        rows alone, and not needed any more. New memory of megabytes costs as much as the writing.
+        Matrix that may be overwritten if blocks are used, ``[n, c]``: one that `function` reads in the rows
+        of its slice alone, and that is not needed afterwards.
+
+    Returns
+    -------
+    Tensor
+        ``[n, c]``.
     """
     n, width = like.shape[0], width or like.shape[1]
     blocks = n // max(_ENTRIES // width, _PRODUCTS // width**2)

@@ -1,12 +1,12 @@
-r"""Search for the nearest nodes, in batches of small clouds and in single large ones.
+r"""k-nearest-neighbour and radius search in ragged batches, from many small clouds to a single large one.
 
-The others of a node i are ordered by :math:`(|p_i - p_j|^2, j)`: by distance, and by index where distances
-are equal. Distances come from differences of coordinates, never from :math:`|p|^2 - 2 p q + |q|^2`, so that
-clouds far from the origin lose no digits.
+The neighbours j of a node i are ordered by :math:`(|p_i - p_j|^2, j)`: by distance, ties by index. Distances
+come from coordinate differences, never from :math:`|p|^2 - 2 p q + |q|^2`, which loses digits far from the
+origin.
 
-Small clouds are searched by brute force, and so are those where k is a large part of the cloud (unless in
-float64); others with a k-d tree (`scipy.spatial.cKDTree`), whose cost is linear in the number of nodes up to
-a logarithm. Which of the two depends on the size of the cloud, k and the floating type alone.
+Small clouds are searched by brute force (`noisefold.geometry.knn_brute_force`), and so are float32 clouds of
+which k is a large part. All others are searched with a k-d tree (`scipy.spatial.cKDTree`) in O(n log n). The
+choice depends on the size of the cloud, k and the floating type alone.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from noisefold.geometry.brute import BLOCK, MANY, NOT_FINITE, brute_force, squared_distances
+from noisefold.geometry.knn_brute_force import BLOCK, MANY, NOT_FINITE, brute_force, squared_distances
 from noisefold.geometry.segment import argsort_runs
-from noisefold.geometry.serial import serial, threads
+from noisefold.geometry.single_thread import available_threads, single_threaded
 
-__all__ = ["clouds", "floating", "knn_dense", "nearest", "places", "within"]
+__all__ = ["floating", "knn", "knn_dense", "padded_rows", "radius_pairs", "size_buckets"]
 
 _Array = npt.NDArray[Any]
-# Largest cloud searched by brute force. On a CPU the tree overtakes at 500 to 2,000 nodes, depending on
-# dimension, k and threads (measured); on other devices not measured.
+# Largest cloud searched by brute force. On a CPU the tree becomes faster at 500 to 2,000 nodes, depending on
+# dimension, k and threads (measured); on other devices this was not measured.
 _BRUTE, _BRUTE_DEVICE = 800, 32_768
 
 
-@serial
+@single_threaded
 def knn_dense(pos: Tensor, k: int, loop: bool = True) -> Tensor:
-    """Nearest nodes of each node, in clouds of one size.
+    """Return the k nearest nodes of each node, for clouds of one size.
 
     Parameters
     ----------
     pos
         Positions, ``[b, s, d]``.
     k
-        Neighbours of each node, cut to what there is: s with the node itself, s - 1 without.
+        Neighbours of each node, at most s with the node itself and s - 1 without.
     loop
-        Whether a node is the first of its own k neighbours.
+        Whether a node is the first of its own k neighbours (a self-loop).
 
     Returns
     -------
@@ -70,9 +70,9 @@ def knn_dense(pos: Tensor, k: int, loop: bool = True) -> Tensor:
     return torch.cat([own.expand(b, s, 1), index], 2)
 
 
-@serial
-def nearest(pos: Tensor, ptr: Tensor, k: int | Tensor) -> Tensor:
-    """The k nearest other nodes of each node, in its own graph.
+@single_threaded
+def knn(pos: Tensor, ptr: Tensor, k: int | Tensor) -> Tensor:
+    r"""Return the k nearest other nodes of each node within its graph.
 
     Parameters
     ----------
@@ -81,13 +81,13 @@ def nearest(pos: Tensor, ptr: Tensor, k: int | Tensor) -> Tensor:
     ptr
         Offsets of the graphs, ``[g + 1]``.
     k
-        Neighbours asked for, 0 or more, one number for all graphs or one for each, ``[g]``.
+        Number of neighbours, 0 or more; one for all graphs, or one for each, ``[g]``.
 
     Returns
     -------
     Tensor
-        Rows of `pos`, ``[n, w]``, int64, nearest first, ties by index, with w the most that a graph asks for
-        and has; -1 at the end of a row whose graph has fewer.
+        Rows of `pos`, ``[n, w]``, int64, nearest first, ties by index. w is the largest
+        :math:`\min(k, n_i - 1)` of all graphs; rows of graphs with fewer neighbours end in -1.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def nearest(pos: Tensor, ptr: Tensor, k: int | Tensor) -> Tensor:
     table = ptr.new_full((pos.shape[0], width), -1)
     pos = floating(pos)
     tree = _by_tree(pos, sizes, wanted)
-    for graphs, cloud in clouds(pos, ptr, tree) if width else ():
+    for graphs, cloud in size_buckets(pos, ptr, tree) if width else ():
         here = wanted[graphs]
         most, least = int(here.max()), int(here.min())
         local = _search(cloud, sizes[graphs], most, bool(tree[graphs[0]]))
@@ -111,14 +111,14 @@ def nearest(pos: Tensor, ptr: Tensor, k: int | Tensor) -> Tensor:
             found = torch.where(local < 0, local, found)
         if graphs.numel() == sizes.numel() and found.numel() == table.numel():
             return found.view_as(table)
-        real, row = places(ptr, graphs, cloud.shape[1])
+        real, row = padded_rows(ptr, graphs, cloud.shape[1])
         table[row[real], : found.shape[2]] = found[real]
     return table
 
 
-@serial
-def within(pos: Tensor, ptr: Tensor, r: float, loop: bool = False) -> tuple[Tensor, Tensor]:
-    """Pairs of nodes of the same graph at most r apart.
+@single_threaded
+def radius_pairs(pos: Tensor, ptr: Tensor, r: float, loop: bool = False) -> tuple[Tensor, Tensor]:
+    """Return the pairs of nodes of the same graph at most r apart.
 
     Parameters
     ----------
@@ -127,9 +127,9 @@ def within(pos: Tensor, ptr: Tensor, r: float, loop: bool = False) -> tuple[Tens
     ptr
         Offsets of the graphs, ``[g + 1]``.
     r
-        Largest distance, itself allowed.
+        Largest distance, inclusive.
     loop
-        Whether each node is paired with itself, before all others.
+        Whether each node is paired with itself first (a self-loop).
 
     Returns
     -------
@@ -148,7 +148,7 @@ def within(pos: Tensor, ptr: Tensor, r: float, loop: bool = False) -> tuple[Tens
     n = pos.shape[0]
     own = torch.arange(n, device=pos.device)
     keys = [own * n + own] if loop else [own[:0]]
-    for graphs, cloud in clouds(pos, ptr):
+    for graphs, cloud in size_buckets(pos, ptr):
         which, target, source = _pairs(cloud, ptr.diff()[graphs], r)
         start = ptr[graphs[which]]
         keys.append((target + start) * n + source + start)
@@ -160,16 +160,17 @@ def within(pos: Tensor, ptr: Tensor, r: float, loop: bool = False) -> tuple[Tens
 
 
 def floating(pos: Tensor) -> Tensor:
-    """Positions without gradient, in float32 or float64."""
+    """Return positions without gradient, in float32 or float64."""
     pos = pos.detach()
     return pos if pos.dtype in (torch.float32, torch.float64) else pos.float()
 
 
-def clouds(pos: Tensor, ptr: Tensor, tree: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-    """Sets of graphs of about one size: which ``[b]``, and nodes ``[b, m, d]``, infinite after a graph's end.
+def size_buckets(pos: Tensor, ptr: Tensor, tree: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    """Iterate over buckets of graphs of similar size: graphs ``[b]`` and their nodes ``[b, m, d]``.
 
-    Sizes differ by a fifth at most, but a graph that is to be searched by brute force never comes together
-    with one that is not, ``tree [g]`` (None: by its size). Graphs of one node or none are left out.
+    Nodes are padded with infinity. Sizes in a bucket differ by a fifth at most. Graphs searched by brute
+    force and by a tree, ``tree [g]`` (None: by size), never share a bucket. Graphs of fewer than two nodes
+    are left out.
     """
     sizes = ptr.diff()
     kind = (sizes.double().log() * 5).long() * 2 + (sizes > _largest_brute(pos) if tree is None else tree)
@@ -179,20 +180,20 @@ def clouds(pos: Tensor, ptr: Tensor, tree: Tensor | None = None) -> Iterator[tup
         if graphs.numel() == sizes.numel() and m * graphs.numel() == pos.shape[0]:
             yield graphs, pos.view(-1, m, pos.shape[1])
             return
-        real, row = places(ptr, graphs, m)
+        real, row = padded_rows(ptr, graphs, m)
         cloud = pos.new_full((*real.shape, pos.shape[1]), torch.inf)
         cloud[real] = pos[row[real]]
         yield graphs, cloud
 
 
-def places(ptr: Tensor, graphs: Tensor, m: int) -> tuple[Tensor, Tensor]:
-    """Which of the m places of some graphs hold a node ``[b, m]``, and its row ``[b, m]``."""
+def padded_rows(ptr: Tensor, graphs: Tensor, m: int) -> tuple[Tensor, Tensor]:
+    """Return which of m padded slots of some graphs hold a node ``[b, m]``, and the node's row ``[b, m]``."""
     node = torch.arange(m, device=ptr.device)
     return node < ptr.diff()[graphs, None], node + ptr[graphs, None]
 
 
 def _pairs(cloud: Tensor, count: Tensor, r: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Cloud, node and node of all pairs of different nodes at most r apart."""
+    """Return cloud, target and source of all pairs of different nodes at most r apart."""
     b, m, _ = cloud.shape
     found = []
     if m > _largest_brute(cloud):
@@ -217,13 +218,13 @@ def _largest_brute(pos: Tensor) -> int:
 
 
 def _by_tree(pos: Tensor, sizes: Tensor, k: Tensor) -> Tensor:
-    """Whether clouds of these sizes are searched by a tree for the k nearest, ``[g]``."""
+    """Return whether clouds of these sizes are searched with a tree for the k nearest, ``[g]``."""
     few = sizes > MANY * k if pos.dtype == torch.float32 else torch.ones_like(sizes, dtype=torch.bool)
     return (sizes > _largest_brute(pos)) & few
 
 
 def _search(cloud: Tensor, count: Tensor, k: int, tree: bool) -> Tensor:
-    """Local indices ``[b, m, k]`` of the k nearest others, -1 where missing, in clouds of `count` nodes."""
+    """Return local indices ``[b, m, k]`` of the k nearest others in clouds of `count` nodes, padded by -1."""
     b, m, d = cloud.shape
     if k <= 0 or b == 0:
         return torch.empty(b, m, max(k, 0), dtype=torch.int64, device=cloud.device)
@@ -240,12 +241,12 @@ def _search(cloud: Tensor, count: Tensor, k: int, tree: bool) -> Tensor:
 
 
 def _tree(points: _Array, k: int) -> _Array:
-    """The k nearest others ``[n, k]`` by a tree; ties beyond four times k keep the order of the tree."""
+    """Return the k nearest others ``[n, k]`` by a tree; ties beyond four times k keep the tree's order."""
     if not np.isfinite(points).all():
         raise ValueError(NOT_FINITE)
     tree = cKDTree(points, balanced_tree=False)
     own = tree.indices  # the order of the leaves: queries that follow one another then walk the same branches
-    workers = threads()
+    workers = available_threads()
     distance, index = map(np.asarray, tree.query(points[own], k=min(k + 2, len(points)), workers=workers))
     found = index[:, 1 : k + 1].copy()
     tied = np.flatnonzero((distance[:, 1:] == distance[:, :-1]).any(1))

@@ -1,7 +1,7 @@
-r"""What a network of coarse nodes stands on: cells of the nodes, and edges among the cells.
+r"""Coarse graph of a batch: supernodes of the nodes, and edges among the supernodes.
 
-It is planned once per forward pass from positions, range and resolution. Only indices are planned; what
-depends smoothly on the positions (centres, offsets, distances) is computed where gradients can follow.
+It is built once per forward pass from positions, range and resolution, and holds indices alone. What depends
+smoothly on the positions (centres, offsets, distances) is computed in the network, where gradients pass.
 """
 
 from __future__ import annotations
@@ -13,132 +13,132 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from noisefold.geometry.coarsen import Cells
-from noisefold.geometry.neighbors import Full, LongShort, Random, knn_edges
+from noisefold.geometry.coarsen import Supernodes
+from noisefold.geometry.neighbor_rules import Full, LongShort, Random, knn_edges
 from noisefold.nn.dmp.adjacency import Adjacency
 from noisefold.nn.dmp.complete_graph import CompleteGraphs
-from noisefold.nn.dmp.edges import Edges
 from noisefold.nn.dmp.pooling import Pooling
+from noisefold.nn.dmp.sparse_graph import SparseGraph
 
-__all__ = ["RULES", "Coarsening", "Neighbors", "Structure"]
+__all__ = ["RULES", "CoarseGraph", "Coarsening", "Neighbors", "with_length"]
 
 Neighbors = Callable[[Tensor, Tensor], Tensor]
-#: Edges ``[2, e]`` of ``pos [n, d]`` and ``ptr [g + 1]`` by the range ``[g]``, which counts the node itself.
+#: Edges ``[2, e]`` of ``pos [n, d]`` and ``ptr [g + 1]`` by range ``[g]``, which includes the self-loop.
 RULES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "knn": lambda pos, ptr, reach: knn_edges(pos, ptr, reach, loop=True),
     "long-short": lambda pos, ptr, reach: _by_reach(lambda k: LongShort(k, loop=True), pos, ptr, reach),
     "random": lambda pos, ptr, reach: _by_reach(lambda k: Random(k, loop=True), pos, ptr, reach),
     "full": lambda pos, ptr, reach: Full(loop=True)(pos, ptr),
 }
-# Stands for a range that reaches all nodes, however many there are.
+# A range that covers all nodes, of any number.
 _ALL = torch.iinfo(torch.int64).max
 
 
 class Coarsening(Protocol):
-    """A partition of every graph's nodes into cells."""
+    """A partition of every graph's nodes into supernodes."""
 
-    def __call__(self, pos: Tensor, ptr: Tensor, groups: Any) -> Cells:
-        """Cells of ``pos [n, d]``, about ``groups [g]`` in each graph."""
+    def __call__(self, pos: Tensor, ptr: Tensor, groups: Any) -> Supernodes:
+        """Return the supernodes of ``pos [n, d]``, at most ``groups [g]`` in each graph."""
 
 
 @dataclass(frozen=True)
-class Structure:
-    """Cells and edges of a batch.
+class CoarseGraph:
+    """Supernodes of a batch and their edges.
 
     Parameters
     ----------
-    members
-        The nodes of every cell.
+    pooling
+        Assignment of the nodes to the supernodes.
     graph
-        Graph of every cell, ``[m]``; graphs of one range stand together, so they are not in order.
-    links
-        Neighbours among cells. Every cell is a neighbour of its own.
+        Graph of every supernode, ``[m]``. Graphs of one range are contiguous, so it is not sorted.
+    adjacency
+        Edges among the supernodes, self-loops included.
     """
 
-    members: Pooling
+    pooling: Pooling
     graph: Tensor
-    links: Adjacency
+    adjacency: Adjacency
 
     @classmethod
     @torch.no_grad()
-    def plan(
+    def build(
         cls,
         pos: Tensor,
         ptr: Tensor,
         levels: tuple[Tensor, Tensor],
         coarsening: Coarsening,
         neighbors: str | Neighbors = "knn",
-    ) -> Structure:
-        """Plan for ``pos [n, d]`` of the graphs ``ptr [g + 1]``.
+    ) -> CoarseGraph:
+        """Build the coarse graph of positions ``[n, d]`` in graphs ``ptr [g + 1]``.
 
         Parameters
         ----------
         levels
-            Range and resolution of every graph, ``[g]`` each. A resolution of all its nodes or more means one
-            cell for every node.
+            Range and resolution of every graph, ``[g]`` each. A resolution of at least its number of nodes
+            makes every node a supernode.
         coarsening
-            What finds the cells.
+            Rule for the supernodes.
         neighbors
-            A key of `RULES`, with the range as its number of neighbours, or a rule of its own.
+            A key of `RULES`, with the range as its number of neighbours, or a neighbour rule.
         """
         reach, resolution = levels
-        cells = _cells(pos, ptr, resolution, coarsening)
-        sizes = cells.ptr.diff()
+        supernodes = _supernodes(pos, ptr, resolution, coarsening)
+        sizes = supernodes.ptr.diff()
         complete = _complete(reach, sizes, neighbors)
         reach = reach.masked_fill(complete, _ALL)
         order = _order(reach, sizes)
-        rows = _rows(cells.ptr, order)
+        rows = _rows(supernodes.ptr, order)
         m = rows.numel()
-        place = torch.empty_like(rows)
-        place[rows] = torch.arange(m, device=rows.device)
-        members = Pooling.of(place[cells.cell], m)
-        centre = members.mean(pos)
+        renumbered = torch.empty_like(rows)
+        renumbered[rows] = torch.arange(m, device=rows.device)
+        pooling = Pooling.of(renumbered[supernodes.assignment], m)
+        centre = pooling.mean(pos)
         starts = _offsets(sizes[order])
         some = int((~complete).sum())
         middle = int(starts[some])
         return cls(
-            members=members,
+            pooling=pooling,
             graph=torch.repeat_interleave(order, sizes[order], output_size=m),
-            links=Adjacency(
+            adjacency=Adjacency(
                 _edges(centre[:middle], starts[: some + 1], reach[order[:some]], neighbors),
                 CompleteGraphs(sizes[order[some:]]),
             ),
         )
 
     @property
-    def cell(self) -> Tensor:
-        """Cell of every node, ``[n]``."""
-        return self.members.cell
+    def assignment(self) -> Tensor:
+        """Supernode of every node, ``[n]``."""
+        return self.pooling.assignment
 
     @property
-    def num_cells(self) -> int:
-        """Cells of all graphs together, m."""
+    def num_supernodes(self) -> int:
+        """Number m of supernodes of all graphs together."""
         return self.graph.shape[0]
 
     @property
     def source(self) -> Tensor:
-        """Sources of the edges among cells, ``[e]``, in the order of their targets."""
-        return self.links.listed.source
+        """Sources of the edges among supernodes, ``[e]``, sorted by target."""
+        return self.adjacency.sparse.source
 
     @property
     def target(self) -> Tensor:
-        """Targets of the edges among cells, ``[e]``, not falling."""
-        return self.links.listed.target
+        """Targets of the edges among supernodes, ``[e]``, non-decreasing."""
+        return self.adjacency.sparse.target
 
     @property
     def ptr(self) -> Tensor:
-        """Where the edges of each target begin, ``[m + 1]``."""
-        return self.links.listed.ptr
+        """Offsets of the targets' edges, ``[m + 1]``."""
+        return self.adjacency.sparse.ptr
 
-    def edges(self, centre: Tensor, offsets: bool = False) -> Edges | Adjacency:
-        """The neighbours; listed, with offset and distance of ``centre [m, d]``, if those are wanted."""
+    def edges(self, centre: Tensor, offsets: bool = False) -> SparseGraph | Adjacency:
+        """Return the adjacency; with `offsets`, as edges with offset and distance of ``centre [m, d]``."""
         if not offsets:
-            return self.links
-        return replace(self.links.listed, offset=with_length(centre[self.target] - centre[self.source]))
+            return self.adjacency
+        return replace(self.adjacency.sparse, offset=with_length(centre[self.target] - centre[self.source]))
 
 
 def with_length(offset: Tensor) -> Tensor:
-    """Offsets ``[e, d]`` beside their lengths, ``[e, d + 1]``; the gradient of a length 0 is 0."""
+    """Append lengths to offsets, ``[e, d] -> [e, d + 1]``; the gradient of a length of 0 is 0."""
     return torch.cat([offset, torch.linalg.vector_norm(offset, dim=-1, keepdim=True)], dim=-1)
 
 
@@ -147,51 +147,51 @@ def _offsets(sizes: Tensor) -> Tensor:
 
 
 def _rows(ptr: Tensor, order: Tensor) -> Tensor:
-    """Rows of the graphs in another order."""
+    """Return the rows of the graphs in another order."""
     sizes = ptr.diff()[order]
     shift = ptr[order] - _offsets(sizes)[:-1]
     total = int(ptr[-1])
     return torch.arange(total, device=ptr.device) + torch.repeat_interleave(shift, sizes, output_size=total)
 
 
-def _cells(pos: Tensor, ptr: Tensor, resolution: Tensor, coarsening: Coarsening) -> Cells:
+def _supernodes(pos: Tensor, ptr: Tensor, resolution: Tensor, coarsening: Coarsening) -> Supernodes:
     sizes = ptr.diff()
     whole = resolution >= sizes
     each = torch.arange(pos.shape[0], device=pos.device)
     if bool(whole.all()):
-        return Cells(each, ptr)
-    cells = coarsening(pos, ptr, torch.minimum(resolution, sizes))
+        return Supernodes(each, ptr)
+    found = coarsening(pos, ptr, torch.minimum(resolution, sizes))
     if not bool(whole.any()):
-        return cells
+        return found
     batch = torch.repeat_interleave(sizes, output_size=pos.shape[0])
-    starts = _offsets(torch.where(whole, sizes, cells.ptr.diff()))
-    local = torch.where(whole[batch], each - ptr[batch], cells.cell - cells.ptr[batch])
-    return Cells(starts[batch] + local, starts)
+    starts = _offsets(torch.where(whole, sizes, found.ptr.diff()))
+    local = torch.where(whole[batch], each - ptr[batch], found.assignment - found.ptr[batch])
+    return Supernodes(starts[batch] + local, starts)
 
 
 def _complete(reach: Tensor, sizes: Tensor, neighbors: str | Neighbors) -> Tensor:
-    """Whether all cells of a graph see all, ``[g]``."""
+    """Return whether the supernodes of a graph form a complete graph, ``[g]``."""
     if neighbors == "full" or isinstance(neighbors, Full):
         return torch.ones_like(sizes, dtype=torch.bool)
     return reach >= sizes if isinstance(neighbors, str) else torch.zeros_like(sizes, dtype=torch.bool)
 
 
 def _order(reach: Tensor, sizes: Tensor) -> Tensor:
-    """Graphs by their range, and those in which all see all, which come last, by their number of cells."""
+    """Sort graphs by range; complete graphs come last, by their number of supernodes."""
     by_size = torch.argsort(torch.where(reach == _ALL, sizes, 0), stable=True)
     return by_size[torch.argsort(reach[by_size], stable=True)]
 
 
-def _edges(pos: Tensor, ptr: Tensor, reach: Tensor, neighbors: str | Neighbors) -> Edges:
-    """Edges of graphs that stand in the order of their reach."""
+def _edges(pos: Tensor, ptr: Tensor, reach: Tensor, neighbors: str | Neighbors) -> SparseGraph:
+    """Return the edges of graphs that are sorted by range."""
     pairs = RULES[neighbors](pos, ptr, reach) if isinstance(neighbors, str) else neighbors(pos, ptr)
     m = pos.shape[0]
-    source, target = _own_and_sorted(pairs, m)
-    return Edges(source, target, _offsets(torch.bincount(target, minlength=m)))
+    source, target = _with_self_loops(pairs, m)
+    return SparseGraph(source, target, _offsets(torch.bincount(target, minlength=m)))
 
 
 def _by_reach(rule: Callable[[int], Neighbors], pos: Tensor, ptr: Tensor, reach: Tensor) -> Tensor:
-    """Edges of graphs that stand in the order of their reach, one call of the rule for each reach."""
+    """Return the edges of graphs that are sorted by range, with one call of the rule for each range."""
     values, counts = torch.unique_consecutive(reach, return_counts=True)
     bounds = _offsets(counts).tolist()
     parts = []
@@ -202,8 +202,8 @@ def _by_reach(rule: Callable[[int], Neighbors], pos: Tensor, ptr: Tensor, reach:
     return torch.cat(parts, dim=1) if parts else ptr.new_empty(2, 0)
 
 
-def _own_and_sorted(pairs: Tensor, m: int) -> tuple[Tensor, Tensor]:
-    """Source and target, with an edge from every node to itself, in the order of the targets."""
+def _with_self_loops(pairs: Tensor, m: int) -> tuple[Tensor, Tensor]:
+    """Return source and target with a self-loop at every node, sorted by target."""
     source, target = pairs
     missing = torch.ones(m, dtype=torch.bool, device=pairs.device)
     missing[target[source == target]] = False

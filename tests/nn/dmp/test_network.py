@@ -7,7 +7,7 @@ from network_battery import ALL, CLOSE, awake, batch, check_gradients, check_loo
 from noisefold.configuration import decode, encode
 from noisefold.geometry.coarsen import Voxel
 from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.neighbors import KNN
+from noisefold.geometry.neighbor_rules import KNN
 from noisefold.nn import DMP
 from noisefold.nn.adaptive import Exponential, Fixed, Learned, Linear
 from noisefold.nn.dmp.adjacency import Adjacency
@@ -38,7 +38,7 @@ def test_battery(name, check):
     torch.manual_seed(0)
     net = awake(DMP(width=16, layers=2, **NETWORKS[name]))
     if check is check_gradients and name in ("knn", "full"):
-        # A node that is its own cell has no offset from it.
+        # A node that is its own supernode has no offset from it.
         check(net, *batch(), idle=("offset.weight", "length.weight"))
     else:
         check(net, *batch())
@@ -62,7 +62,7 @@ def test_battery_on_graphs_of_one_size():
 
 @pytest.mark.parametrize("make", [DMP.paper, DMP.published], ids=["paper", "published"])
 @pytest.mark.parametrize("variable", ["pos", "x"])
-def test_the_paper_s_networks_in_training_and_evaluation(make, variable):
+def test_paper_networks_in_training_and_evaluation(make, variable):
     torch.manual_seed(0)
     net = make(variable, width=16)
     dim, features = (3, 0) if variable == "pos" else (2, 3)
@@ -74,7 +74,7 @@ def test_the_paper_s_networks_in_training_and_evaluation(make, variable):
     assert before.shape == (graphs.num_nodes, 3)
 
 
-# -- against the paper, written down plainly --------------------------------------------------------------
+# -- against the paper, written out plainly --------------------------------------------------------------
 
 
 def voxels(pos, s):
@@ -102,12 +102,12 @@ def twin_output(net, graphs, log_snr):
     for i, graph in enumerate(graphs):
         n = graph.num_nodes
         k, s = net.adaptive(float(u[i]), n)
-        cell = torch.arange(n) if s == n else voxels(graph.pos, s)
-        m = int(cell.max()) + 1
-        centre = torch.stack([graph.pos[cell == j].mean(0) for j in range(m)])
+        assignment = torch.arange(n) if s == n else voxels(graph.pos, s)
+        m = int(assignment.max()) + 1
+        centre = torch.stack([graph.pos[assignment == j].mean(0) for j in range(m)])
         values = graph.pos if graph.x is None else torch.cat([graph.x, graph.pos], 1)
         pairs = edges_by_hand(centre, k)
-        out.append(twin(values, graph.pos, u[i].expand(n, 1), cell, pairs))
+        out.append(twin(values, graph.pos, u[i].expand(n, 1), assignment, pairs))
     return torch.cat(out)
 
 
@@ -133,7 +133,7 @@ VARIANTS = [
 
 @pytest.mark.parametrize("variable", ["pos", "x"])
 @pytest.mark.parametrize(("conv", "aggregate", "details"), VARIANTS, ids=str)
-def test_equals_a_plain_twin_of_the_paper(conv, aggregate, details, variable):
+def test_equals_a_twin_of_the_paper(conv, aggregate, details, variable):
     torch.manual_seed(0)
     net = DMP.paper(variable, conv=conv, aggregate=aggregate, details=details)
     dim, features = (3, 0) if variable == "pos" else (2, 3)
@@ -151,19 +151,19 @@ def test_equals_a_plain_twin_of_the_paper(conv, aggregate, details, variable):
         )
 
 
-def test_gradients_equal_the_plain_twin_s():
+def test_gradients_equal_the_twin():
     twin_module = pytest.importorskip("paper_twin")
     torch.manual_seed(0)
     net = awake(DMP.paper(width=16, norm="none")).double()
     graphs, log_snr, _ = batch((60, 90))
     graphs, log_snr = graphs.to(dtype=torch.float64), log_snr.double()
-    plan = net.plan(graphs, log_snr)
+    coarse = net.coarse_graph(graphs, log_snr)
     twin = twin_module.Twin(net)
     u = signal_level(log_snr)[graphs.batch, None]
     weight = torch.randn(150, 3).double()
     (net(graphs, log_snr) * weight).sum().backward()
-    pairs = torch.stack([plan.source, plan.target])
-    (twin(graphs.pos, graphs.pos, u, plan.cell, pairs) * weight).sum().backward()
+    pairs = torch.stack([coarse.source, coarse.target])
+    (twin(graphs.pos, graphs.pos, u, coarse.assignment, pairs) * weight).sum().backward()
     for ours, theirs in (
         (net.lift_nodes.mlp.linears[0], twin.lift_nodes[0]),
         (net.lift_cells.mlp.linears[2], twin.lift_cells[6]),
@@ -180,7 +180,7 @@ def test_gradients_equal_the_plain_twin_s():
 @pytest.mark.parametrize("conv", ["gat", "gcn"])
 @pytest.mark.parametrize("sizes", [(30, 30), (20, 64, 20)])
 @pytest.mark.parametrize("adaptive", [Fixed(), Exponential()], ids=repr)
-def test_complete_graphs_give_what_their_listed_edges_give(monkeypatch, adaptive, sizes, conv):
+def test_complete_graphs_equal_their_listed_edges(monkeypatch, adaptive, sizes, conv):
     torch.manual_seed(0)
     net = awake(DMP(width=8, layers=2, conv=conv, adaptive=adaptive, neighbors="full")).double()
     graphs, log_snr, _ = batch(sizes)
@@ -192,7 +192,7 @@ def test_complete_graphs_give_what_their_listed_edges_give(monkeypatch, adaptive
 
     ours = run()
     for name in ("mean", "attend"):
-        monkeypatch.setattr(Adjacency, name, lambda self, *a, n=name: getattr(self.listed, n)(*a))
+        monkeypatch.setattr(Adjacency, name, lambda self, *a, n=name: getattr(self.sparse, n)(*a))
     # Sums of at most 64 terms in another order, through two layers.
     for a, b in zip(ours, run(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
@@ -201,7 +201,7 @@ def test_complete_graphs_give_what_their_listed_edges_give(monkeypatch, adaptive
 # -- what the options mean --------------------------------------------------------------------------------
 
 
-def test_paper_s_settings():
+def test_settings_of_the_paper():
     pos, x = DMP.paper(), DMP.paper("x")
     assert (pos.arguments["width"], x.arguments["width"]) == (64, 32)
     assert (pos.features, x.features, x.pos_dim) == (0, 3, 2)
@@ -224,26 +224,26 @@ def test_coarsens_at_high_noise_on_every_path(path):
     net = DMP(width=8, layers=1)
     graphs = Graphs.dense(torch.randn(6, 100, 3))
     t = torch.linspace(0.02, 0.98, 6)
-    plan = net.plan(graphs, path.log_snr(t))
-    cells = torch.bincount(plan.graph, minlength=6)
-    degree = plan.ptr.diff()
-    reach = torch.stack([degree[plan.graph == g][0] for g in range(6)])
-    assert (cells.diff() <= 0).all()
+    coarse = net.coarse_graph(graphs, path.log_snr(t))
+    supernodes = torch.bincount(coarse.graph, minlength=6)
+    degree = coarse.ptr.diff()
+    reach = torch.stack([degree[coarse.graph == g][0] for g in range(6)])
+    assert (supernodes.diff() <= 0).all()
     assert (reach.diff() >= 0).all()
-    assert cells[0] > cells[-1]
-    assert cells[-1] == reach[-1] == 23  # ceil(sqrt(5 * 100)): all see all
-    reverse = DMP(width=8, layers=1, adaptive=Exponential(reverse=True)).plan(graphs, path.log_snr(t))
+    assert supernodes[0] > supernodes[-1]
+    assert supernodes[-1] == reach[-1] == 23  # ceil(sqrt(5 * 100)): all see all
+    reverse = DMP(width=8, layers=1, adaptive=Exponential(reverse=True)).coarse_graph(graphs, path.log_snr(t))
     assert (torch.bincount(reverse.graph, minlength=6).diff() >= 0).all()
 
 
 @pytest.mark.parametrize("name", ["knn", "full", "long-short", "random", "radius"])
 @pytest.mark.parametrize("paper", [None, "pos"])
-def test_baselines_keep_full_resolution_and_take_no_notice_of_the_noise(name, paper):
+def test_baselines_ignore_the_noise(name, paper):
     torch.manual_seed(0)
     net = DMP.baseline(name, radius=0.5 if name == "radius" else None, paper=paper, width=8, layers=2).eval()
     graphs, log_snr, _ = batch((30, 64))
-    a, b = net.plan(graphs, log_snr), net.plan(graphs, -log_snr)
-    assert a.num_cells == graphs.num_nodes
+    a, b = net.coarse_graph(graphs, log_snr), net.coarse_graph(graphs, -log_snr)
+    assert a.num_supernodes == graphs.num_nodes
     assert torch.equal(a.source, b.source)
     assert torch.equal(a.target, b.target)
     degree = a.ptr.diff()
@@ -254,20 +254,20 @@ def test_baselines_keep_full_resolution_and_take_no_notice_of_the_noise(name, pa
     check_looped(awake(net), graphs, log_snr)
 
 
-def test_a_rule_of_its_own_takes_the_place_of_the_range():
+def test_a_neighbor_rule_replaces_the_range():
     net = DMP(width=8, layers=1, neighbors=KNN(3, loop=True))
     graphs, log_snr, _ = batch((30, 64))
-    assert set(net.plan(graphs, log_snr).ptr.diff().tolist()) == {3}
+    assert set(net.coarse_graph(graphs, log_snr).ptr.diff().tolist()) == {3}
 
 
-def test_begins_at_zero_unless_told_otherwise():
+def test_initial_prediction_is_zero_by_default():
     graphs, log_snr, _ = batch()
     assert not DMP(width=8)(graphs, log_snr).any()
     assert DMP(width=8, details=Details(zero_head=False))(graphs, log_snr).any()
     assert DMP.paper(width=8)(graphs, log_snr).any()
 
 
-def test_maps_begin_with_the_variance_announced():
+def test_initial_variance_of_linear_maps():
     torch.manual_seed(0)
     for net, factor in ((DMP(), 1.0), (DMP.paper(), 1 / 3)):
         for part in (net.lift_nodes.mlp, net.layers[0].mlp, net.layers[1].coarsen.message, net.gates[0]):
@@ -281,17 +281,17 @@ def test_maps_begin_with_the_variance_announced():
         torch.testing.assert_close(layer.norm(h, c, rows), torch.nn.functional.layer_norm(h, (64,)))
 
 
-def test_the_gradient_reaches_the_positions():
+def test_gradient_in_the_positions():
     torch.manual_seed(0)
     net = awake(DMP(width=8, layers=2, conv="edge")).double()
     generator = torch.Generator().manual_seed(0)
     pos = torch.randn(12, 3, dtype=torch.float64, generator=generator).requires_grad_()
     level = torch.tensor([3.0], dtype=torch.float64)
-    # Cells and edges do not change within the differences' steps of 1e-6.
+    # Supernodes and edges do not change within the differences' steps of 1e-6.
     assert torch.autograd.gradcheck(lambda p: net(Graphs(p), level), (pos,))
 
 
-def test_infinite_ratios_are_the_ends():
+def test_infinite_log_snr():
     torch.manual_seed(0)
     net = awake(DMP(width=8, layers=1))
     graphs = Graphs.dense(torch.randn(2, 30, 3))
@@ -316,11 +316,11 @@ def test_runs_in_mixed_precision(name):
 
 
 @pytest.mark.parametrize("conv", ["gat", "gcn", "edge"])
-def test_nothing_wider_than_a_message_is_stored_for_an_edge(conv):
+def test_memory_per_edge(conv):
     width, nodes = 32, 400
     net = DMP(width=width, layers=1, conv=conv, details=Details(zero_head=False))
     graphs, log_snr = Graphs(torch.randn(nodes, 3)), torch.tensor([30.0])
-    edges = net.plan(graphs, log_snr).source.numel()
+    edges = net.coarse_graph(graphs, log_snr).source.numel()
     assert edges == 8 * nodes
     sizes = []
 
@@ -386,14 +386,14 @@ class TestLearnedSchedule:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: DMP(embedding="sine"), 'embedding must be "film" or "time", got \'sine\''),
-        (lambda: DMP(neighbors="near"), "neighbors must be one of .* got 'near'"),
-        (lambda: DMP(norm="group"), "norm must be one of"),
-        (lambda: DMP.paper("both"), 'noised must be "pos" or "x", got \'both\''),
-        (lambda: DMP.baseline("near"), "name must be one of"),
-        (lambda: DMP.baseline("radius"), "radius must be given"),
-        (lambda: DMP.baseline("knn", radius=1.0), "radius must be given"),
-        (lambda: DMP(width=8)(Graphs(torch.zeros(3, 2)), torch.zeros(1)), "dimension pos_dim=3, got 2"),
+        (lambda: DMP(embedding="sine"), "embedding must be"),
+        (lambda: DMP(neighbors="near"), "neighbors must be"),
+        (lambda: DMP(norm="group"), "norm must be"),
+        (lambda: DMP.paper("both"), "variable must be"),
+        (lambda: DMP.baseline("near"), "name must"),
+        (lambda: DMP.baseline("radius"), "radius must"),
+        (lambda: DMP.baseline("knn", radius=1.0), "radius must"),
+        (lambda: DMP(width=8)(Graphs(torch.zeros(3, 2)), torch.zeros(1)), "pos_dim=3"),
         (lambda: DMP(width=8, features=2)(Graphs(torch.zeros(3, 3)), torch.zeros(1)), "features=2"),
     ],
 )
@@ -431,7 +431,7 @@ def test_no_tensor_is_in_the_state_twice():
         assert len(set(pointers)) == len(pointers)
 
 
-def test_gates_begin_by_keeping_what_is_asked():
+def test_initial_gates():
     """With no weights but the beginning, a gate mixes the state and what came back in this proportion."""
     net = DMP(width=8, layers=2, details=Details(keep=0.9))
     h, spread = torch.randn(2, 5, 8)
@@ -441,6 +441,6 @@ def test_gates_begin_by_keeping_what_is_asked():
 
 
 @pytest.mark.parametrize("keep", [0.0, 1.0, -1.0])
-def test_gates_keep_a_share(keep):
+def test_keep_out_of_range_is_refused(keep):
     with pytest.raises(ValueError, match=r"keep must lie in \(0, 1\)"):
         Details(keep=keep)

@@ -1,9 +1,9 @@
-"""Work in many short steps on one thread.
+"""Run code that consists of many short steps on one thread of torch.
 
-Finding neighbours and cells takes some hundred steps of ten to a hundred microseconds each. Spread over
-threads, each step waits for the last of them; where another process holds a core, that is a time slice of the
-system, a hundred times the step itself. On one thread the work takes what it takes. Work that falls into
-independent parts of a millisecond runs side by side: only its end is waited for.
+Neighbour search and coarsening take hundreds of steps of ten to a hundred microseconds each. With several
+threads every step waits for the slowest thread; if another process holds a core, that wait is a scheduler
+time slice, far longer than the step itself. `single_threaded` avoids the wait. Independent parts of a
+millisecond or more run in parallel by `parallel_for`, which waits only once, at the end.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
-__all__ = ["serial", "side_by_side", "threads"]
+__all__ = ["available_threads", "parallel_for", "single_threaded"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _outer = threading.local()
 
 
-def threads() -> int:
-    """Threads that torch uses outside of `serial` functions; for steps that are worth it."""
+def available_threads() -> int:
+    """Return the number of threads that torch uses outside of `single_threaded` functions."""
     return getattr(_outer, "threads", 0) or torch.get_num_threads()
 
 
-def serial(function: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Run a function with one thread of torch, and restore their number after it."""
+def single_threaded(function: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Decorate a function so that it runs with one thread of torch; the previous number is restored."""
 
     @functools.wraps(function)
     def on_one_thread(*args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -47,8 +47,23 @@ def serial(function: Callable[_P, _T]) -> Callable[_P, _T]:
     return on_one_thread
 
 
-def side_by_side(function: Callable[[_T], object], parts: Iterable[_T], workers: int) -> None:
-    """Call a function with every part, so many at once, each on one thread; the first error is raised."""
+def parallel_for(function: Callable[[_T], object], parts: Iterable[_T], workers: int) -> None:
+    """Call a function with every part, `workers` of them at a time, each on one thread of torch.
+
+    Parameters
+    ----------
+    function
+        Called once for each part; its result is dropped.
+    parts
+        Arguments of the calls.
+    workers
+        Calls at a time; 1 or less runs them in order in the calling thread.
+
+    Raises
+    ------
+    Exception
+        The first exception that a call raised.
+    """
     if workers <= 1:
         for part in parts:
             function(part)
