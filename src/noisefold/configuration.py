@@ -29,7 +29,6 @@ _T = TypeVar("_T", bound=type)
 _CLASSES: dict[str, type] = {}
 _PUBLIC_MODULES = {
     "noisefold.nn.adaptive": "adaptive",
-    "noisefold.geometry.correlation": "theory",
 }
 # Names that earlier formats wrote.
 _RENAMED = {
@@ -38,9 +37,14 @@ _RENAMED = {
     "nn.Effort": "nn.ComputeBudget",
     "noise.Process": "noise.GPNoise",
     "noise.Times": "noise.LevelDistribution",
+    **{f"noise.{name}": f"geometry.{name}" for name in ("Nugget", "Scaled", "Stationary", "Sum")},
     "sample.Kinetic": "sample.UnderdampedLangevin",
     "sample.Placed": "sample.LevelGrid",
     "train.Profile": "train.SkillByLevel",
+    **{
+        f"theory.{name}": f"geometry.{name}"
+        for name in ("Exponential", "Matern", "Nested", "Spherical", "SquaredExponential", "Triangular")
+    },
 }
 
 

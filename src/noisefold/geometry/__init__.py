@@ -1,7 +1,20 @@
-"""Space: ragged graphs, segments, neighbours and coarsening."""
+"""Space: ragged graphs, segments, neighbours, coarsening, kernels and Gaussian processes."""
 
 from noisefold.geometry.coarsen import Balanced, Cells, FarthestPoint, KMeans, Voxel
+from noisefold.geometry.correlation import (
+    Correlation,
+    Exponential,
+    Matern,
+    Nested,
+    Periodic,
+    Spherical,
+    SquaredExponential,
+    Stationary,
+    Triangular,
+)
+from noisefold.geometry.gp import Conditional, Factor, LeaveOneOut, condition, evidence, factor, leave_one_out
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.kernels import Anisotropic, Kernel, Nugget, Product, Scaled, Sum
 from noisefold.geometry.nearest import knn_dense
 from noisefold.geometry.neighbors import KNN, Full, LongShort, Radius, Random
 from noisefold.geometry.scaling import Scaling
@@ -10,20 +23,42 @@ from noisefold.geometry.transform import Chain, Transform
 
 __all__ = [
     "KNN",
+    "Anisotropic",
     "Balanced",
     "Cells",
     "Chain",
+    "Conditional",
+    "Correlation",
+    "Exponential",
+    "Factor",
     "FarthestPoint",
     "Full",
     "Graphs",
     "KMeans",
+    "Kernel",
+    "LeaveOneOut",
     "LongShort",
+    "Matern",
+    "Nested",
+    "Nugget",
+    "Periodic",
+    "Product",
     "Radius",
     "Random",
+    "Scaled",
     "Scaling",
+    "Spherical",
+    "SquaredExponential",
+    "Stationary",
+    "Sum",
     "Transform",
+    "Triangular",
     "Voxel",
+    "condition",
+    "evidence",
+    "factor",
     "knn_dense",
+    "leave_one_out",
     "segment_max",
     "segment_mean",
     "segment_softmax",
