@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import inspect
 import json
+import math
 import pkgutil
 
 import pytest
@@ -34,17 +35,20 @@ NEEDED = {
         "high": ((1.0, 1.0), (3.0, 4.0)),
     },
     "data.SpatialTranscriptomics": {"values": "counts", "time": True, "patch": 40},
+    "geometry.Anisotropic": {"kernel": _KERNEL, "lengths": (0.5, math.inf)},
     "geometry.KNN": {"k": 5},
     "geometry.LongShort": {"k": 8, "near": 3},
+    "geometry.Nested": {"base": Matern(0.3, 2.5), "share": 0.5, "floor": 0.1},
+    "geometry.Product": {"parts": (_KERNEL, Nugget(0.1))},
     "geometry.Radius": {"r": 0.5, "limit": 4},
     "geometry.Random": {"k": 3, "seed": 7},
+    "geometry.Scaled": {"kernel": _KERNEL, "factor": 1 / 3},
+    "geometry.Stationary": {"correlation": Matern(0.3, 2.5), "variance": 0.5},
+    "geometry.Sum": {"parts": (_KERNEL, Nugget(0.1))},
     "geometry.Scaling": {"pos_mean": (0.1, -1e300), "pos_scale": 1 / 3, "x_mean": (2.0,), "x_scale": (1e-8,)},
     "nn.ExpertDenoisers": {"nets": (DMP(width=8, layers=1), None), "splits": (0.4,)},
     "nn.KrigingResidual": {"net": DMP(width=8, layers=1, features=8, out_dim=2), "columns": 2, "dim": 3},
     "noise.GPNoise": {"kernel": _KERNEL},
-    "noise.Scaled": {"kernel": _KERNEL, "factor": 1 / 3},
-    "noise.Stationary": {"correlation": Matern(0.3, 2.5), "variance": 0.5},
-    "noise.Sum": {"parts": (_KERNEL, Nugget(0.1))},
     "noise.LevelDistribution": {"edges": (0.1, 1 / 3, 0.9), "weights": (1.0, 1e-3)},
     "sample.Resampled": {"solver": Heun(), "jumps": 2},
     "sample.UnderdampedLangevin": {"predictor": DDIM(eta=0.25), "steps": 2},
@@ -56,7 +60,6 @@ NEEDED = {
         "means": ((0.0,), (1.0,)),
         "covariances": (((1.0,),), ((2.0,),)),
     },
-    "theory.Nested": {"base": Matern(0.3, 2.5), "share": 0.5, "floor": 0.1},
 }
 EVERY = pytest.mark.parametrize("kind", sorted(CLASSES))
 OBJECTS = [

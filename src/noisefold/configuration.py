@@ -31,7 +31,6 @@ _T = TypeVar("_T", bound=type)
 _CLASSES: dict[str, type] = {}
 _PUBLIC_MODULES = {
     "noisefold.nn.adaptive": "adaptive",
-    "noisefold.geometry.correlation": "theory",
 }
 # Names that earlier formats wrote.
 _RENAMED = {
@@ -40,9 +39,14 @@ _RENAMED = {
     "nn.Effort": "nn.ComputeBudget",
     "noise.Process": "noise.GPNoise",
     "noise.Times": "noise.LevelDistribution",
+    **{f"noise.{name}": f"geometry.{name}" for name in ("Nugget", "Scaled", "Stationary", "Sum")},
     "sample.Kinetic": "sample.UnderdampedLangevin",
     "sample.Placed": "sample.LevelGrid",
     "train.Profile": "train.SkillByLevel",
+    **{
+        f"theory.{name}": f"geometry.{name}"
+        for name in ("Exponential", "Matern", "Nested", "Spherical", "SquaredExponential", "Triangular")
+    },
 }
 # Arguments that earlier formats wrote under another name, by today's kind.
 _RENAMED_ARGUMENTS = {

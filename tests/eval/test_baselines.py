@@ -93,7 +93,7 @@ def test_holes_in_the_training_data_do_no_harm(baseline):
         (lambda b, g: b.fit(g, torch.ones(3, dtype=torch.bool)), "known must be bool"),
         (lambda b, g: b.fit(g.replace(x=None)), "no features"),
         (lambda b, g: b.fit(g.replace(x=g.x * math.nan)), "NaN or infinite"),
-        (lambda b, g: b.fit(g, torch.arange(3).expand(600, 3) > 0), "nowhere|whole"),
+        (lambda b, g: b.fit(g, torch.arange(3).expand(600, 3) > 0), "nowhere|complete"),
         (lambda b, g: b.fit(g).draw(g, masked(g), 0), "draws must be at least 1"),
     ],
 )
@@ -211,7 +211,7 @@ def test_missing_training_values_leave_the_conditional_law():
     train, cov = chain(20000)
     there = torch.rand(20000, 4, generator=torch.Generator().manual_seed(3)) < 0.7
     hidden = train.replace(x=train.x.masked_fill(~there, math.nan))
-    law = Regression().fit(hidden, there).law
+    law = Regression().fit(hidden, there).joint
     assert torch.allclose(law.mean, torch.full((4,), 2.0).double(), atol=5 / math.sqrt(14000))
     # Pairs alone, 9,800 each, are this near too; conditional variances of .1 need that they fit each other.
     assert torch.allclose(law.cov, cov, atol=5 * 1.3 / math.sqrt(9800))

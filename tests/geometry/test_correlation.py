@@ -33,7 +33,7 @@ def test_one_at_zero_and_never_rising(correlation):
     assert (value.diff() <= 1e-15).all()
     assert (value >= 0).all()
     assert decode(encode(correlation)) == correlation
-    assert encode(correlation)["kind"].startswith("theory.")
+    assert encode(correlation)["kind"].startswith("geometry.")
 
 
 def test_matern_between_the_exponential_and_the_squared_exponential():

@@ -77,7 +77,7 @@ def kriged(net, field, feature, given, at, among=None):
 
 def test_a_hole_is_kriged_feature_by_feature(learned, field):
     known = (torch.arange(N) >= 12)[:, None].expand(N, F)
-    mean, variance = learned.prior.predicted(field, field.x, known)
+    mean, variance = learned.prior.moments(field, field.x, known)
     given = torch.arange(12, N)
     for feature in range(F):
         for at in range(12):
@@ -92,7 +92,7 @@ def test_a_hole_is_kriged_feature_by_feature(learned, field):
 
 def test_an_unmeasured_feature_follows_from_the_others_where_no_node_tells(learned, field):
     known = torch.tensor([True, True, False]).expand(N, F)
-    mean, variance = learned.prior.predicted(field, field.x, known)
+    mean, variance = learned.prior.moments(field, field.x, known)
     cov = learned.prior.related[0].double()
     weight = torch.linalg.solve(cov[:2, :2], cov[:2, 2])
     torch.testing.assert_close(mean[:, 2].double(), field.x[:, :2].double() @ weight, atol=1e-4, rtol=1e-4)
@@ -105,7 +105,7 @@ def test_an_unmeasured_feature_follows_from_the_others_where_no_node_tells(learn
 def test_a_hole_in_one_feature_is_kriged_and_then_told_by_the_others(learned, field):
     known = torch.ones(N, F, dtype=torch.bool)
     known[:10, 2] = False
-    mean, variance = learned.prior.predicted(field, field.x, known)
+    mean, variance = learned.prior.moments(field, field.x, known)
     given, r = torch.arange(10, N), learned.prior.related[1].double()
     for at in range(10):
         found = [kriged(learned, field, f, given, at) for f in range(F)]
@@ -133,7 +133,7 @@ def test_the_estimate_is_the_gaussian_posterior_of_all_nodes_at_every_noise_leve
     path = Gaussian()
     denoiser = Denoiser(learned, path, Target(), "x", for_completion=True)
     known = (torch.arange(N) >= 12)[:, None].expand(N, F)
-    mean, variance = (v.double()[:12] for v in learned.prior.predicted(field, field.x, known))
+    mean, variance = (v.double()[:12] for v in learned.prior.moments(field, field.x, known))
     x_t = torch.randn(N, F, generator=torch.Generator().manual_seed(2))
     for t in (0.05, 0.4, 0.7, 0.98):
         at = torch.tensor([t])
@@ -195,7 +195,7 @@ def test_each_feature_takes_the_covariance_that_predicts_it(patches):
 
 
 def test_told_nothing_it_is_as_without(learned, field):
-    mean, variance = learned.prior.predicted(field, field.x, torch.zeros(N, F, dtype=torch.bool))
+    mean, variance = learned.prior.moments(field, field.x, torch.zeros(N, F, dtype=torch.bool))
     assert torch.equal(mean, torch.zeros(N, F))
     torch.testing.assert_close(variance, learned.prior.related[0].diagonal().expand(N, F))
 
@@ -203,9 +203,9 @@ def test_told_nothing_it_is_as_without(learned, field):
 def test_graphs_of_a_batch_do_not_see_each_other(learned, patches):
     known = torch.rand(patches.num_nodes, F, generator=torch.Generator().manual_seed(0)) < 0.5
     known[:60] = torch.arange(60)[:, None] > 20
-    together = learned.prior.predicted(patches, patches.x, known)[0]
+    together = learned.prior.moments(patches, patches.x, known)[0]
     alone = [
-        learned.prior.predicted(patches[i], patches[i].x, known[60 * i : 60 * (i + 1)])[0] for i in range(4)
+        learned.prior.moments(patches[i], patches[i].x, known[60 * i : 60 * (i + 1)])[0] for i in range(4)
     ]
     assert torch.equal(together, torch.cat(alone))
 
@@ -266,8 +266,8 @@ def test_a_spike_foretells_held_out_values_better_than_a_normal_law(silent):
     graphs, net = silent
     field = graphs[:1]
     known = (torch.arange(80) >= 25)[:, None].expand(80, 2)
-    mean, variance = net.prior.predicted(field, field.x, known)
-    law = net.law(field, field.x, known)
+    mean, variance = net.prior.moments(field, field.x, known)
+    law = net.distribution(field, field.x, known)
     normal = crps(field.x, mean, variance.sqrt())[:25, 0].mean()
     # Measured .24 for .29; half of that must remain.
     assert float(law.crps(field.x)[:25, 0].mean()) < 0.92 * float(normal)
@@ -279,14 +279,14 @@ def test_the_estimate_of_a_silent_feature_is_the_posterior(silent):
     path = Gaussian()
     denoiser = Denoiser(net, path, Target(), "x", for_completion=True)
     known = (torch.arange(80) >= 12)[:, None].expand(80, 2)
-    (told,) = net.prior.foretold(field, field.x, known)
+    (told,) = net.prior.posterior(field, field.x, known)
     x_t = torch.randn(80, 2, generator=torch.Generator().manual_seed(2))
     for t in (0.4, 0.7, 0.95):
         at = torch.tensor([t])
         found = denoiser(field, x_t, at, known=Known(field.x, known))[:12].double()
         alpha, sigma = (f(at) for f in (path.schedule.alpha, path.schedule.sigma))
         size = (alpha**2 + sigma**2).sqrt()
-        law = net.prior.law(*told.seen(x_t / size, alpha[0] / size[0], sigma[0] / size[0]))
+        law = net.prior.distribution(*told.given_noisy(x_t / size, alpha[0] / size[0], sigma[0] / size[0]))
         draws = law.draw(100_000, torch.Generator().manual_seed(0))[:, :12].double()
         weight = torch.exp(-((x_t[:12].double() - alpha * draws) / sigma).square() / 2)
         weight /= weight.sum(0)
@@ -302,7 +302,7 @@ def test_untrained_it_draws_its_law(silent):
     scaling = nf.geometry.Scaling((0.0, 0.0), 1.0, (0.0, 0.0), (1.0, 1.0))
     model = nf.Model(net, variable="x", for_completion=True, summary=nf.geometry.DataSummary(scaling))
     done = model.complete(field, known, draws=400, steps=25, solver=nf.sample.DPMSolver(), seed=0)
-    law = net.law(field, field.x, known)
+    law = net.distribution(field, field.x, known)
     middle = net.prior.spike + 0.2
     drawn = (done.values[:, :40, 0] < middle[0]).float().mean(0)
     mean, variance = (v[:40, 0] for v in law.moments)
@@ -341,7 +341,7 @@ def test_poor_data_are_measured_and_drawn(kind):
         torch.rand(graphs.num_nodes, 3) < 0.5,
         torch.zeros(graphs.num_nodes, 3, dtype=torch.bool),
     ):
-        law = net.law(graphs, graphs.x, known)
+        law = net.distribution(graphs, graphs.x, known)
         assert all(bool(v.isfinite().all()) for v in law.moments)
         noisy = graphs.replace(x=torch.cat([torch.randn_like(graphs.x), known.float()], 1))
         for level in (-8.0, 0.0, 8.0):
@@ -351,5 +351,5 @@ def test_poor_data_are_measured_and_drawn(kind):
 def test_without_places_apart_nothing_is_measured():
     for pos in (torch.rand(4, 2, 2), torch.ones(4, 30, 2)):
         graphs = Graphs.dense(pos, torch.randn(*pos.shape[:2], 3))
-        with pytest.raises(ValueError, match="three nodes or more that do not all stand at one place"):
+        with pytest.raises(ValueError, match="three nodes"):
             KrigingResidual(Zero(), 3, 2).learn(graphs)

@@ -8,8 +8,7 @@ from noisefold.configuration import decode, encode
 from noisefold.geometry import Graphs
 from noisefold.geometry.correlation import Matern, Nested, SquaredExponential
 from noisefold.nn import Denoiser
-from noisefold.noise import Gaussian, GPNoise, Nugget, Stationary, Streams, Target
-from noisefold.noise import gp_noise as process
+from noisefold.noise import Gaussian, GPNoise, Nugget, Stationary, Streams, Target, gp_noise
 from noisefold.theory import GaussianProcess
 
 SOURCE = GPNoise(Stationary(SquaredExponential(0.5), 0.95) + Nugget(0.05))
@@ -50,9 +49,9 @@ def test_factors_are_kept_and_forgotten(monkeypatch):
         made.append(len(pos))
         return original(kernel, pos, jitter)
 
-    original = process.cholesky
-    monkeypatch.setattr(process, "cholesky", counted)
-    monkeypatch.setattr(process, "_CACHE_BYTES", 2 * 40 * 40 * 8)
+    original = gp_noise.cholesky
+    monkeypatch.setattr(gp_noise, "cholesky", counted)
+    monkeypatch.setattr(gp_noise, "_CACHE_BYTES", 2 * 40 * 40 * 8)
     source = GPNoise(Nested(Matern(0.31), 0.9) and Stationary(Nested(Matern(0.31), 0.9)))
     one, two, three = (line(40, scale) for scale in (1.0, 2.0, 3.0))
     for graphs in (one, one, two, one, three, one, two):
@@ -100,6 +99,6 @@ def test_refuses_where_it_makes_no_sense():
         GPNoise(Stationary(SquaredExponential(0.5)) + Nugget(0.05))
     with pytest.raises(ValueError, match="jitter must be positive, got 0"):
         GPNoise(Nugget(), jitter=0)
-    with pytest.raises(ValueError, match=r'variable="pos" does not go with Process'):
+    with pytest.raises(ValueError, match=r'variable="pos" does not go with GPNoise'):
         Denoiser(nn.Identity(), Gaussian(source=SOURCE), Target(), variable="pos")
     Denoiser(nn.Identity(), Gaussian(source=SOURCE), Target(), variable="x")

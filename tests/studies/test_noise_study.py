@@ -6,11 +6,11 @@ from itertools import pairwise
 import pytest
 import torch
 
+from noisefold.geometry.correlation import Stationary
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scaling import Scaling
 from noisefold.model import Model
 from noisefold.nn import DMP
-from noisefold.noise.kernels import Stationary
 from noisefold.noise.source import Streams
 from noisefold.studies import noise
 from noisefold.studies.noise import DATA, NOISES, SIGNALS, ByLevel, lattice, predicted

@@ -1,6 +1,6 @@
 """Is what was generated any good? Distances between sets, and tables of scores that say what they mean."""
 
-from noisefold.eval.baselines import Baseline, FeatureKNN, MarginalNormal, Prediction, SpatialKNN
+from noisefold.eval.baselines import Baseline, FeatureKNN, MarginalNormal, PredictiveDistribution, SpatialKNN
 from noisefold.eval.cloud_metrics import (
     chamfer_matrix,
     coverage,
@@ -37,7 +37,7 @@ __all__ = [
     "MarginalNormal",
     "Metric",
     "PosteriorScores",
-    "Prediction",
+    "PredictiveDistribution",
     "Regression",
     "Score",
     "Scores",

@@ -1,21 +1,21 @@
-r"""Predictions of unknown features that need no network, as draws: what a model must beat.
+r"""Baselines: predictive distributions of unobserved features without a network, which a model must beat.
 
-A baseline is fitted to training graphs, of which entries may be unknown, and then draws the unknown features
-of other graphs, or of the same ones:
+A baseline is fitted to training graphs, of which entries may be missing, and then draws the unobserved
+features of other graphs, or of the same ones:
 
 >>> train = Graphs.dense(torch.rand(1, 50, 2), torch.rand(1, 50, 3))
 >>> known = torch.arange(50) < 40
->>> Mean().fit(train, known).draw(train, known, draws=8).shape
+>>> MarginalNormal().fit(train, known).draw(train, known, draws=8).shape
 torch.Size([8, 50, 3])
 
-=================== ===========================================================================
-`MarginalNormal`              each feature alone: normal, with its mean and standard deviation
-`SpatialKNN`           the values of known nodes nearby in space
-`FeatureKNN`             the values of training nodes that are alike in the features that are known
-`Regression`        ridge regression on the features that are known (`noisefold.eval.regression`)
-`GaussianField`     the best linear prediction from all that is known (`noisefold.eval.regression`)
+=================== ===============================================================================
+`MarginalNormal`    each feature alone: normal, with its mean and standard deviation
+`SpatialKNN`        the values of observed nodes nearby in space
+`FeatureKNN`        the values of training nodes with similar observed features
+`Regression`        ridge regression on the observed features (`noisefold.eval.regression`)
+`GaussianField`     the best linear prediction from all observed values (`noisefold.eval.regression`)
 `Kriging`           a Gaussian process over space (`noisefold.eval.kriging`)
-=================== ===========================================================================
+=================== ===============================================================================
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
     "Baseline",
     "FeatureKNN",
     "MarginalNormal",
-    "Prediction",
+    "PredictiveDistribution",
     "SpatialKNN",
     "moments",
     "normals",
@@ -48,24 +48,24 @@ _WIDE = 4
 _BLOCK = 1 << 24
 
 
-class Prediction(ABC):
-    """A fitted baseline."""
+class PredictiveDistribution(ABC):
+    """A fitted baseline: the distribution of unobserved features given the observed ones."""
 
     def draw(self, graphs: Graphs, known: Tensor, draws: int = 32, seed: int = 0) -> Tensor:
-        """Draws of the features, ``[draws, n, f]``, float32; where known, the given values, bit for bit.
+        """Draw the features, ``[draws, n, f]``, float32; where known, the given values, bit for bit.
 
         Draw j of graph i is a function of (seed, i, j) alone.
 
         Parameters
         ----------
         graphs
-            Graphs with features; those that are unknown may hold anything, NaN as well.
+            Graphs with features; unobserved ones may hold anything, NaN as well.
         known
-            Which nodes ``[n]`` or entries ``[n, f]`` are known, bool.
+            Which nodes ``[n]`` or entries ``[n, f]`` are observed, bool.
         draws
-            How many, at least 1.
+            Number of draws, at least 1.
         seed
-            The seed.
+            Seed of the draws.
 
         Raises
         ------
@@ -80,15 +80,15 @@ class Prediction(ABC):
 
     @abstractmethod
     def _draw(self, graphs: Graphs, values: Tensor, mask: Tensor, draws: int, seed: int) -> Tensor:
-        """Draws ``[draws, n, f]`` from values ``[n, f]``, zero where the mask ``[n, f]`` does not hold."""
+        """Draw ``[draws, n, f]`` given values ``[n, f]``, zero where the mask ``[n, f]`` is False."""
 
 
 class Baseline(ABC):
     """A way to predict features. A frozen dataclass of its settings."""
 
     @abstractmethod
-    def fit(self, train: Graphs, known: Tensor | None = None) -> Prediction:
-        """Fit it to training graphs, of which the nodes ``[n]`` or entries ``[n, f]`` in `known` are known.
+    def fit(self, train: Graphs, known: Tensor | None = None) -> PredictiveDistribution:
+        """Fit to training graphs, of which the nodes ``[n]`` or entries ``[n, f]`` in `known` are observed.
 
         Raises
         ------
@@ -98,7 +98,7 @@ class Baseline(ABC):
 
 
 def entries(graphs: Graphs, known: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Features ``[n, f]`` in float32, zero where unknown, and the mask by entries ``[n, f]``."""
+    """Return features ``[n, f]`` in float32, zero where unobserved, and the mask by entries ``[n, f]``."""
     if graphs.x is None or graphs.features == 0:
         raise ValueError("the graphs have no features x to predict.")
     x = graphs.x.detach().to("cpu", torch.float32)
@@ -114,7 +114,7 @@ def entries(graphs: Graphs, known: Tensor | None) -> tuple[Tensor, Tensor]:
 
 
 def moments(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of the known values of each column, ``[f]`` each, float64.
+    """Return mean and standard deviation of the observed values of each column, ``[f]`` each, float64.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def moments(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _per_draw(graphs: Graphs, draws: int, seed: int) -> Iterator[tuple[int, slice, np.random.Generator]]:
-    """Every draw and graph with the slice of its nodes and a generator of its own."""
+    """Yield every draw and graph with the slice of its nodes and a generator of its own."""
     ends = graphs.ptr.tolist()
     for i, (start, end) in enumerate(pairwise(ends)):
         for j in range(draws):
@@ -141,7 +141,7 @@ def _per_draw(graphs: Graphs, draws: int, seed: int) -> Iterator[tuple[int, slic
 
 
 def normals(graphs: Graphs, columns: int, draws: int, seed: int) -> Tensor:
-    """Standard normal values ``[draws, n, columns]``, float32, a function of (seed, graph, draw)."""
+    """Draw standard normal values ``[draws, n, columns]``, float32, a function of (seed, graph, draw)."""
     out = np.empty((draws, graphs.num_nodes, columns), dtype=np.float32)
     for j, rows, generator in _per_draw(graphs, draws, seed):
         generator.standard_normal(out=out[j, rows], dtype=np.float32)
@@ -149,7 +149,7 @@ def normals(graphs: Graphs, columns: int, draws: int, seed: int) -> Tensor:
 
 
 def picks(graphs: Graphs, among: int, draws: int, seed: int) -> Tensor:
-    """Uniform choices from 0 .. among - 1 for each node, ``[draws, n]``."""
+    """Draw a uniform choice from 0 .. among - 1 for each node, ``[draws, n]``."""
     out = np.empty((draws, graphs.num_nodes), dtype=np.int64)
     for j, rows, generator in _per_draw(graphs, draws, seed):
         out[j, rows] = generator.integers(among, size=rows.stop - rows.start)
@@ -157,7 +157,7 @@ def picks(graphs: Graphs, among: int, draws: int, seed: int) -> Tensor:
 
 
 def patterns(mask: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Rows of ``[n, c]`` that are alike: for each kind of row, which rows ``[r]`` and the row ``[c]``."""
+    """Group equal rows of ``[n, c]``: for each kind, which rows ``[r]`` and the row ``[c]``."""
     packed = np.ascontiguousarray(np.packbits(mask.numpy(), axis=1))
     key = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
     _, first, kind = np.unique(key, return_index=True, return_inverse=True)
@@ -168,15 +168,15 @@ def patterns(mask: Tensor) -> list[tuple[Tensor, Tensor]]:
 
 @dataclass(frozen=True)
 class MarginalNormal(Baseline):
-    """Each feature by itself: normal, with the mean and standard deviation of its known training values."""
+    """Each feature alone: normal, with the mean and standard deviation of its observed training values."""
 
-    def fit(self, train: Graphs, known: Tensor | None = None) -> Prediction:
-        """Measure both."""
-        return _Mean(*(t.float() for t in moments(*entries(train, known))))
+    def fit(self, train: Graphs, known: Tensor | None = None) -> PredictiveDistribution:
+        """Estimate both."""
+        return _MarginalNormal(*(t.float() for t in moments(*entries(train, known))))
 
 
 @dataclass(frozen=True, eq=False)
-class _Mean(Prediction):
+class _MarginalNormal(PredictiveDistribution):
     mean: Tensor
     spread: Tensor
 
@@ -186,15 +186,15 @@ class _Mean(Prediction):
 
 @dataclass(frozen=True)
 class SpatialKNN(Baseline):
-    """Values of known nodes nearby: each draw takes those of one of the k nearest where the feature is known.
+    """Nearest neighbours in space: each draw copies one of the k nearest nodes where the feature is observed.
 
-    All features of a node that are unknown at the same nodes come from one neighbour, so that they fit each
-    other. A feature known nowhere in its graph is drawn from the training graphs.
+    All features of a node that are unobserved at the same nodes are copied from one neighbour, so that they
+    are consistent. A feature observed nowhere in its graph is drawn from the training graphs.
 
     Parameters
     ----------
     k
-        How many neighbours to choose from; k = 1 gives draws without spread.
+        Number of neighbours to choose from; k = 1 gives draws without spread.
     """
 
     k: int = 10
@@ -202,15 +202,15 @@ class SpatialKNN(Baseline):
     def __post_init__(self) -> None:
         _check_k(self.k)
 
-    def fit(self, train: Graphs, known: Tensor | None = None) -> Prediction:
-        """Keep the training values for features known nowhere in a graph."""
+    def fit(self, train: Graphs, known: Tensor | None = None) -> PredictiveDistribution:
+        """Keep the training values for features observed nowhere in a graph."""
         values, mask = entries(train, known)
         moments(values, mask)
-        return _Nearest(self.k, values, mask)
+        return _SpatialKNN(self.k, values, mask)
 
 
 @dataclass(frozen=True, eq=False)
-class _Nearest(Prediction):
+class _SpatialKNN(PredictiveDistribution):
     k: int
     train: Tensor
     train_mask: Tensor
@@ -241,7 +241,7 @@ class _Nearest(Prediction):
 def _from_training(
     train: Tensor, mask: Tensor, out: Tensor, nodes: Tensor, columns: Tensor, chosen: Tensor
 ) -> None:
-    """Give nodes the values of random training nodes: whole ones, or of each feature where none is whole."""
+    """Give nodes the values of random training nodes: complete ones, or by feature where none is complete."""
     whole = mask[:, columns].all(1).nonzero().view(-1)
     if len(whole):
         out[:, nodes[:, None], columns] = train[whole[chosen % len(whole)][..., None], columns]
@@ -253,17 +253,17 @@ def _from_training(
 
 @dataclass(frozen=True)
 class FeatureKNN(Baseline):
-    """Values of training nodes alike in expression: each draw takes those of one of the k most alike.
+    """Nearest neighbours in features: each draw copies one of the k most similar training nodes.
 
-    Nodes are compared by the mean square difference of standardised features that both know; donors come
-    from all training graphs. Where nodes are of few kinds as to what is unknown, donors know all of that,
-    and a draw is the values of one real node; otherwise each feature has the most alike nodes that know it. A
-    node of which nothing is known takes any training nodes.
+    Nodes are compared by the mean squared difference of the standardised features observed at both; donors
+    come from all training graphs. Where there are few patterns of unobserved features, donors have all of
+    them, and a draw copies one real node; otherwise each feature is copied from the most similar nodes that
+    have it. A node of which nothing is observed copies any training node.
 
     Parameters
     ----------
     k
-        How many to choose from.
+        Number of neighbours to choose from.
     """
 
     k: int = 10
@@ -271,15 +271,15 @@ class FeatureKNN(Baseline):
     def __post_init__(self) -> None:
         _check_k(self.k)
 
-    def fit(self, train: Graphs, known: Tensor | None = None) -> Prediction:
+    def fit(self, train: Graphs, known: Tensor | None = None) -> PredictiveDistribution:
         """Keep the training nodes."""
         values, mask = entries(train, known)
         mean, spread = (t.float() for t in moments(values, mask))
-        return _Alike(self.k, values, mask, mean, torch.where(spread > 0, spread, 1.0))
+        return _FeatureKNN(self.k, values, mask, mean, torch.where(spread > 0, spread, 1.0))
 
 
 @dataclass(frozen=True, eq=False)
-class _Alike(Prediction):
+class _FeatureKNN(PredictiveDistribution):
     k: int
     train: Tensor
     train_mask: Tensor
@@ -318,7 +318,7 @@ class _Alike(Prediction):
     def _nearest(
         self, values: Tensor, mask: Tensor, rows: Tensor, donors: Tensor, k: int
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Parts of the rows, and the k donors most alike to each, ``[part, k]``, nearest first."""
+        """Yield parts of the rows, and the k donors most similar to each, ``[part, k]``, nearest first."""
         there = self.train_mask[donors]
         unit = self._unit(self.train[donors], there)
         seen, square = there.float(), unit.square()
@@ -331,11 +331,11 @@ class _Alike(Prediction):
             yield part, donors[gap.topk(k, largest=False).indices]
 
     def _by_feature(self, out: Tensor, part: Tensor, near: Tensor, pick: Tensor) -> None:
-        """For each feature the first k of the most alike nodes that know it."""
+        """Copy each feature from the first k of the most similar nodes that have it."""
         step = max(1, _BLOCK // (near.shape[1] * out.shape[2]))
         for part_, near_ in zip(part.split(step), near.split(step), strict=True):
             there = self.train_mask[near_]
-            # Places of the donors, those that know the feature first, ``[c, k, f]``.
+            # Places of the donors, those that have the feature first, ``[c, k, f]``.
             place = (~there).to(torch.uint8).argsort(dim=1, stable=True)[:, : self.k]
             count = there.sum(1).clamp(max=self.k)
             for j in range(len(out)):

@@ -1,18 +1,17 @@
-r"""Kriging: a Gaussian process over space (and time) for each feature, the baseline of spatial statistics.
+r"""Kriging: a Gaussian process over space (and time) for each feature, the baseline of geostatistics.
 
 A feature is :math:`x(p) = \mu + s\, z(p)` with z a Gaussian process of covariance
 
 .. math:: (1 - \eta)\, \rho(r / \ell) + \eta\, [p = p'], \qquad
     \rho(r) = (1 + \sqrt3\, r)\, e^{-\sqrt3\, r} \ \text{(Matern 3/2)} \quad\text{or}\quad e^{-r^2 / 2} ,
 
-:math:`\eta` the share of what neighbours do not have in common (the nugget). The mean is that of the known
-training values; s, l and :math:`\eta` are those of greatest likelihood for each feature, on a grid, s in
-closed form; the ratios between the axes, which all features share, are chosen first.
+:math:`\eta` the nugget's share of the variance. The mean is that of the observed training values; s, l and
+:math:`\eta` maximise the marginal likelihood of each feature on a grid, s in closed form; the ratios between
+the axes, which all features share, are chosen first.
 
-References
-----------
-Rasmussen and Williams, Gaussian processes for machine learning, 2006. Cressie, Statistics for spatial data,
-1993.
+Source: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), sections 2.2 and 5.4.1,
+https://gaussianprocess.org/gpml/; Cressie, Statistics for Spatial Data (1993), section 3.2,
+https://doi.org/10.1002/9781119115151.
 """
 
 from __future__ import annotations
@@ -26,16 +25,16 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from noisefold.eval.baselines import Baseline, Prediction, entries, moments, normals, patterns
+from noisefold.eval.baselines import Baseline, PredictiveDistribution, entries, moments, normals, patterns
 from noisefold.eval.field_metrics import aligned
-from noisefold.geometry import Graphs
+from noisefold.geometry import Graphs, Matern, SquaredExponential
+from noisefold.geometry.correlation import Correlation
+from noisefold.geometry.gp import condition, eigh, factor
+from noisefold.geometry.kernels import distances
 
 __all__ = ["Kriging"]
 
-_KERNELS: dict[str, Callable[[Tensor], Tensor]] = {
-    "matern": lambda r: (1 + math.sqrt(3) * r) * torch.exp(-math.sqrt(3) * r),
-    "squared": lambda r: torch.exp(-r.square() / 2),
-}
+_KERNELS: dict[str, Correlation] = {"matern": Matern(1.0, 1.5), "squared": SquaredExponential(1.0)}
 _NUGGETS = torch.tensor(
     [
         1e-6,
@@ -57,31 +56,33 @@ _NUGGETS = torch.tensor(
 _LENGTHS, _RATIOS = 14, (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 _GRAPHS, _FEW = 16, 192
 _CHUNK = 2048
+_JITTER = 1e-10
+_Solve = Callable[[float, float, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
 class Kriging(Baseline):
-    """A Gaussian process for each feature, see the text above.
+    """A Gaussian process over space for each feature, fitted by marginal likelihood.
 
-    Up to `limit` known and unknown nodes draws are joint over the nodes of a graph, and exact. Beyond, each
-    node has the law given its nearest known nodes, and draws of different nodes are independent: right node
-    by node, but rougher in space than they should be.
+    Up to `limit` observed and unobserved nodes draws are exact and joint over the nodes of a graph. Beyond,
+    each node is conditioned on its nearest observed nodes, and draws of different nodes are independent: they
+    have the right marginals, but are rougher in space than they should be.
 
     Parameters
     ----------
     kernel
         "matern" or "squared".
     neighbours
-        Known nodes that count, where there are more than `limit` nodes.
+        Observed nodes that a node is conditioned on, where there are more than `limit` nodes.
     limit
-        See above.
+        Number of nodes up to which draws are joint.
     sample
-        Most nodes of a graph that the likelihood looks at (a quarter of them where features are known at many
-        different sets of nodes); of at most 16 graphs.
+        Largest number of nodes of a graph in the likelihood (a quarter of it where features are observed at
+        many different sets of nodes); of at most 16 graphs.
     ratios
         Whether axes may differ in their length-scales, by up to 8 times.
     seed
-        Of the choice of these nodes.
+        Seed of the choice of these nodes.
     """
 
     kernel: str = "matern"
@@ -97,8 +98,8 @@ class Kriging(Baseline):
         if min(self.neighbours, self.limit) < 1 or self.sample < 8:
             raise ValueError("neighbours and limit must be at least 1, and sample at least 8.")
 
-    def fit(self, train: Graphs, known: Tensor | None = None) -> Prediction:
-        """Choose mean, spread, length-scale and nugget of each feature."""
+    def fit(self, train: Graphs, known: Tensor | None = None) -> PredictiveDistribution:
+        """Estimate mean, standard deviation, length-scale and nugget of each feature."""
         values, mask = entries(train, known)
         mean, spread = moments(values, mask)
         unit = (values.double() - mean) / torch.where(spread > 0, spread, 1.0)
@@ -120,7 +121,7 @@ class Kriging(Baseline):
         return _Kriging(self, mean, spread * variance.sqrt(), axes, lengths[at], _NUGGETS[nugget])
 
     def _blocks(self, train: Graphs, unit: Tensor, mask: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Positions ``[s, d]``, values ``[s, c]`` and features ``[c]`` that are known at the same nodes."""
+        """Yield positions ``[s, d]``, values ``[s, c]`` and features ``[c]`` observed at the same nodes."""
         generator = torch.Generator().manual_seed(self.seed)
         for pos, rows, items in _items(train, mask, _GRAPHS):
             most = self.sample if len(items) <= 8 else self.sample // 4
@@ -134,16 +135,20 @@ class Kriging(Baseline):
     def _likelihood(
         self, blocks: list[tuple[Tensor, Tensor, Tensor]], axes: Tensor, lengths: Tensor, features: int
     ) -> tuple[Tensor, Tensor]:
-        """Log-likelihood with the best variance, and that variance, ``[f, lengths, nuggets]`` each."""
+        """Return the evidence at the best variance, up to a constant, and that variance.
+
+        ``[f, lengths, nuggets]`` each, as `noisefold.geometry.evidence` says it, but from one decomposition
+        for all nuggets.
+        """
         shape = (features, len(lengths), len(_NUGGETS))
         square, determinant = torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.float64)
         count = torch.zeros(features, dtype=torch.float64)
         rho = _KERNELS[self.kernel]
         for pos, y, feature in blocks:
-            gap = _gaps(pos * axes, pos * axes)
+            gap = distances(pos * axes, pos * axes)
             count.index_add_(0, feature, torch.full((len(feature),), float(len(pos)), dtype=torch.float64))
             for i, length in enumerate(lengths):
-                value, vector = torch.linalg.eigh(rho(gap / length))
+                value, vector = eigh(rho(gap / length))
                 mixed = (1 - _NUGGETS) * value.clamp(min=0)[:, None] + _NUGGETS
                 square[:, i].index_add_(0, feature, (vector.T @ y).square().T @ (1 / mixed))
                 determinant[:, i].index_add_(0, feature, mixed.log().sum(0).expand(len(feature), -1))
@@ -152,21 +157,17 @@ class Kriging(Baseline):
         return -(n * variance.log() + determinant) / 2, variance
 
 
-def _gaps(a: Tensor, b: Tensor) -> Tensor:
-    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
-
-
 def _length_grid(blocks: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
-    """Length-scales from half the distance of neighbours to twice the extent."""
+    """Return length-scales from half the distance of neighbours to twice the extent."""
     near, far = [], []
     for pos, _, _ in blocks[:8]:
-        gap = _gaps(pos[:256], pos)
+        gap = distances(pos[:256], pos)
         positive = torch.where(gap > 0, gap, math.inf).amin(1)
         near.append(positive[positive.isfinite()])
         far.append(gap.amax())
     short = torch.cat(near) if near else torch.ones(0)
     if short.numel() == 0:
-        raise ValueError("no feature is known at two different places; kriging has nothing to go by.")
+        raise ValueError("known must hold a feature at two positions or more; take another baseline.")
     ends = math.log10(float(short.median()) / 2), math.log10(2 * float(torch.stack(far).max()))
     return torch.logspace(*ends, _LENGTHS, dtype=torch.float64)
 
@@ -174,9 +175,9 @@ def _length_grid(blocks: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
 def _items(
     graphs: Graphs, mask: Tensor, most: int | None = None
 ) -> Iterator[tuple[Tensor, Tensor, list[tuple[Tensor, Tensor]]]]:
-    """Positions ``[n, d]``, rows ``[g, n]`` of the graphs that have them, columns known at the same nodes.
+    """Yield positions ``[n, d]``, rows ``[g, n]`` of the graphs there, and columns by observed nodes.
 
-    A column is one feature of one graph, number graph f + feature; those that are known at the same nodes
+    A column is one feature of one graph, number graph f + feature; those that are observed at the same nodes
     come together with the mask ``[n]`` of these.
     """
     pos, f = graphs.pos.detach().cpu().double(), mask.shape[1]
@@ -193,7 +194,7 @@ def _items(
 
 
 @dataclass(frozen=True, eq=False)
-class _Kriging(Prediction):
+class _Kriging(PredictiveDistribution):
     """`scale`, `length` and `nugget` of each feature, ``[f]``, and factors of the coordinates, ``[d]``."""
 
     settings: Kriging
@@ -211,7 +212,7 @@ class _Kriging(Prediction):
             )
         out = normals(graphs, features, draws, seed)
         unit = (values.double() - self.mean) / torch.where(self.scale > 0, self.scale, 1.0)
-        law = torch.stack([self.length, self.nugget], 1).unique(dim=0, return_inverse=True)
+        kernels, kernel = torch.stack([self.length, self.nugget], 1).unique(dim=0, return_inverse=True)
         for pos, rows, items in _items(graphs, mask):
             for columns, there in items:
                 known, target = there.nonzero().view(-1), (~there).nonzero().view(-1)
@@ -219,82 +220,63 @@ class _Kriging(Prediction):
                     continue
                 solve = self._solver(pos * self.axes, known, target)
                 feature = columns % features
-                for kind in law[1][feature].unique().tolist():
-                    mine = columns[law[1][feature] == kind]
+                for kind in kernel[feature].unique().tolist():
+                    mine = columns[kernel[feature] == kind]
                     graph, which = mine // features, mine % features
-                    weight, spread = solve(*law[0][kind].tolist())
-                    given = unit[rows[graph][:, known].T, which]
+                    mean, spread = solve(*kernels[kind].tolist(), unit[rows[graph][:, known].T, which])
                     place = rows[graph][:, target].T
                     noise = out[:, place, which].double()
                     noise = spread @ noise if spread.ndim == 2 else spread[:, None] * noise
-                    drawn = self.mean[which] + self.scale[which] * (weight(given) + noise)
+                    drawn = self.mean[which] + self.scale[which] * (mean + noise)
                     out[:, place, which] = drawn.to(out.dtype)
         return out
 
-    def _solver(
-        self, pos: Tensor, known: Tensor, target: Tensor
-    ) -> Callable[[float, float], tuple[Callable[[Tensor], Tensor], Tensor]]:
-        """For a length and nugget: what makes the mean of the known values, and the spread of what is left.
+    def _solver(self, pos: Tensor, known: Tensor, target: Tensor) -> _Solve:
+        """Return the posterior as a function of length, nugget and observed values ``[k, c]``.
 
-        The spread is a root ``[u, u]`` of the covariance, or ``[u]`` where nodes are taken one by one.
+        It gives the mean ``[u, c]`` and a root ``[u, u]`` of the covariance, or standard deviations ``[u]``
+        where nodes are taken one by one.
         """
         rho, limit = _KERNELS[self.settings.kernel], self.settings.limit
         if max(len(known), len(target)) > limit:
             return self._local(pos, known, target)
-        kk, ku, uu = (_gaps(pos[a], pos[b]) for a, b in ((known, known), (known, target), (target, target)))
+        kk, ku, uu = (
+            distances(pos[a], pos[b]) for a, b in ((known, known), (known, target), (target, target))
+        )
 
-        def solve(length: float, nugget: float) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+        def solve(length: float, nugget: float, values: Tensor) -> tuple[Tensor, Tensor]:
             def covariance(gap: Tensor) -> Tensor:
                 return (1 - nugget) * rho(gap / length)
 
-            across = covariance(ku)
-            root = _safe_root(covariance(kk) + nugget * torch.eye(len(kk), dtype=kk.dtype))
-            half = torch.linalg.solve_triangular(root, across, upper=False)
-            left = covariance(uu) + nugget * torch.eye(len(uu), dtype=uu.dtype) - half.T @ half
-            return (
-                lambda y: half.T @ torch.linalg.solve_triangular(root, y, upper=False),
-                _safe_root(left),
-            )
+            def own(gap: Tensor) -> Tensor:
+                return covariance(gap) + nugget * torch.eye(len(gap), dtype=gap.dtype)
+
+            found = condition(factor(own(kk), _JITTER, scale=1.0), covariance(ku))
+            return found.mean(values), factor(found.covariance(own(uu)), _JITTER, scale=1.0).lower
 
         return solve
 
-    def _local(
-        self, pos: Tensor, known: Tensor, target: Tensor
-    ) -> Callable[[float, float], tuple[Callable[[Tensor], Tensor], Tensor]]:
+    def _local(self, pos: Tensor, known: Tensor, target: Tensor) -> _Solve:
         rho, k = _KERNELS[self.settings.kernel], min(self.settings.neighbours, len(known))
         if k == 0:
-            return lambda _length, _nugget: (
-                lambda y: y.new_zeros(len(target), y.shape[1]),
-                torch.ones(len(target), dtype=pos.dtype),
-            )
+            ones = torch.ones(len(target), dtype=pos.dtype)
+            return lambda _length, _nugget, values: (values.new_zeros(len(target), values.shape[1]), ones)
         found = cKDTree(pos[known].numpy()).query(pos[target].numpy(), k=[*range(1, k + 1)])
         near, far = torch.from_numpy(found[1]), torch.from_numpy(found[0])
 
-        def solve(length: float, nugget: float) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+        def solve(length: float, nugget: float, values: Tensor) -> tuple[Tensor, Tensor]:
             weights, spreads = [], []
             for index, gap in zip(near.split(_CHUNK), far.split(_CHUNK), strict=True):
                 place = pos[known[index]]
-                inner = (1 - nugget) * rho(_gaps(place, place) / length)
-                inner.diagonal(dim1=1, dim2=2).add_(nugget + 1e-10)
+                inner = (1 - nugget) * rho(distances(place, place) / length)
+                inner.diagonal(dim1=1, dim2=2).add_(nugget)
                 across = (1 - nugget) * rho(gap / length)
-                weight = torch.cholesky_solve(across[..., None], torch.linalg.cholesky(inner))[..., 0]
+                weight = factor(inner, _JITTER, scale=1.0).solve(across[..., None])[..., 0]
                 weights.append(weight)
                 spreads.append((1 - (weight * across).sum(1)).clamp(min=0).sqrt())
             weight = torch.cat(weights)
             # One neighbour at a time, so that no table of all neighbours of all features is made.
-            return (
-                lambda y: sum((weight[:, i, None] * y[near[:, i]] for i in range(k)), y.new_zeros(())),
-                torch.cat(spreads),
-            )
+            mean = sum((weight[:, i, None] * values[near[:, i]] for i in range(k)), values.new_zeros(()))
+            return mean, torch.cat(spreads)
 
         return solve
-
-
-def _safe_root(cov: Tensor) -> Tensor:
-    """Cholesky factor, with as much added to the diagonal, from 1e-10 on, as rounding demands."""
-    root: Tensor
-    for jitter in (1e-10, 1e-8, 1e-6, 1e-4):
-        root, failed = torch.linalg.cholesky_ex(cov + jitter * torch.eye(len(cov), dtype=cov.dtype))
-        if not bool(failed):
-            return root
-    raise RuntimeError("the covariance of kriging is not positive definite; report this with the positions.")

@@ -1,19 +1,18 @@
-r"""Linear-Gaussian prediction: the best linear estimate from what is known, and draws of what it leaves.
+r"""Linear regression as a predictive distribution: conditional Gaussians with a ridge penalty.
 
-With mean :math:`\mu` and covariance S of a vector of which the part k is known and the part u is not,
+With mean :math:`\mu` and covariance S of a vector of which the part k is observed and the part u is not,
 
 .. math:: x_u | x_k \sim N\big(\mu_u + B (x_k - \mu_k),\ R\big), \qquad B = S_{uk} (S_{kk} + \lambda D)^{-1},
 
-D the diagonal of S_kk. `Regression` does it for the features of one node, `GaussianField` for all values
-of a whole field. Lambda is the penalty of ridge regression, chosen by generalised cross-validation; R is
-the covariance of what the estimate leaves in training, with the degrees of freedom that a regression used
-made good.
+D the diagonal of S_kk. `Regression` is this for the features of one node, `GaussianField` for all values of a
+whole field. The ridge penalty lambda is chosen by generalised cross-validation; R is the residual covariance
+in training, corrected for the degrees of freedom used by the regression.
 
-References
-----------
-Golub, Heath and Wahba, Generalized cross-validation, Technometrics 1979. Kim and Gu, Smoothing spline
-Gaussian regression: more scalable computation, J. Royal Statistical Society B 2004. Ledoit and
-Wolf, A well-conditioned estimator for large-dimensional covariance matrices, J. Multivariate Analysis 2004.
+Source: Golub, Heath and Wahba, Generalized cross-validation as a method for choosing a good ridge parameter
+(1979), https://doi.org/10.1080/00401706.1979.10489751; Kim and Gu, Smoothing spline Gaussian regression: more
+scalable computation via efficient approximation (2004), https://doi.org/10.1046/j.1369-7412.2003.05316.x;
+Ledoit and Wolf, A well-conditioned estimator for large-dimensional covariance matrices (2004),
+https://doi.org/10.1016/S0047-259X(03)00096-4.
 """
 
 from __future__ import annotations
@@ -24,9 +23,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from noisefold.eval.baselines import Baseline, Prediction, entries, moments, normals, patterns
+from noisefold.eval.baselines import Baseline, PredictiveDistribution, entries, moments, normals, patterns
 from noisefold.eval.field_metrics import aligned
 from noisefold.geometry import Graphs
+from noisefold.geometry.gp import eigh, factor, square_root
 
 __all__ = ["GaussianField", "Regression"]
 
@@ -38,8 +38,8 @@ _STRUCTURED = 64
 
 
 @dataclass(frozen=True, eq=False)
-class _Law:
-    """Mean ``[c]``, covariance ``[c, c]`` and number of samples behind them, all float64.
+class _Gaussian:
+    """Mean ``[c]``, covariance ``[c, c]`` and number of samples they are estimated from, float64.
 
     `penalty` is None where it is to be chosen by generalised cross-validation.
     """
@@ -50,23 +50,23 @@ class _Law:
     penalty: float | None
 
     def conditional(self, known: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """The coefficients ``[u, k]`` and a root L of the covariance R = L L', ``[u, u]``."""
+        """Return the coefficients ``[u, k]`` and a root L of the covariance R = L L', ``[u, u]``."""
         value, vector, scale, penalty = self.spectrum(known, target)
         s_uu, across = self.cov[target][:, target], self.cov[target][:, known] / scale @ vector
         shrunk = torch.where(value > _SCREE, 1 / (value + penalty), 0.0)
         weight = across * shrunk
         left = s_uu - weight @ across.T - across @ weight.T + (weight * value) @ weight.T
-        return weight @ vector.T / scale, _root(left * self.inflation(float((value * shrunk).sum())))
+        return weight @ vector.T / scale, square_root(left * self.inflation(float((value * shrunk).sum())))
 
     def inflation(self, used: float) -> float:
-        """What makes good the degrees of freedom used, which are fewer than the samples by two at least."""
+        """Return the factor that corrects R for the degrees of freedom used, at most the samples less two."""
         return 1 / (1 - (1 + min(used, self.count - 2)) / self.count)
 
     def spectrum(self, known: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor, float]:
-        """Eigenvalues and vectors of the correlation of what is known, its spread, the penalty."""
+        """Return eigenvalues and vectors of the observed part's correlation, its scale and the penalty."""
         s_kk = self.cov[known][:, known]
-        scale = s_kk.diagonal().clamp(min=1e-300).sqrt()
-        value, vector = torch.linalg.eigh(s_kk / scale[:, None] / scale)
+        scale = _scale(s_kk)
+        value, vector = eigh(s_kk / scale[:, None] / scale)
         value = value.clamp(min=0)
         if self.penalty is not None:
             return value, vector, scale, self.penalty
@@ -74,20 +74,20 @@ class _Law:
         return value, vector, scale, _cross_validated(value, across, self.cov.diagonal()[target], self.count)
 
     def draw(self, values: Tensor, mask: Tensor, noise: Tensor, given: Tensor | None = None) -> Tensor:
-        """Overwrite `noise [draws, N, c]` by draws of what is unknown of `values [N, c]`.
+        """Overwrite `noise [draws, N, c]` by draws of the unobserved of `values [N, c]`.
 
-        `given [N, e]` is known of all: the last e variables of the law.
+        `given [N, e]` is observed of all: the last e variables.
         """
         extra = torch.arange(values.shape[1], len(self.mean))
         full = values.double() if given is None else torch.cat([values.double(), given], 1)
         kinds = [(rows, there) for rows, there in patterns(mask) if not bool(there.all())]
-        law: _Law | _Precision = self
+        conditioned: _Gaussian | _Precision = self
         if len(kinds) > _STRUCTURED and self.penalty != 0:
-            law = _Precision.of(self, torch.cat([kinds[0][1].nonzero().view(-1), extra]))
+            conditioned = _Precision.of(self, torch.cat([kinds[0][1].nonzero().view(-1), extra]))
         for rows, there in kinds:
             target = (~there).nonzero().view(-1)
             known = torch.cat([there.nonzero().view(-1), extra])
-            coefficients, root = law.conditional(known, target)
+            coefficients, root = conditioned.conditional(known, target)
             mean = self.mean[target] + (full[rows][:, known] - self.mean[known]) @ coefficients.T
             part = noise[:, rows[:, None], target].double() @ root.T
             noise[:, rows[:, None], target] = (mean + part).to(noise.dtype)
@@ -96,62 +96,54 @@ class _Law:
 
 @dataclass(frozen=True, eq=False)
 class _Precision:
-    r"""The same for many patterns and one penalty, at the cost of the unknown part alone.
+    r"""The same for many patterns and one penalty, at the cost of the unobserved part alone.
 
     With P the inverse of :math:`C = S + \lambda D`, :math:`B = -P_{uu}^{-1} P_{uk}`,
     :math:`R = P_{uu}^{-1} - \lambda (D_u + B D_k B')` and
     :math:`\mathrm{diag}(C_{kk}^{-1}) = \mathrm{diag}(P_{kk} + P_{ku} B)`.
     """
 
-    law: _Law
+    joint: _Gaussian
     inverse: Tensor
     penalty: float
 
     @classmethod
-    def of(cls, law: _Law, known: Tensor) -> _Precision:
-        """With the penalty of cross-validation for this pattern, unless the law has one."""
-        penalty = law.penalty
+    def of(cls, joint: _Gaussian, known: Tensor) -> _Precision:
+        """Take the penalty of cross-validation for this pattern, unless one is set."""
+        penalty = joint.penalty
         if penalty is None:
-            target = (
-                torch.ones(len(law.mean), dtype=torch.bool).index_fill_(0, known, False).nonzero().view(-1)
-            )
-            penalty = law.spectrum(known, target)[-1]
-        scale = law.cov.diagonal().clamp(min=1e-300).sqrt()
-        unit = law.cov / scale[:, None] / scale + penalty * torch.eye(len(scale), dtype=scale.dtype)
-        return cls(law, torch.linalg.inv(unit) / scale[:, None] / scale, penalty)
+            hidden = torch.ones(len(joint.mean), dtype=torch.bool).index_fill_(0, known, False)
+            penalty = joint.spectrum(known, hidden.nonzero().view(-1))[-1]
+        scale = _scale(joint.cov)
+        unit = joint.cov / scale[:, None] / scale + penalty * torch.eye(len(scale), dtype=scale.dtype)
+        return cls(joint, factor(unit).inverse / scale[:, None] / scale, penalty)
 
     def conditional(self, known: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """As for `_Law`."""
+        """Return the same as `_Gaussian.conditional`."""
         across = self.inverse[target][:, known]
-        own = torch.linalg.inv(self.inverse[target][:, target])
+        own = factor(self.inverse[target][:, target]).inverse
         coefficients = -own @ across
-        variance = self.law.cov.diagonal().clamp(min=1e-300)
+        variance = _scale(self.joint.cov).square()
         left = own - self.penalty * (
             torch.diag(variance[target]) + (coefficients * variance[known]) @ coefficients.T
         )
         inverse = self.inverse.diagonal()[known] + (across * coefficients).sum(0)
         used = len(known) - self.penalty * float((variance[known] * inverse).sum())
-        return coefficients, _root(left * self.law.inflation(used))
+        return coefficients, square_root(left * self.joint.inflation(used))
 
 
-def _root(cov: Tensor) -> Tensor:
-    """A matrix L with L L' = cov, negative eigenvalues set to 0."""
-    diagonal = cov.diagonal().clamp(min=0).mean() * 1e-10 + 1e-300
-    root: Tensor
-    root, failed = torch.linalg.cholesky_ex(cov + diagonal * torch.eye(len(cov), dtype=cov.dtype))
-    if not bool(failed):
-        return root
-    value, vector = torch.linalg.eigh(cov)
-    spectral: Tensor = vector * value.clamp(min=0).sqrt()
-    return spectral
+def _scale(cov: Tensor) -> Tensor:
+    """Standard deviations ``[c]``, 1 where a variable is constant."""
+    variance = cov.diagonal()
+    return torch.where(variance > 0, variance, 1.0).sqrt()
 
 
 def _cross_validated(value: Tensor, across: Tensor, variance: Tensor, count: float) -> float:
-    r"""The penalty with the least generalised cross-validation error, summed over standardised targets.
+    r"""Return the penalty with the least generalised cross-validation error over standardised targets.
 
     .. math:: GCV(\lambda) = \frac{RSS(\lambda) / n}{(1 - 1.4\, \mathrm{df}(\lambda) / n)^2}
 
-    The factor 1.4 is that of Kim and Gu: with few samples the plain criterion now and then fits them all.
+    The factor 1.4 is that of Kim and Gu: with few samples the plain criterion sometimes interpolates them.
     """
     power = (across.square() / variance.clamp(min=1e-300)[:, None]).sum(0)
     targets = float((variance > 0).sum())
@@ -164,9 +156,10 @@ def _cross_validated(value: Tensor, across: Tensor, variance: Tensor, count: flo
 
 
 def _estimate(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, float]:
-    """Mean, covariance and typical number of samples of pairs, by expectation-maximisation where values miss.
+    """Return mean, covariance and typical number of samples of a pair.
 
-    It begins with the covariances of pairs that are known together, which alone need not fit each other.
+    By expectation-maximisation where values are missing. It starts from the covariances of pairs observed
+    together, which need not form a positive semi-definite matrix.
     """
     mean, spread = moments(values, mask)
     there = mask.double()
@@ -174,7 +167,7 @@ def _estimate(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, float]:
     pairs = there.T @ there
     cov = x.T @ x / pairs.clamp(min=1)
     if not bool(mask.all()):
-        value, vector = torch.linalg.eigh(cov)
+        value, vector = eigh(cov)
         centre, cov = torch.zeros_like(mean), (vector * value.clamp(min=0)) @ vector.T
         kinds = patterns(mask)
         for _ in range(_ITERATIONS):
@@ -189,13 +182,13 @@ def _estimate(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, float]:
 def _expected(
     x: Tensor, kinds: list[tuple[Tensor, Tensor]], centre: Tensor, cov: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Mean and covariance of rows ``[n, c]`` whose missing values have the law given the others."""
-    inverse = torch.linalg.inv(cov + _RIDGE * torch.eye(len(cov), dtype=cov.dtype))
+    """Return mean and covariance of rows ``[n, c]``, missing values distributed as given the others."""
+    inverse = factor(cov + _RIDGE * torch.eye(len(cov), dtype=cov.dtype)).inverse
     filled, spread = x.clone(), torch.zeros_like(cov)
     for rows, there in kinds:
         target, known = (~there).nonzero().view(-1), there.nonzero().view(-1)
         if len(target):
-            own = torch.linalg.inv(inverse[target][:, target])
+            own = factor(inverse[target][:, target]).inverse
             away = (x[rows][:, known] - centre[known]) @ inverse[known][:, target] @ own
             filled[rows[:, None], target] = centre[target] - away
             spread[target[:, None], target] += len(rows) * own
@@ -206,19 +199,19 @@ def _expected(
 
 @dataclass(frozen=True)
 class Regression(Baseline):
-    """Linear regression of each unknown feature on the known features of its own node, as draws.
+    """Linear regression of each unobserved feature on the observed features of its own node, as draws.
 
     Coefficients and residual covariance come from the mean and covariance of all training nodes; where
-    values are missing, by up to ten rounds of expectation-maximisation. A node of which nothing is known gets
-    the mean.
+    values are missing, by up to ten rounds of expectation-maximisation. A node of which nothing is observed
+    has the distribution of all nodes.
 
     Parameters
     ----------
     place
-        Whether the position, with its squares and products, is among what is known.
+        Whether the position, with its squares and products, is among the predictors.
     penalty
-        Of the ridge, in units of the variance of a known feature; None: by generalised cross-validation, for
-        each pattern of unknown features.
+        Of the ridge, in units of the variance of an observed feature; None: by generalised
+        cross-validation, for each pattern of unobserved features.
     """
 
     place: bool = False
@@ -228,8 +221,8 @@ class Regression(Baseline):
         if self.penalty is not None and not self.penalty >= 0:
             raise ValueError(f"penalty must be at least 0, or None, got {self.penalty}.")
 
-    def fit(self, train: Graphs, known: Tensor | None = None) -> Prediction:
-        """Measure mean and covariance."""
+    def fit(self, train: Graphs, known: Tensor | None = None) -> PredictiveDistribution:
+        """Estimate mean and covariance."""
         values, mask = entries(train, known)
         if self.place:
             given = _quadratic(train)
@@ -237,22 +230,22 @@ class Regression(Baseline):
             mask = torch.cat([mask, torch.ones_like(given, dtype=torch.bool)], 1)
         mean, cov, count = _estimate(values, mask)
         if count < 3:
-            raise ValueError(f"a regression needs features known together at 3 nodes, got {count:.0f}.")
-        return _Regression(_Law(mean, cov, count, self.penalty), self.place)
+            raise ValueError(f"known must hold pairs of features at 3 nodes or more, got {count:.0f}.")
+        return _Regression(_Gaussian(mean, cov, count, self.penalty), self.place)
 
 
 @dataclass(frozen=True, eq=False)
-class _Regression(Prediction):
-    law: _Law
+class _Regression(PredictiveDistribution):
+    joint: _Gaussian
     place: bool
 
     def _draw(self, graphs: Graphs, values: Tensor, mask: Tensor, draws: int, seed: int) -> Tensor:
         noise = normals(graphs, values.shape[1], draws, seed)
-        return self.law.draw(values, mask, noise, _quadratic(graphs) if self.place else None)
+        return self.joint.draw(values, mask, noise, _quadratic(graphs) if self.place else None)
 
 
 def _quadratic(graphs: Graphs) -> Tensor:
-    """Coordinates, their squares and products, ``[n, d + d (d + 1) / 2]``, float64."""
+    """Return coordinates, their squares and products, ``[n, d + d (d + 1) / 2]``, float64."""
     pos = graphs.pos.detach().cpu().double()
     i, j = torch.triu_indices(graphs.dim, graphs.dim)
     return torch.cat([pos, pos[:, i] * pos[:, j]], 1)
@@ -260,16 +253,15 @@ def _quadratic(graphs: Graphs) -> Tensor:
 
 @dataclass(frozen=True)
 class GaussianField(Baseline):
-    """The Gaussian law with the mean and covariance of training fields on the same positions, conditioned.
+    """A Gaussian with the mean and covariance of training fields on the same positions, conditioned.
 
-    The best that any linear method can do with many training fields, joint over all nodes and features.
-    Correlations are shrunk towards 0 as Ledoit and Wolf do, which matters where fields are fewer than their
-    values.
+    The best linear predictor with many training fields, joint over all nodes and features. Correlations are
+    shrunk towards 0 (Ledoit and Wolf), which matters where there are fewer fields than values in one.
 
     Parameters
     ----------
     shrink
-        By how much, in [0, 1]; None: as Ledoit and Wolf estimate.
+        Shrinkage, in [0, 1]; None for the estimate of Ledoit and Wolf.
     """
 
     shrink: float | None = None
@@ -278,22 +270,22 @@ class GaussianField(Baseline):
         if self.shrink is not None and not 0 <= self.shrink <= 1:
             raise ValueError(f"shrink must lie in [0, 1], or be None, got {self.shrink}.")
 
-    def fit(self, train: Graphs, known: Tensor | None = None) -> Prediction:
-        """Measure mean and covariance of whole fields, which must be known whole."""
+    def fit(self, train: Graphs, known: Tensor | None = None) -> PredictiveDistribution:
+        """Estimate mean and covariance of fields that are observed completely."""
         values, mask = entries(train, known)
         if not bool(mask.all()) or not aligned(train) or len(train) < 3:
             raise ValueError(
-                "GaussianField needs 3 or more training fields, all known whole and on the same positions; "
+                "GaussianField needs 3 or more training fields, all complete and on the same positions; "
                 "use Regression or Kriging instead."
             )
         x = values.double().reshape(len(train), -1)
         mean = x.mean(0)
-        return _GaussianField(_Law(mean, _shrunk(x - mean, self.shrink), math.inf, 0.0), train[:1])
+        return _GaussianField(_Gaussian(mean, _shrunk(x - mean, self.shrink), math.inf, 0.0), train[:1])
 
 
 @dataclass(frozen=True, eq=False)
-class _GaussianField(Prediction):
-    law: _Law
+class _GaussianField(PredictiveDistribution):
+    joint: _Gaussian
     place: Graphs
 
     def _draw(self, graphs: Graphs, values: Tensor, mask: Tensor, draws: int, seed: int) -> Tensor:
@@ -301,12 +293,12 @@ class _GaussianField(Prediction):
             raise ValueError("the graphs must stand on the positions of the training fields.")
         noise, g = normals(graphs, values.shape[1], draws, seed), len(graphs)
         shape = noise.shape
-        out = self.law.draw(values.reshape(g, -1), mask.reshape(g, -1), noise.view(draws, g, -1))
+        out = self.joint.draw(values.reshape(g, -1), mask.reshape(g, -1), noise.view(draws, g, -1))
         return out.view(shape)
 
 
 def _shrunk(centred: Tensor, share: float | None) -> Tensor:
-    """Covariance of ``[m, c]``, with correlations shrunk towards 0."""
+    """Return the covariance of ``[m, c]``, with correlations shrunk towards 0."""
     m, c = centred.shape
     scale = centred.square().mean(0).sqrt()
     unit = centred / torch.where(scale > 0, scale, 1.0)

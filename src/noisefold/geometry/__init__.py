@@ -1,8 +1,21 @@
-"""Geometry: ragged graphs, segment reductions, neighbour search and coarsening."""
+"""Space: ragged graphs, segments, neighbours, coarsening, kernels and Gaussian processes."""
 
 from noisefold.geometry import pairs
 from noisefold.geometry.coarsen import Balanced, FarthestPoint, KMeans, Supernodes, Voxel
+from noisefold.geometry.correlation import (
+    Correlation,
+    Exponential,
+    Matern,
+    Nested,
+    Periodic,
+    Spherical,
+    SquaredExponential,
+    Stationary,
+    Triangular,
+)
+from noisefold.geometry.gp import Conditional, Factor, LeaveOneOut, condition, evidence, factor, leave_one_out
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.kernels import Anisotropic, Kernel, Nugget, Product, Scaled, Sum
 from noisefold.geometry.knn import knn_dense
 from noisefold.geometry.neighbor_rules import KNN, Full, LongShort, Radius, Random
 from noisefold.geometry.scaling import Scaling
@@ -12,21 +25,43 @@ from noisefold.geometry.transform import Chain, Transform
 
 __all__ = [
     "KNN",
+    "Anisotropic",
     "Balanced",
     "Chain",
+    "Conditional",
+    "Correlation",
     "DataSummary",
+    "Exponential",
+    "Factor",
     "FarthestPoint",
     "Full",
     "Graphs",
     "KMeans",
+    "Kernel",
+    "LeaveOneOut",
     "LongShort",
+    "Matern",
+    "Nested",
+    "Nugget",
+    "Periodic",
+    "Product",
     "Radius",
     "Random",
+    "Scaled",
     "Scaling",
+    "Spherical",
+    "SquaredExponential",
+    "Stationary",
+    "Sum",
     "Supernodes",
     "Transform",
+    "Triangular",
     "Voxel",
+    "condition",
+    "evidence",
+    "factor",
     "knn_dense",
+    "leave_one_out",
     "pairs",
     "segment_max",
     "segment_mean",

@@ -1,23 +1,29 @@
-r"""Correlations in space: how alike two values are that stand at a distance h from each other.
+r"""Isotropic correlation functions, the kernels of variance 1 that see the distance h alone.
 
-=========================== =========================================================== ==============
-`SquaredExponential(l)`     :math:`e^{-h^2 / 2 l^2}`                                    any dimension
-`Exponential(l)`            :math:`e^{-h / l}`                                          any dimension
-`Matern(l, smoothness)`     between the two; :math:`\nu = p + 1/2`                      any dimension
-`Triangular(l)`             :math:`\max(0, 1 - h / l)`                                  the line
-`Spherical(l)`              :math:`1 - \tfrac32 h/l + \tfrac12 (h/l)^3` for h < l       up to 3
-`Nested(c, share, floor)`   floor + share c(h) for h > 0, and 1 at h = 0                that of c
-=========================== =========================================================== ==============
+=============================== ============================================================ =============
+`SquaredExponential(l)`         :math:`e^{-h^2 / 2 l^2}`                                     any dimension
+`Exponential(l)`                :math:`e^{-h / l}`, Matern 1/2                               any dimension
+`Matern(l, smoothness)`         Matern 3/2, 5/2, ...: :math:`\nu = p + 1/2`                  any dimension
+`Triangular(l)`                 :math:`\max(0, 1 - h / l)`                                   the line
+`Spherical(l)`                  :math:`1 - \tfrac32 h/l + \tfrac12 (h/l)^3` for h < l        up to 3
+`Periodic(l, p)`                :math:`e^{-2 \sin^2(\pi h / p) / l^2}`                       the line
+`Nested(c, share, floor)`       floor + share c(h) for h > 0, and 1 at h = 0                 that of c
+=============================== ============================================================ =============
 
-Not every function that falls with the distance is a correlation: some combination of values would have a
-negative variance. Those above are correlations by proof, in the dimensions named; any other function can be
-held to it by `noisefold.theory.require_valid`.
+Not every function that falls with the distance is a correlation: some combination of values may have a
+negative variance. Those above are positive definite by proof, in the dimensions named; any other function can
+be tested by `noisefold.theory.require_valid`. A correlation is a `noisefold.geometry.Kernel`: it composes by
+``+``, ``*`` and ``2.0 * c``, and is called with distances or asked for the covariance of positions.
+
+Source: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), section 4.2,
+https://gaussianprocess.org/gpml/; Chiles and Delfiner, Geostatistics (2012), section 2.5,
+https://doi.org/10.1002/9781118136188, for the spherical and the triangular one.
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,6 +31,7 @@ import torch
 from torch import Tensor
 
 from noisefold.configuration import configurable
+from noisefold.geometry.kernels import Kernel, check_positive, distances
 
 __all__ = [
     "Correlation",
@@ -32,20 +39,23 @@ __all__ = [
     "Function",
     "Matern",
     "Nested",
+    "Periodic",
     "Spherical",
     "SquaredExponential",
+    "Stationary",
     "Triangular",
 ]
 
 Function = Callable[[Tensor], Tensor]
+"""A function of distances ``[...]``, of which nothing is known."""
 
 
-class Correlation(ABC):
-    """A function of the distance that is known to be a correlation."""
+class Correlation(Kernel):
+    """A positive definite function of the distance, and the isotropic kernel of variance 1 that it makes."""
 
     @property
     def highest(self) -> int | None:
-        """Highest dimension of space in which it is a correlation; None for every one."""
+        """Highest dimension of space in which it is positive definite; None for every one."""
         return None
 
     @property
@@ -53,15 +63,72 @@ class Correlation(ABC):
         """Distances above zero at which it is not smooth."""
         return ()
 
+    @property
+    def variance(self) -> float:
+        """One."""
+        return 1.0
+
     @abstractmethod
     def __call__(self, distance: Tensor) -> Tensor:
-        """Correlation at ``distance [...]``, at least 0; 1 at 0."""
+        """Return the correlation at ``distance [...]``, at least 0; 1 at 0."""
+
+    def between(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the correlation of the distances, ``[..., n, m]``.
+
+        Raises
+        ------
+        ValueError
+            If space has more dimensions than the correlation allows.
+        """
+        if self.highest is not None and a.shape[-1] > self.highest:
+            raise ValueError(
+                f"{self!r} is a correlation in up to {self.highest} dimensions and the positions have "
+                f"{a.shape[-1]}; use SquaredExponential, Exponential or Matern."
+            )
+        return self(distances(a.double(), b.double()))
+
+    def matrix(self, pos: Tensor) -> Tensor:
+        """Return the correlation of the distances, ``[..., n, n]``."""
+        return self.between(pos, pos)
+
+
+@configurable
+@dataclass(frozen=True)
+class Stationary(Kernel):
+    r""":math:`v\, \rho(|x - x'|)`: an isotropic kernel, such as ``Stationary(Matern(0.25, 2.5), 0.9)``.
+
+    Parameters
+    ----------
+    correlation
+        rho, a function of the distance.
+    variance
+        v, positive.
+
+    Raises
+    ------
+    ValueError
+        If the variance is not positive; on use, if space has more dimensions than the correlation allows.
+    """
+
+    correlation: Correlation
+    variance: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_positive("variance", self.variance)
+
+    def between(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return v rho of the distances."""
+        return self.variance * self.correlation.between(a, b)
+
+    def matrix(self, pos: Tensor) -> Tensor:
+        """Return v rho of the distances."""
+        return self.between(pos, pos)
 
 
 @configurable
 @dataclass(frozen=True)
 class SquaredExponential(Correlation):
-    r""":math:`\rho(h) = e^{-h^2 / 2 l^2}`: very smooth fields.
+    r""":math:`\rho(h) = e^{-h^2 / 2 l^2}` (radial basis function, Gaussian): infinitely smooth fields.
 
     Parameters
     ----------
@@ -77,17 +144,17 @@ class SquaredExponential(Correlation):
     length: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_length(self.length)
+        check_positive("length", self.length)
 
     def __call__(self, distance: Tensor) -> Tensor:
-        """exp(-h^2 / (2 l^2))."""
+        """Return exp(-h^2 / (2 l^2))."""
         return torch.exp(-0.5 * (distance / self.length) ** 2)
 
 
 @configurable
 @dataclass(frozen=True)
 class Exponential(Correlation):
-    r""":math:`\rho(h) = e^{-h / l}`: continuous fields without a slope.
+    r""":math:`\rho(h) = e^{-h / l}` (Matern 1/2, Ornstein-Uhlenbeck): continuous, nowhere differentiable.
 
     Parameters
     ----------
@@ -103,17 +170,17 @@ class Exponential(Correlation):
     length: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_length(self.length)
+        check_positive("length", self.length)
 
     def __call__(self, distance: Tensor) -> Tensor:
-        """exp(-h / l)."""
+        """Return exp(-h / l)."""
         return torch.exp(-distance / self.length)
 
 
 @configurable
 @dataclass(frozen=True)
 class Matern(Correlation):
-    r"""Fields with p slopes, for the smoothness :math:`\nu = p + 1/2`; with :math:`z = \sqrt{2\nu}\, h / l`
+    r"""Fields that are p times differentiable, :math:`\nu = p + 1/2`; with :math:`z = \sqrt{2\nu}\, h / l`
 
     .. math:: \rho(h) = e^{-z} \frac{p!}{(2p)!} \sum_{i=0}^{p} \frac{(p + i)!}{i!\,(p - i)!} (2 z)^{p - i} .
 
@@ -122,27 +189,27 @@ class Matern(Correlation):
     length
         l, in the unit of the positions.
     smoothness
-        One of .5 (which is `Exponential`), 1.5, 2.5, ..., at most 20.5.
+        One of 0.5 (which is `Exponential`), 1.5, 2.5, ..., at most 20.5.
 
     Raises
     ------
     ValueError
-        If the length is not positive, or the smoothness none of these.
+        If the length is not positive, or the smoothness is none of these.
     """
 
     length: float = 1.0
     smoothness: float = 1.5
 
     def __post_init__(self) -> None:
-        _check_length(self.length)
+        check_positive("length", self.length)
         if not 0 < self.smoothness < 21 or (self.smoothness - 0.5) % 1:
             raise ValueError(
-                f"smoothness must be a half-integer from .5 to 20.5, got {self.smoothness}; "
+                f"smoothness must be a half-integer from 0.5 to 20.5, got {self.smoothness}; "
                 "use SquaredExponential for its limit."
             )
 
     def __call__(self, distance: Tensor) -> Tensor:
-        """Exponential times a polynomial of order p."""
+        """Return the exponential times a polynomial of order p."""
         p = int(self.smoothness)
         z = math.sqrt(2 * self.smoothness) * distance / self.length
         polynomial = torch.zeros_like(z)
@@ -157,13 +224,12 @@ class Matern(Correlation):
 class Triangular(Correlation):
     r""":math:`\rho(h) = \max(0, 1 - h / l)`, on the line alone.
 
-    The share that two intervals of length l have in common. Its analogue in the plane and in space, the share
-    that two balls have in common, is `Spherical`.
+    The overlap of two intervals of length l. Its analogue in space, the overlap of two balls, is `Spherical`.
 
     Parameters
     ----------
     length
-        l, the distance from which on nothing is common.
+        l, the range: the distance from which on values are uncorrelated.
 
     Raises
     ------
@@ -174,20 +240,20 @@ class Triangular(Correlation):
     length: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_length(self.length)
+        check_positive("length", self.length)
 
     @property
     def highest(self) -> int:
-        """The line."""
+        """One: the line."""
         return 1
 
     @property
     def kinks(self) -> tuple[float, ...]:
-        """Its range."""
+        """The range."""
         return (self.length,)
 
     def __call__(self, distance: Tensor) -> Tensor:
-        """max(0, 1 - h / l)."""
+        """Return max(0, 1 - h / l)."""
         return (1 - distance / self.length).clamp(min=0)
 
 
@@ -196,12 +262,12 @@ class Triangular(Correlation):
 class Spherical(Correlation):
     r""":math:`\rho(h) = 1 - \tfrac32 h/l + \tfrac12 (h/l)^3` for h < l, else 0; in up to 3 dimensions.
 
-    The share that two balls of diameter l in space have in common.
+    The overlap of two balls of diameter l in space.
 
     Parameters
     ----------
     length
-        l, the distance from which on nothing is common.
+        l, the range: the distance from which on values are uncorrelated.
 
     Raises
     ------
@@ -212,33 +278,72 @@ class Spherical(Correlation):
     length: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_length(self.length)
+        check_positive("length", self.length)
 
     @property
     def highest(self) -> int:
-        """Space."""
+        """Three."""
         return 3
 
     @property
     def kinks(self) -> tuple[float, ...]:
-        """Its range."""
+        """The range."""
         return (self.length,)
 
     def __call__(self, distance: Tensor) -> Tensor:
-        """1 - 3 h / (2 l) + h^3 / (2 l^3) up to l."""
+        """Return 1 - 3 h / (2 l) + h^3 / (2 l^3) up to l."""
         z = (distance / self.length).clamp(max=1)
         return 1 - 1.5 * z + 0.5 * z**3
 
 
 @configurable
 @dataclass(frozen=True)
+class Periodic(Correlation):
+    r""":math:`\rho(h) = e^{-2 \sin^2(\pi h / p) / l^2}` on the line: smooth functions of period p.
+
+    A squared exponential on the circle that a line of period p is wound around, at chords of
+    :math:`2 \sin(\pi h / p)`. Over several axes take a `noisefold.geometry.Product` of one kernel for each.
+
+    Parameters
+    ----------
+    length
+        l, in units of the circle's radius.
+    period
+        p, in the unit of the positions.
+
+    Raises
+    ------
+    ValueError
+        If the length or the period is not positive.
+    """
+
+    length: float = 1.0
+    period: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_positive("length", self.length)
+        check_positive("period", self.period)
+
+    @property
+    def highest(self) -> int:
+        """One: the line."""
+        return 1
+
+    def __call__(self, distance: Tensor) -> Tensor:
+        """Return exp(-2 sin^2(pi h / p) / l^2)."""
+        return torch.exp(-2 * (torch.sin(math.pi * distance / self.period) / self.length) ** 2)
+
+
+@configurable
+@dataclass(frozen=True)
 class Nested(Correlation):
-    r"""A correlation with a part that no two places share, and one that all of them do.
+    r"""A correlation with a nugget and with a part that is constant within a graph.
 
     .. math:: \rho(h) = f + p\, c(h) \quad (h > 0), \qquad \rho(0) = 1 .
 
-    The rest, 1 - p - f, is noise of the measurement or structure below the distance of neighbours (in
-    geostatistics the nugget); the floor f is what differs between graphs and not within them.
+    The nugget, 1 - p - f, is measurement noise or structure below the distance of neighbours; two nodes at
+    one position share it, where a `noisefold.geometry.Nugget` belongs to a node. The floor f is the share of
+    the variance between graphs.
 
     Parameters
     ----------
@@ -277,10 +382,5 @@ class Nested(Correlation):
         return self.base.kinks
 
     def __call__(self, distance: Tensor) -> Tensor:
-        """floor + share c(h), and 1 at 0."""
+        """Return floor + share c(h), and 1 at 0."""
         return torch.where(distance == 0, 1.0, self.floor + self.share * self.base(distance))
-
-
-def _check_length(length: float) -> None:
-    if not 0 < length < math.inf:
-        raise ValueError(f"length must be positive and finite, got {length}.")

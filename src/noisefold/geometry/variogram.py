@@ -26,6 +26,7 @@ from torch import Tensor
 
 from noisefold.geometry.coarsen import Balanced
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.kernels import distances
 from noisefold.geometry.segment import segment_mean
 
 __all__ = ["Variogram", "half_width", "variogram"]
@@ -198,7 +199,7 @@ def _pair_sums(
         a, b = int(graphs.ptr[graph]), int(graphs.ptr[graph + 1])
         mine = centre[(centre >= a) & (centre < b)]
         for part in mine.split(max(1, _BLOCK // (b - a))):
-            gap = torch.cdist(pos[part], pos[a:b], compute_mode="donot_use_mm_for_euclid_dist")
+            gap = distances(pos[part], pos[a:b])
             unlike = torch.cdist(values[part], values[a:b]).square() / values.shape[1]
             inside = gap <= edges[-1]
             inside[torch.arange(len(part)), part - a] = False

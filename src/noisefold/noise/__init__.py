@@ -1,10 +1,16 @@
 """How data becomes noise: schedules, sources, paths, targets and couplings."""
 
+from noisefold.geometry.correlation import Stationary as Stationary
+from noisefold.geometry.gp import cholesky as cholesky
+from noisefold.geometry.kernels import Kernel as Kernel
+from noisefold.geometry.kernels import Nugget as Nugget
+from noisefold.geometry.kernels import Product as Product
+from noisefold.geometry.kernels import Scaled as Scaled
+from noisefold.geometry.kernels import Sum as Sum
 from noisefold.noise.coupling import Coupling, Independent, MiniBatch
 from noisefold.noise.digits import Digits, decimals, digits
 from noisefold.noise.gaussian import Gaussian, Transition
 from noisefold.noise.gp_noise import GPNoise
-from noisefold.noise.kernels import Kernel, Nugget, Scaled, Stationary, Sum, cholesky
 from noisefold.noise.levels import LevelDistribution
 from noisefold.noise.path import ProbabilityPath
 from noisefold.noise.point_coupling import WithinCloud
@@ -28,29 +34,23 @@ __all__ = [
     "GPNoise",
     "Gaussian",
     "Independent",
-    "Kernel",
     "Known",
     "LevelDistribution",
     "Linear",
     "Localization",
     "MiniBatch",
-    "Nugget",
     "Positions",
     "Prediction",
     "ProbabilityPath",
     "QuasiRandom",
-    "Scaled",
     "Schedule",
     "Source",
-    "Stationary",
     "Streams",
-    "Sum",
     "Target",
     "Transition",
     "Variable",
     "White",
     "WithinCloud",
-    "cholesky",
     "decimals",
     "derive_seed",
     "digits",

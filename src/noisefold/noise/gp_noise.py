@@ -1,12 +1,12 @@
 r"""Gaussian-process noise: :math:`\varepsilon = L z` with :math:`L L^T = K`, correlated over positions.
 
-The path stays Gaussian, :math:`x_t \mid x_0 \sim N(\alpha x_0, \sigma^2 K)`, and all that is linear in the
-data and the state holds unchanged: the targets and their conversions, the transitions of the chain, the
-probability flow. Only the score is another. What the library calls the score,
-:math:`(\alpha \hat x_0 - x) / \sigma^2`, is then :math:`K \nabla \log p`, and that is what flow and reverse
-chain need; a Langevin step along it, with noise from this source, is preconditioned by K and keeps the law.
+The path stays Gaussian, :math:`x_t \mid x_0 \sim N(\alpha x_0, \sigma^2 K)`, and what is linear in data and
+state holds unchanged: targets and their conversions, transitions of the chain, probability flow. The score
+differs. What the library calls the score, :math:`(\alpha \hat x_0 - x) / \sigma^2`, is then
+:math:`K \nabla \log p`, which is what flow and reverse chain need; a Langevin step along it, with noise from
+this source, is preconditioned by K and leaves the distribution invariant.
 
-Source: Mathieu et al., Geometric Neural Diffusion Processes (arXiv 2307.05431), section 3.
+Source: Mathieu et al., Geometric Neural Diffusion Processes, section 3, https://arxiv.org/abs/2307.05431.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 
 from noisefold.configuration import configurable
+from noisefold.geometry.gp import cholesky
 from noisefold.geometry.graphs import Graphs
-from noisefold.noise.kernels import Kernel, cholesky
+from noisefold.geometry.kernels import Kernel
 from noisefold.noise.source import Source, Streams
 
 __all__ = ["GPNoise"]
@@ -32,32 +33,32 @@ _CACHE_BYTES = 256 << 20
 @configurable
 @dataclass(frozen=True)
 class GPNoise(Source):
-    """Noise that is correlated over the positions of each graph, and alike and independent in every column.
+    """Noise that is correlated over the positions of each graph; columns are independent and alike.
 
     For features on given positions (``variable="x"``). Where positions are noised there is nothing for it to
     be correlated over, and a model is refused.
 
-    Sample such a model with any solver. Completion by `Replacement` and `Repaint` is biased more than under
-    white noise: the noise they add to the known values is unrelated to that of the others, while the network
-    takes the two to be alike. On a Gaussian field of ten nodes, three known, the posterior mean of `Repaint`
-    is in error by .31 of its size, with 9 jumps as with 19, where white noise has .12 and .07.
+    Sample such a model with any solver. Completion by `Replacement` and `Repaint` is more biased than under
+    white noise: the noise they add to observed values is independent of that of the others, while the network
+    assumes that both are correlated.
 
-    The factor of K is kept for the positions last seen, 256 MiB of them; new positions of n nodes cost
+    The factor of K is cached for the positions last seen, up to 256 MiB; new positions of n nodes cost
     n^3 / 3 operations, in float64. A graph's noise depends on its own positions and stream alone.
 
     Parameters
     ----------
     kernel
-        Of variance 1, since noise has unit scale. Lengths are in the unit of the positions that the network
-        sees, which are standardised.
+        Of variance 1, since noise has unit scale, and one output. Lengths are in the unit of the positions
+        that the network sees, which are standardised.
     jitter
         Smallest share of white noise that is added so that K can be factorised; see
-        `noisefold.noise.cholesky`.
+        `noisefold.geometry.factor`.
 
     Raises
     ------
     ValueError
-        If the kernel's variance is not 1 or the jitter not positive; on a draw, if K cannot be factorised.
+        If the kernel's variance or number of outputs is not 1 or the jitter not positive; on a draw, if K has
+        no factor.
 
     Examples
     --------
@@ -73,6 +74,10 @@ class GPNoise(Source):
     on_positions: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        if self.kernel.outputs != 1:
+            raise ValueError(
+                f"kernel must have one output, since columns are independent, got {self.kernel.outputs}."
+            )
         if abs(self.kernel.variance - 1) > 1e-9:
             raise ValueError(
                 f"kernel must have variance 1, since noise has unit scale, got {self.kernel.variance:g}; "
@@ -82,11 +87,11 @@ class GPNoise(Source):
             raise ValueError(f"jitter must be positive, got {self.jitter}.")
 
     def covariance(self, pos: Tensor) -> Tensor:
-        """K of nodes at ``pos [n, d]``, ``[n, n]``, float64: exactly that of the draws."""
+        """Return K of nodes at ``pos [n, d]``, ``[n, n]``, float64: exactly that of the draws."""
         return cholesky(self.kernel, pos, self.jitter)[0]
 
     def factor(self, pos: Tensor) -> Tensor:
-        """L of nodes at ``pos [n, d]``, ``[n, n]``, float64 on the CPU; kept for the next time."""
+        """Return L of nodes at ``pos [n, d]``, ``[n, n]``, float64 on the CPU, cached."""
         place = pos.detach().cpu().double().contiguous()
         key = (self, tuple(place.shape), hashlib.blake2b(place.numpy().tobytes()).digest())
         kept = _factors.pop(key, None)
@@ -103,7 +108,7 @@ class GPNoise(Source):
         data: Tensor | None = None,
         t: Tensor | None = None,
     ) -> Tensor:
-        """L z for every graph, ``[n, columns]``."""
+        """Draw L z for every graph, ``[n, columns]``."""
         white = streams.normal(graphs.sizes, columns, torch.empty(0, dtype=torch.float64))
         # One product for each graph: in one large product the last digits would depend on the batch.
         parts = [self.factor(pos) @ z for pos, z in zip(graphs.unpack(), graphs.unpack(white), strict=True)]

@@ -1,23 +1,26 @@
-r"""What the noisy features of the nearest nodes tell about a node's clean one, on given points.
+r"""Mutual information of a node's clean feature and the noisy features of its nearest nodes.
 
-Node i knows the sum of the noisy features of its k nearest nodes, itself first. With unit variance,
-correlations :math:`\rho_{jl}` and independent noise, their mutual information is exactly
+Node i observes the sum of the noisy features of its k nearest nodes, itself first. With unit variance,
+correlations :math:`\rho_{jl}` and independent noise, the mutual information is exactly
 
 .. math:: I_i(k) = \frac12 \log \frac{k / \mathrm{SNR} + A}{k / \mathrm{SNR} + A - B^2}, \qquad
     A = \sum_{j, l} \rho_{jl}, \quad B = \sum_j \rho_{ij},
 
-sums over those k nodes. This is lemma 3.1 of arXiv 2507.09391 without its continuum: the points may lie on
-a surface, be dense here and rare there, and end somewhere. With points of density :math:`\delta` it tends to
-the lemma at :math:`\delta` times the SNR. Where the noise is itself correlated, by :math:`\kappa_{jl}`, its
-sum :math:`\sum_{j, l} \kappa_{jl}` stands in the place of k, which is that of white noise.
+sums over those k nodes. This is lemma 3.1 of the paper on discrete points, which may lie on a surface, vary
+in density and have a boundary. With points of density :math:`\delta` it tends to the lemma at :math:`\delta`
+times the SNR. Where the noise is correlated, by :math:`\kappa_{jl}`, the sum
+:math:`\sum_{j, l} \kappa_{jl}` replaces k, its value for white noise.
 
-A sum is one way to look at k noisy values :math:`y`. With the best weights they tell
+The sum is one statistic of k noisy values :math:`y`. The best linear one has
 
 .. math:: I_i(k) = -\frac12 \log \big( 1 - c^T M^{-1} c \big), \qquad
     M_{jl} = \rho_{jl} + \kappa_{jl} / \mathrm{SNR}, \quad c_j = \rho_{ij},
 
-which never falls with k. Then :math:`e^{-2 I_i(k)}` is the least mean squared error of an estimate of the
+which never falls with k. Then :math:`e^{-2 I_i(k)}` is the least mean squared error of any estimate of the
 clean value from those k values, in units of its variance.
+
+Source: Geometric Generative Modeling with Noise-Conditioned Graph Networks, section 3.1,
+https://arxiv.org/abs/2507.09391.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ import torch
 from torch import Tensor
 
 from noisefold.geometry.correlation import Function
+from noisefold.geometry.gp import factor
+from noisefold.geometry.kernels import distances
 
 __all__ = ["point_information", "weighted_information"]
 
@@ -43,12 +48,12 @@ def point_information(
     most: int | None = None,
     noise: Function | None = None,
 ) -> Tensor:
-    """Information in nats on each node's clean feature, from the sum over its surroundings.
+    """Return the information in nats on each node's clean feature in the sum over its neighbourhood.
 
     Parameters
     ----------
     correlation
-        Function of distances; a `Correlation`, for nothing is checked here.
+        Function of distances; a `Correlation`, for it is not checked here.
     pos
         Positions of one graph, ``[n, d]``.
     snr
@@ -112,7 +117,7 @@ def weighted_information(
     nodes: Tensor | None = None,
     noise: Function | None = None,
 ) -> Tensor:
-    """Information in nats on each node's clean feature, from its nearest nodes with the best weights.
+    """Return the information in nats on each node's clean feature in its nearest nodes, optimally weighted.
 
     Cost grows with the cube of the number of nodes.
 
@@ -134,7 +139,7 @@ def weighted_information(
     pos, ratio = pos.detach().double(), _ratios(snr)
     n = len(pos)
     _check_counts(counts, n)
-    gap = torch.cdist(pos, pos, compute_mode="donot_use_mm_for_euclid_dist")
+    gap = distances(pos, pos)
     eye = torch.eye(n, dtype=torch.float64)
     clean, other = (eye if f is None else torch.where(eye > 0, eye, f(gap)) for f in (correlation, noise))
     noisy = clean + other / ratio[:, None, None]
@@ -143,15 +148,16 @@ def weighted_information(
     out = torch.empty(len(chosen), len(ratio), len(counts), dtype=torch.float64)
     for i, node in enumerate(chosen.tolist()):
         rows = order[i]
-        factor, failed = torch.linalg.cholesky_ex(noisy[:, rows[:, None], rows])
-        if bool(failed.any()):
-            raise ValueError(
-                "the noisy values have a singular covariance: both correlations are too smooth for nodes "
-                "as near as these; use Nested(correlation, share=.999) for one of them."
-            )
+        observed = factor(
+            noisy[:, rows[:, None], rows],
+            climb=False,
+            name="the covariance of the noisy values",
+            advice="use Nested(correlation, share=0.999) for the correlation or the noise, "
+            "which are too smooth for nodes as close as these",
+        )
         # The leading rows of a factor are the factor of the leading rows: one serves every count.
         cross = clean[node, rows].expand(len(ratio), -1)[..., None]
-        explained = torch.linalg.solve_triangular(factor, cross, upper=False)[..., 0].square().cumsum(1)
+        explained = observed.whiten(cross)[..., 0].square().cumsum(1)
         out[i] = -0.5 * torch.log1p(-explained[:, counts - 1])
     return out
 
@@ -170,7 +176,7 @@ def _check_counts(counts: Tensor, n: int) -> None:
 
 def _nearest(pos: Tensor, some: Tensor) -> tuple[Tensor, Tensor]:
     """Distances from some nodes to all, rising, and the order, ``[c, n]`` each; each node itself is first."""
-    gap = torch.cdist(pos[some], pos, compute_mode="donot_use_mm_for_euclid_dist")
+    gap = distances(pos[some], pos)
     gap[torch.arange(len(some)), some] = -1  # first, whoever shares its place
     near, order = gap.sort(dim=1, stable=True)
     return near, order

@@ -35,7 +35,7 @@ from torch.nn import functional
 
 from noisefold.data.mesh import Mesh, sample_surface, unit_sphere
 from noisefold.data.shapes import shapes
-from noisefold.geometry.correlation import Matern
+from noisefold.geometry.correlation import Matern, Stationary
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
 from noisefold.nn.adaptive import Fixed
@@ -44,7 +44,6 @@ from noisefold.nn.dmp.convolution import GAT
 from noisefold.nn.dmp.network import DMP
 from noisefold.nn.dmp.sparse_graph import SLOPE
 from noisefold.noise.gp_noise import GPNoise
-from noisefold.noise.kernels import Stationary
 from noisefold.noise.source import Streams, derive_seed, seeded
 from noisefold.progress import progress
 from noisefold.studies.cells import one_thread, slug

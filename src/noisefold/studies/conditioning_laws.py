@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from noisefold.geometry.gp import factor
 from noisefold.theory import GaussianMixture
 
 __all__ = ["LINE_KNOWN", "MODES_KNOWN", "Posterior", "field", "line", "modes", "posterior_of"]
@@ -67,7 +68,7 @@ class Posterior:
         graph = torch.arange(which.shape[0])[:, None]
         size = (*which.shape, self.centres.shape[2])
         noise = torch.randn(size, generator=generator, dtype=torch.float64)
-        roots = torch.linalg.cholesky(self.spreads)
+        roots = factor(self.spreads).lower
         drawn: Tensor = self.centres[which, graph] + (roots[which] @ noise[..., None])[..., 0]
         return drawn
 
@@ -83,7 +84,7 @@ def posterior_of(law: GaussianMixture, known: tuple[int, ...], truths: Tensor) -
     for weight, mean, covariance in zip(weights, means, covariances, strict=True):
         own = covariance[list(known)][:, list(known)]
         cross = covariance[others][:, list(known)]
-        gain = torch.linalg.solve(own, cross.T).T
+        gain = factor(own).solve(cross.T).T
         seen = torch.distributions.MultivariateNormal(mean[list(known)], own)
         log_share.append(weight.log() + seen.log_prob(given))
         centres.append(mean[others] + (given - mean[list(known)]) @ gain.T)

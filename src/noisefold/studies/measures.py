@@ -30,6 +30,7 @@ from scipy import stats
 from torch import Tensor
 
 from noisefold.eval import wasserstein
+from noisefold.geometry.gp import eigh, factor
 from noisefold.noise import derive_seed
 from noisefold.noise.quasi_random import quasi_normal
 from noisefold.studies.chain import Chain
@@ -77,7 +78,7 @@ class Ruler:
         if toy.law is None:
             self._reference = toy.reference()
             self._centre = self._reference.mean(0)
-            values, vectors = torch.linalg.eigh(torch.cov(self._reference.T))
+            values, vectors = eigh(torch.cov(self._reference.T))
             self._axis, self._most = vectors[:, -1], float(values[-1])
             fresh = toy.draw(2000, self._generator)
             self._near = float(torch.cdist(fresh, self._reference).amin(1).quantile(0.99))
@@ -90,7 +91,7 @@ class Ruler:
             self._axis = apart / apart.norm()
             self._reach = _CORRIDOR * float(apart.norm()) / 2
             within = self._covs.mean(0) + torch.cov(means.T, correction=0)
-            self._most = float(torch.linalg.eigvalsh(within)[-1])
+            self._most = float(eigh(within)[0][-1])
 
     @property
     def most(self) -> float:
@@ -121,7 +122,7 @@ class Ruler:
         for k, weight in enumerate(law.weights):
             cov, part = self._covs[k], x[which == k]
             off = x - self._means[k]
-            masses.append(float(((off @ torch.linalg.inv(cov) * off).sum(1) < edge).double().mean()))
+            masses.append(float(((off @ factor(cov).inverse * off).sum(1) < edge).double().mean()))
             shares.append(abs(len(part) / len(x) - float(weight)))
             if len(part) > 10:
                 dets.append(
@@ -179,7 +180,7 @@ def cluster_bits(law: GaussianMixture, walk: Chain, n: int = 1 << 13) -> list[fl
             mean, cov = (
                 torch.tensor(v[k], dtype=torch.float64) for v in (marginal.means, marginal.covariances)
             )
-            share = law.responsibilities(mean + even @ torch.linalg.cholesky(cov).T, t, walk.path)[:, k]
+            share = law.responsibilities(mean + even @ factor(cov).lower.T, t, walk.path)[:, k]
             lost -= float(weight) * float(share.log2().mean())
         bits.append(whole - lost)
     return bits

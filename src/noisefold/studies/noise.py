@@ -29,7 +29,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from torch import Tensor
 
-from noisefold.geometry.correlation import Correlation, Matern
+from noisefold.geometry.correlation import Correlation, Matern, Stationary
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scaling import Scaling
 from noisefold.model import Model
@@ -38,7 +38,6 @@ from noisefold.nn.adaptive.schedule import Schedule
 from noisefold.nn.dmp.network import DMP
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.gp_noise import GPNoise
-from noisefold.noise.kernels import Stationary
 from noisefold.noise.source import Streams, derive_seed, seeded
 from noisefold.progress import progress
 from noisefold.studies.cells import one_thread, slug

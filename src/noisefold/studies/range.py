@@ -22,6 +22,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from noisefold.data.source import DataSource
+from noisefold.geometry.gp import factor
 from noisefold.noise.source import derive_seed
 from noisefold.progress import progress
 from noisefold.studies import own_range_figures, own_range_tables
@@ -105,7 +106,7 @@ def simulated_information(
     covariance = correlation(torch.cdist(places, places, compute_mode="donot_use_mm_for_euclid_dist"))
     covariance += 1e-10 * torch.eye(len(places))  # smooth fields have singular matrices in floats
     field = torch.randn(samples, len(places), generator=generator, dtype=torch.float64)
-    field = field @ torch.linalg.cholesky(covariance).T
+    field = field @ factor(covariance).lower.T
     volume = float(ball_integrals(correlation, radius, dim)[0])
     noise = torch.randn(samples, generator=generator, dtype=torch.float64)
     total = field[:, 1:].mean(1) * volume + (volume / snr[:, None]).sqrt() * noise

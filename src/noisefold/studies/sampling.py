@@ -24,6 +24,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from noisefold.geometry.gp import eigh
 from noisefold.noise import derive_seed
 from noisefold.studies.chain import Chain, grid, noise_table
 from noisefold.studies.networks import Cell, Networks, Recipe, read_out
@@ -182,7 +183,7 @@ def walk_back(
 def root(cov: Tensor, most: float) -> Tensor:
     """Symmetric square root of matrices ``[C, d, d, n]``, their eigenvalues kept within 0 and `most`."""
     if cov.shape[1] != 2:
-        values, vectors = torch.linalg.eigh(cov.permute(0, 3, 1, 2))
+        values, vectors = eigh(cov.permute(0, 3, 1, 2))
         roots = values.clamp(0, most).sqrt()
         return torch.einsum("cnde,cne,cnfe->cdfn", vectors, roots, vectors)
     # In the plane the eigenvalues are m +- r, and the root is a combination of the matrix and the identity.

@@ -25,6 +25,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from noisefold.configuration import encode
+from noisefold.geometry.gp import factor
 from noisefold.noise import VE, VP, Cosine, Gaussian, Linear, Localization, Schedule, derive_seed
 from noisefold.progress import progress
 from noisefold.sample import (
@@ -201,8 +202,7 @@ def _measures(x: Tensor) -> dict[str, float]:
         masses.append(abs(len(part) / n - float(weight)))
         # A component without samples is judged by all of them: a large error, but a number.
         part = part if len(part) > 2 else x
-        root = torch.linalg.cholesky(covariance)
-        unit = torch.linalg.solve_triangular(root, (part - mean).T, upper=False).T
+        unit = factor(covariance).whiten((part - mean).T).T
         ranks = (torch.arange(len(part), dtype=torch.float64) + 0.5) / len(part)
         gaps = (unit @ directions).sort(0).values - torch.special.ndtri(ranks)[:, None]
         errors.append(float(gaps.square().mean().sqrt()))

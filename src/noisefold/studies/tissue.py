@@ -320,7 +320,7 @@ def _start(model: Model, land: Ground, known: Tensor, draws: int, seed: int) -> 
     unit = model.units.apply(land.test)
     assert isinstance(model.net, KrigingResidual)
     assert unit.x is not None
-    law = model.net.eval().law(unit, unit.x, known)
+    law = model.net.eval().distribution(unit, unit.x, known)
     drawn = law.draw(draws, torch.Generator().manual_seed(seed))
     return _back(land, torch.where(known, unit.x, drawn))
 

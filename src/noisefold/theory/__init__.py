@@ -1,14 +1,12 @@
-"""Why it works: laws with exact answers, and what noise leaves of the data's own structure."""
+"""Theory: distributions with exact denoisers, and the information that noise leaves about the data."""
 
-from noisefold.geometry.correlation import (
-    Correlation,
-    Exponential,
-    Matern,
-    Nested,
-    Spherical,
-    SquaredExponential,
-    Triangular,
-)
+from noisefold.geometry.correlation import Correlation as Correlation
+from noisefold.geometry.correlation import Exponential as Exponential
+from noisefold.geometry.correlation import Matern as Matern
+from noisefold.geometry.correlation import Nested as Nested
+from noisefold.geometry.correlation import Spherical as Spherical
+from noisefold.geometry.correlation import SquaredExponential as SquaredExponential
+from noisefold.geometry.correlation import Triangular as Triangular
 from noisefold.geometry.correlation_fit import Fit, fit_correlation
 from noisefold.geometry.variogram import Variogram, variogram
 from noisefold.noise.point_information import point_information, weighted_information
@@ -27,20 +25,13 @@ from noisefold.theory.validity import require_valid, spectral_density
 from noisefold.theory.views import Point, alpha_bars, betas, rate, reverse_drift
 
 __all__ = [
-    "Correlation",
-    "Exponential",
     "Field",
     "Fit",
     "GaussianMixture",
     "GaussianProcess",
     "Martingale",
-    "Matern",
-    "Nested",
     "Point",
     "Resolution",
-    "Spherical",
-    "SquaredExponential",
-    "Triangular",
     "Variogram",
     "alpha_bars",
     "ball_integrals",

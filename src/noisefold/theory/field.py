@@ -27,10 +27,11 @@ import torch
 from torch import Tensor
 
 from noisefold.configuration import configurable
+from noisefold.geometry.gp import cholesky, condition, factor
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.kernels import Kernel
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.gp_noise import GPNoise
-from noisefold.noise.kernels import Kernel, cholesky
 from noisefold.noise.source import Streams, White
 from noisefold.theory.spectral import Law, Seen
 
@@ -49,7 +50,7 @@ class GaussianProcess:
     mean
         m, the same everywhere.
     jitter
-        Smallest share of white noise added to the covariance; see `noisefold.noise.cholesky`.
+        Smallest share of white noise added to the covariance; see `noisefold.geometry.factor`.
 
     Examples
     --------
@@ -166,14 +167,16 @@ class Field:
         self._check(value)
         known = known.to(self.mean.device)
         y = value.to(self.mean).reshape(g, n, -1)
-        cross = self.covariance[:, known]
-        factor, failed = torch.linalg.cholesky_ex(cross[known])
-        if bool(failed):
-            raise ValueError("the known nodes have a singular covariance; leave out those known before.")
-        gain = torch.cholesky_solve(cross.mT, factor).mT
-        mean = self.mean + gain @ (y[:, known] - self.mean[:, known])
-        rest = self.covariance - gain @ cross.mT
-        rest = (rest + rest.mT) / 2
+        across = self.covariance[known]
+        observed = factor(
+            across[:, known],
+            climb=False,
+            name="the covariance of the known nodes",
+            advice="leave out those known before",
+        )
+        conditional = condition(observed, across)
+        mean = self.mean + conditional.mean(y[:, known] - self.mean[:, known])
+        rest = conditional.covariance(self.covariance)
         # Known values are certain: rounding would leave them 1e-16 of variance, of either sign.
         mean[:, known] = y[:, known]
         rest[known], rest[:, known] = 0.0, 0.0

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from noisefold.configuration import configurable
+from noisefold.geometry.gp import eigh
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.source import White
 from noisefold.theory.spectral import Law, Seen
@@ -87,7 +88,7 @@ class GaussianMixture:
             raise ValueError(f"weights must be positive with sum 1, got {weights.tolist()}.")
         if not torch.allclose(covariances, covariances.mT):
             raise ValueError("covariances must be symmetric; give (C + C.T) / 2.")
-        lowest = float(torch.linalg.eigvalsh(covariances).min())
+        lowest = float(eigh(covariances)[0].min())
         if lowest < -1e-12 * float(covariances.abs().max()):
             raise ValueError(f"covariances must have no negative eigenvalue, got {lowest:g}.")
         if self._noise is not None and tuple(self._noise.shape) != (d, d):

@@ -18,6 +18,8 @@ from math import log, pi
 import torch
 from torch import Tensor
 
+from noisefold.geometry.gp import eigh, factor
+
 __all__ = ["Law", "Seen"]
 
 
@@ -54,18 +56,16 @@ class Law:
             If the covariance of the noise is not positive definite.
         """
         if noise is None:
-            values, vectors = torch.linalg.eigh(covariances)
+            values, vectors = eigh(covariances)
             return cls(weights, means, values.clamp(min=0), vectors, vectors.mT, weights.new_zeros(()))
-        factor, failed = torch.linalg.cholesky_ex(noise)
-        if bool(failed):
-            raise ValueError("the covariance of the noise must be positive definite; add white noise to it.")
-        half = torch.linalg.solve_triangular(factor, covariances, upper=False)
-        relative = torch.linalg.solve_triangular(factor, half.mT, upper=False)
-        values, vectors = torch.linalg.eigh((relative + relative.mT) / 2)
+        root = factor(
+            noise, climb=False, name="the covariance of the noise", advice="add white noise to it, K + 0.01 I"
+        )
+        relative = root.whiten(root.whiten(covariances).mT)
+        values, vectors = eigh((relative + relative.mT) / 2)
         # (L Q)^{-1} = Q^T L^{-1}, that is L^{-T} Q transposed.
-        inverse = torch.linalg.solve_triangular(factor.mT, vectors, upper=True).mT
-        volume = factor.diagonal().log().sum()
-        return cls(weights, means, values.clamp(min=0), factor @ vectors, inverse, volume)
+        inverse = root.whiten_transposed(vectors).mT
+        return cls(weights, means, values.clamp(min=0), root.lower @ vectors, inverse, root.log_det / 2)
 
     def to(self, device: torch.device) -> Law:
         """The same on a device."""

@@ -9,6 +9,8 @@ from scipy.special import jv
 from torch import Tensor
 
 from noisefold.geometry.correlation import Correlation, Function
+from noisefold.geometry.gp import eigh
+from noisefold.geometry.kernels import distances
 from noisefold.theory.radial import ball_points, common_share, radial_nodes
 
 __all__ = ["require_valid", "spectral_density"]
@@ -90,8 +92,8 @@ def require_valid(correlation: Function, dim: int, radius: float) -> None:
     where = f"a ball of radius {radius:g} in {dim} dimension{'s' if dim > 1 else ''}"
     mend = "use SquaredExponential, Exponential or Matern"
     points = ball_points(_POINTS, dim) * radius
-    gram = correlation(torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist"))
-    lowest = float(torch.linalg.eigvalsh(gram).min())
+    gram = correlation(distances(points, points))
+    lowest = float(eigh(gram)[0].min())
     if lowest < -1e-10 * _POINTS:
         raise ValueError(
             f"{name} is not positive definite: on {_POINTS} points in {where} its matrix has the eigenvalue "

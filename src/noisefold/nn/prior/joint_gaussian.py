@@ -1,9 +1,9 @@
-r"""Normal laws of the values of several nodes together, and what the noisy values of all say of one of them.
+r"""Joint Gaussian of several nodes, and its leave-one-out conditionals under noise.
 
 Values :math:`x_g \sim N(m_g, \sigma_g C)` of feature g at r nodes share the covariance
-:math:`C = U \Lambda U^T` up to a scale. They are seen through noise, :math:`s = a x + b \varepsilon`. What
-the others tell of node i, its own noisy value left out, is normal as well. With
-:math:`\lambda_{jg} = \sigma_g \Lambda_j`, :math:`d = s - a m`,
+:math:`C = U \Lambda U^T` up to a scale and are observed under noise, :math:`s = a x + b \varepsilon`. Given
+the noisy values of all other nodes, the value of node i is normal. With
+:math:`\lambda_{jg} = \sigma_g \Lambda_j` and :math:`d = s - a m`,
 
 .. math:: p_{ig} = \sum_j \frac{U_{ij}^2}{a^2 \lambda_{jg} + b^2}, \quad
     q_{ig} = \sum_j \frac{U_{ij}^2 \lambda_{jg}}{a^2 \lambda_{jg} + b^2}, \quad
@@ -13,9 +13,10 @@ its variance is :math:`q / p` and its mean
 
 .. math:: m + \frac{d - z / p}{a} = m + \frac{a (h - q d)}{b^2 p} ,
 
-of which the first form is exact where there is little noise and the second where there is much. At pure noise
-it is the law itself. Source: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), 5.4.2,
-for leaving one out.
+of which the first form is accurate at little noise and the second at much. At pure noise it is the prior.
+
+Source: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), section 5.4.2,
+https://gaussianprocess.org/gpml/.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class JointGaussian:
     scale: Tensor
 
     def others(self, mean: Tensor, state: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance ``[r, f]`` of each value given the noisy values of the other nodes.
+        """Return mean and variance ``[r, f]`` of each value given the noisy values of the other nodes.
 
         Parameters
         ----------

@@ -1,17 +1,17 @@
-r"""A network that corrects a Gaussian prediction of a field from what is known of it.
+r"""A network that learns the residual of kriging and regression.
 
-One tissue is few data, and most of what can be said about a hidden value is linear: what cells nearby have
-(kriging), and what other genes of the cell say (regression). This network begins with both, as the mean m and
-variance v of each value (`noisefold.nn.prior.field_prior`), and learns what they leave.
+One tissue is a small data set, and most of what can be predicted of an unobserved value is linear: from cells
+nearby (kriging) and from other genes of the cell (regression). This network starts from both, as the mean m
+and variance v of each value (`noisefold.nn.prior.field_prior`), and learns the residual.
 
-Seen through noise, :math:`x_t = \alpha x_0 + \sigma \varepsilon` at unit scale, :math:`s`, with
-:math:`a = \alpha / \sqrt{\alpha^2 + \sigma^2}` and :math:`b = \sigma / \sqrt{\alpha^2 + \sigma^2}`, data
-of a normal law have the mean and standard deviation
+Let s be the noisy state :math:`x_t = \alpha x_0 + \sigma \varepsilon` at unit scale, with
+:math:`a = \alpha / \sqrt{\alpha^2 + \sigma^2}` and :math:`b = \sigma / \sqrt{\alpha^2 + \sigma^2}`. Normal
+data have the posterior mean, and the residual target the posterior standard deviation,
 
 .. math:: \frac{b^2 m + a v s}{b^2 + a^2 v}, \qquad \frac{b \sqrt v}{\sqrt{b^2 + a^2 v}},
 
-those of a spike and a slab are averages over both, and the network says how far from that mean, in these
-standard deviations, they are. Where nothing is known, what remains of this are the covariances.
+those of a spike and a slab are averages over both. The network predicts the difference from that mean in
+these standard deviations. Where nothing is observed, the covariances alone remain of this.
 
 Source: this library.
 """
@@ -31,35 +31,36 @@ __all__ = ["KrigingResidual"]
 
 @register_module
 class KrigingResidual(nn.Module):
-    """A network around another one, which begins with kriging and regression.
+    """A wrapper that lets a network start from kriging and regression.
 
-    It is for an informed model (`noisefold.Model`) of features whose target is residual, and belongs to the
-    features in their order. `learn` measures the covariances, and a training does so by itself at its start
-    (`noisefold.nn.Fittable`); they are kept with the weights, and so is `learned`, whether that was done.
+    For a model that conditions on observed values directly (`noisefold.Model` with ``for_completion=True``),
+    of features, with a residual target. It belongs to the features in their order. `learn` estimates the
+    covariances, and training does so by itself at its start (`noisefold.nn.Fittable`); they are saved with
+    the weights, and so is `learned`, whether that was done.
 
     Parameters
     ----------
     net
-        ``net(graphs, log_snr [g], label) -> [n, columns]`` with four columns of features for each column of
-        the answer: the state as its distance from the prediction in standard deviations, or the value where
-        it is known; whether it is known; the predicted mean; and its standard deviation.
+        ``net(graphs, log_snr [g], label) -> [n, columns]`` with four input columns for each output column:
+        the standardised distance of the state from the prediction, or the value where it is observed; whether
+        it is observed; the predicted mean; and its standard deviation.
     columns
-        Columns of the answer.
+        Number of features.
     dim
         Dimension of space.
     kernels
-        Covariances in space that features choose from.
+        Number of covariances in space that features choose from.
 
     Raises
     ------
     ValueError
-        If graphs to measure or to predict have another number of features.
+        If graphs have another number of features.
 
     Notes
     -----
     ``forward(graphs, log_snr [g], label [g] or None) -> [n, columns]`` takes graphs with
-    ``x [n, 2 columns]``, the state and what is known, as `noisefold.nn.Denoiser` gives them. In evaluation
-    predictions are kept for as long as the same is known of the same graph: each step of a solver asks again.
+    ``x [n, 2 columns]``, the state and the mask of observed values, as `noisefold.nn.Denoiser` gives them. In
+    evaluation mode the posterior of a graph is cached, since each step of a solver asks again.
     """
 
     def __init__(self, net: nn.Module, columns: int, dim: int, kernels: int = 6) -> None:
@@ -69,11 +70,11 @@ class KrigingResidual(nn.Module):
 
     @property
     def learned(self) -> Tensor:
-        """Whether covariances were measured, a buffer of one bool."""
+        """Whether covariances were estimated, a buffer of one bool."""
         return self.prior.learned
 
     def learn(self, graphs: Graphs, ridge: float = 0.02) -> KrigingResidual:
-        """Measure the law on graphs of which all is known, in standard units; see `FieldPrior.learn`."""
+        """Estimate the covariances from completely observed graphs in standard units (`FieldPrior.learn`)."""
         self.prior.learn(graphs, ridge)
         return self
 
@@ -81,32 +82,32 @@ class KrigingResidual(nn.Module):
         """Prediction ``[n, columns]`` for noisy graphs at ``log_snr [g]``."""
         if graphs.x is None or graphs.features != 2 * self.prior.columns:
             raise ValueError(
-                f"Kriged must be told what is known of {self.prior.columns} features; make the model with "
-                'variable="x" and for_completion=True.'
+                f"x must hold {self.prior.columns} features and their mask, got {graphs.features} columns; "
+                'make the model with variable="x" and for_completion=True.'
             )
         state, flags = graphs.x.float().chunk(2, dim=1)
         known = flags > 0.5
         signal = torch.sigmoid(log_snr.float())
         a, b = signal.sqrt(), (1 - signal).sqrt()
         with torch.no_grad(), torch.autocast(state.device.type, enabled=False):
-            found = self.prior.foretold(graphs, state, known)
+            found = self.prior.posterior(graphs, state, known)
             own = zip(found, state.split(graphs.sizes.tolist()), a, b, strict=True)
-            seen = [one.seen(*given) for one, *given in own]
-            law = self.prior.law(*(torch.cat(v) for v in zip(*seen, strict=True)))
-            mean, variance = law.moments
+            moments = [one.given_noisy(*at) for one, *at in own]
+            prior = self.prior.distribution(*(torch.cat(v) for v in zip(*moments, strict=True)))
+            mean, variance = prior.moments
         a, b = a[graphs.batch, None], b[graphs.batch, None]
         root = (b.square() + a.square() * variance).sqrt()
         away = torch.where(known, state, (state - a * mean) / root)
         inputs = torch.cat([away, flags, mean, variance.sqrt()], dim=1)
-        # Places relative to the middle of the graph: from absolute ones a network learns a tissue by heart.
+        # Positions relative to the centre of the graph: from absolute ones a network memorises a tissue.
         middle = torch.zeros(len(graphs), graphs.dim).to(graphs.pos).index_add(0, graphs.batch, graphs.pos)
         middle = middle / graphs.sizes.to(graphs.pos)[:, None]
         inner = graphs.replace(pos=graphs.pos - middle[graphs.batch], x=inputs)
         left = self.net(inner, log_snr, label)
-        start, spread = law.answer(state, a, b)
+        start, spread = prior.answer(state, a, b)
         answer: Tensor = start + spread * left
         return answer
 
-    def law(self, graphs: Graphs, value: Tensor, known: Tensor) -> SpikeAndSlab:
-        """What it begins with for each value ``[n, columns]``, by itself, given the values where known."""
-        return self.prior.law(*self.prior.predicted(graphs, value, known))
+    def distribution(self, graphs: Graphs, value: Tensor, known: Tensor) -> SpikeAndSlab:
+        """Return the marginal distribution of each value ``[n, columns]`` given the observed ones."""
+        return self.prior.distribution(*self.prior.moments(graphs, value, known))

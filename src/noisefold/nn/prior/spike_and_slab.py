@@ -1,23 +1,24 @@
-r"""A value that is often exactly its least, and else about normal: expression of a gene that is often silent.
+r"""Spike and slab: a point mass at the smallest value and a normal, as for genes that are often silent.
 
-With probability :math:`1 - \pi` the value is the spike :math:`x_*`, and else it is from the slab
-:math:`N(x_* + d, s^2)`. A prediction of its mean m and variance v decides it, with what is known of the
-feature: the mean :math:`d_*` above the spike and the variance :math:`s_*^2` of its values that are no spike.
-Let :math:`\mu = m - x_*`. From the mean alone follow :math:`\pi_0 = \mu / \max(d_*, \mu)` and the variance
+With probability :math:`1 - \pi` the value is the spike :math:`x_*`, and otherwise it is drawn from the slab
+:math:`N(x_* + d, s^2)`. It is matched to a predicted mean m and variance v, given two moments of the feature:
+the mean :math:`d_*` above the spike and the variance :math:`s_*^2` of the values that are not the spike. Let
+:math:`\mu = m - x_*`. From the mean alone follow :math:`\pi_0 = \mu / \max(d_*, \mu)` and the variance
 
 .. math:: v_0 = \pi_0 (1 - \pi_0) \max(d_*, \mu)^2 + \pi_0 s_*^2 .
 
-Between it and the predicted one decides a belief :math:`\theta`, :math:`w = v^\theta v_0^{1 - \theta}`, and
-mean and variance of the law are to be m and w:
+A belief :math:`\theta` interpolates between it and the predicted one, :math:`w = v^\theta v_0^{1 - \theta}`,
+and the distribution has mean m and variance w:
 
 .. math:: s^2 = \min(s_*^2, l), \qquad d = \tfrac12 \Big(q + \sqrt{q^2 - 4 s^2}\Big), \qquad
     q = \frac{w + \mu^2}{\mu}, \qquad \pi = \mu / d,
 
 with the largest :math:`s^2` for which the root is real and :math:`d \ge \mu`, :math:`l = q^2 / 4` where
-:math:`w \ge \mu^2` and w elsewhere. A belief of 0 gives back :math:`d_*` and :math:`s_*`; where w is small
-beside :math:`\mu^2`, all is slab.
+:math:`w \ge \mu^2` and w elsewhere. A belief of 0 recovers :math:`d_*` and :math:`s_*`; where w is small
+beside :math:`\mu^2`, the slab has all the mass.
 
-Source: this library; Mitchell and Beauchamp (1988) for the name.
+Source: this library; for the name Mitchell and Beauchamp, Bayesian variable selection in linear regression
+(1988), https://doi.org/10.1080/01621459.1988.10478694.
 """
 
 from __future__ import annotations
@@ -32,17 +33,17 @@ from noisefold.nn.prior.covariance import magnitude
 
 __all__ = ["SpikeAndSlab"]
 
-_FLOOR = 0.05  # of a feature's mean above its spike: kriging may predict less than the least value
+_FLOOR = 0.05  # of a feature's mean above its spike: kriging may predict less than the smallest value
 
 
 @dataclass(frozen=True)
 class SpikeAndSlab:
-    """Laws of values ``[n, f]``, each independent of the others.
+    """Independent distributions of values ``[n, f]``.
 
     Parameters
     ----------
     spike
-        The values that stand alone, ``[f]``.
+        Place of the point mass, ``[f]``.
     share
         Probability of the slab, ``[n, f]``.
     mean, variance
@@ -58,7 +59,7 @@ class SpikeAndSlab:
     def matched(
         cls, mean: Tensor, variance: Tensor, spike: Tensor, above: Tensor, spread: Tensor, belief: Tensor
     ) -> SpikeAndSlab:
-        r"""The laws for predicted means and variances ``[n, f]``.
+        r"""Return the distributions that match predicted means and variances ``[n, f]``.
 
         Parameters
         ----------
@@ -67,11 +68,11 @@ class SpikeAndSlab:
         spike
             :math:`x_*`, ``[f]``.
         above
-            Mean of all values of a feature above its spike, and of those that are no spike, ``[2, f]``.
+            Mean above the spike of all values of a feature, and of those that are not the spike, ``[2, f]``.
         spread
             Variance :math:`s_*^2` of those, ``[f]``.
         belief
-            :math:`\theta` in [0, 1], ``[f]``; below 0 for a feature without a spike, whose law is normal.
+            :math:`\theta` in [0, 1], ``[f]``; below 0 for a feature without a spike, which is normal.
         """
         over = torch.maximum(mean - spike, _FLOOR * above[0])
         height = torch.maximum(over, above[1])
@@ -98,7 +99,7 @@ class SpikeAndSlab:
         return self.mean - spiked * d, self.share * (self.variance + spiked * d.square())
 
     def answer(self, state: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-        r"""Mean and deviation of the residual :math:`(x - a s) / b` given :math:`s = a x + b \epsilon`.
+        r"""Return mean and deviation of the residual :math:`(x - a s) / b` at :math:`s = a x + b \epsilon`.
 
         Parameters
         ----------
@@ -118,14 +119,18 @@ class SpikeAndSlab:
         return second - (1 - slab) * gap, left.sqrt()
 
     def draw(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draws ``[count, n, f]``."""
+        """Draw ``[count, n, f]``."""
         size = (count, *self.mean.shape)
         slab = torch.rand(size, generator=generator) < self.share
         values = self.mean + self.variance.sqrt() * torch.randn(size, generator=generator)
         return torch.where(slab, values, self.spike)
 
     def crps(self, x: Tensor) -> Tensor:
-        """CRPS ``[n, f]`` at ``x [n, f]``: Grimit et al. (2006), for the mixture of two normals."""
+        """Return the CRPS ``[n, f]`` at ``x [n, f]``.
+
+        Source: Grimit et al., The continuous ranked probability score for circular variables (2006),
+        https://doi.org/10.1256/qj.05.235, for a mixture of two normals.
+        """
         spread, spiked = self.variance.sqrt(), 1 - self.share
         away = spiked * (x - self.spike).abs() + self.share * magnitude(x - self.mean, spread)
         among = spiked * self.share * magnitude(self.mean - self.spike, spread)

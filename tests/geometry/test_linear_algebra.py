@@ -1,0 +1,91 @@
+"""Matrices are factorised in geometry/gp.py alone, whose functions raise one clear ValueError; read from the
+syntax trees.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2] / "src" / "noisefold"
+CORE = "geometry/gp.py"
+FILES = sorted(file for file in ROOT.rglob("*.py") if file.relative_to(ROOT).as_posix() != CORE)
+# What of torch.linalg, numpy.linalg and scipy.linalg never fails on a finite matrix.
+HARMLESS = {"norm", "vector_norm", "matrix_norm", "det"}
+# Factorisations that stand beside the linalg modules.
+NAMES = {
+    "cholesky",
+    "cholesky_ex",
+    "cholesky_inverse",
+    "cholesky_solve",
+    "cho_factor",
+    "cho_solve",
+    "eigvalsh",
+    "inverse",
+    "lstsq",
+    "lu_factor",
+    "pinverse",
+    "qr",
+    "slogdet",
+    "svd",
+    "triangular_solve",
+}
+MODULES = {"torch", "np", "numpy", "scipy"}
+
+
+def dotted(node: ast.expr) -> list[str]:
+    if isinstance(node, ast.Name):
+        return [node.id]
+    return [*dotted(node.value), node.attr] if isinstance(node, ast.Attribute) else []
+
+
+def factorisations(tree: ast.Module) -> set[str]:
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            path = dotted(node)
+            inside = "linalg" in path[:-1] and path[-1] not in HARMLESS
+            if inside or (path and path[0] in MODULES and path[-1] in NAMES):
+                found.add(".".join(path))
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            parts = node.module.split(".")
+            outside = parts[0] in MODULES
+            names = {alias.name for alias in node.names}
+            if outside and "linalg" in parts:
+                found |= {f"{node.module}.{name}" for name in names - HARMLESS}
+            elif outside:
+                found |= {f"{node.module}.{name}" for name in names & (NAMES | {"linalg"})}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if "linalg" in alias.name.split(".")}
+    return found
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(ROOT)))
+def test_no_factorisation_outside_the_core(file):
+    assert not factorisations(ast.parse(file.read_text(encoding="utf-8")))
+
+
+def test_the_core_is_there():
+    assert "torch.linalg.cholesky_ex" in factorisations(ast.parse((ROOT / CORE).read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import torch\ntorch.linalg.cholesky(a)",
+        "import torch\nf = torch.linalg.eigh",
+        "import torch\ntorch.cholesky_solve(b, a)",
+        "import numpy as np\nnp.linalg.inv(a)",
+        "from scipy.linalg import cho_factor",
+        "from scipy import linalg",
+        "import scipy.linalg as sl",
+        "from torch import svd",
+        "import torch\ntorch.svd(a)",
+    ],
+)
+def test_every_form_is_seen(source):
+    assert factorisations(ast.parse(source))
+
+
+def test_norms_are_not_meant():
+    assert not factorisations(ast.parse("import numpy as np, torch\nnp.linalg.norm(a)\ntorch.linalg.det(a)"))
