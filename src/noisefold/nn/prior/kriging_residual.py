@@ -88,8 +88,9 @@ class KrigingResidual(nn.Module):
         known = flags > 0.5
         signal = torch.sigmoid(log_snr.float())
         a, b = signal.sqrt(), (1 - signal).sqrt()
-        with torch.no_grad(), torch.autocast(state.device.type, enabled=False):
-            found = self.prior.foretold(graphs, state, known)
+        with torch.autocast(state.device.type, enabled=False):
+            with torch.no_grad():  # a function of what is known, and kept from one call to the next
+                found = self.prior.foretold(graphs, state, known)
             own = zip(found, state.split(graphs.sizes.tolist()), a, b, strict=True)
             seen = [one.seen(*given) for one, *given in own]
             law = self.prior.law(*(torch.cat(v) for v in zip(*seen, strict=True)))
