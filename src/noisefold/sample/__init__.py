@@ -4,9 +4,13 @@ from noisefold.sample import masks
 from noisefold.sample.amortized import Amortized
 from noisefold.sample.completion import Completion, complete
 from noisefold.sample.conditioning import Bound, Conditioning, Guided, Known
+from noisefold.sample.densities import LikelihoodMethod
 from noisefold.sample.draw import default_grid, generate
+from noisefold.sample.evidence_bound import EvidenceBound
 from noisefold.sample.grid import Grid, Karras, LevelGrid, LogSNR, Uniform
 from noisefold.sample.langevin import LangevinCorrection, UnderdampedLangevin
+from noisefold.sample.likelihood import LogProb, log_det, log_prob
+from noisefold.sample.probability_flow import ProbabilityFlow
 from noisefold.sample.reconstruction import Reconstructed, Reconstruction
 from noisefold.sample.replacement import Repaint, Replaced, Replacement, Resampled
 from noisefold.sample.solver import (
@@ -30,6 +34,7 @@ __all__ = [
     "Conditioning",
     "DPMSolver",
     "Euler",
+    "EvidenceBound",
     "Grid",
     "Guided",
     "Heun",
@@ -38,7 +43,10 @@ __all__ = [
     "Langevin",
     "LangevinCorrection",
     "LevelGrid",
+    "LikelihoodMethod",
+    "LogProb",
     "LogSNR",
+    "ProbabilityFlow",
     "Reconstructed",
     "Reconstruction",
     "Repaint",
@@ -53,5 +61,7 @@ __all__ = [
     "complete",
     "default_grid",
     "generate",
+    "log_det",
+    "log_prob",
     "masks",
 ]
