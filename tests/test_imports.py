@@ -24,6 +24,7 @@ ALLOWED = {
     "data": NOISE,
     "eval": NOISE,
     "theory": CHAIN,
+    "testing": CHAIN | {"theory"},
     "storage": CHAIN | {"train"},
     "model": MODEL - {"model"},
     "plan": MODEL,

@@ -1,10 +1,10 @@
 import pytest
 import torch
-from network_battery import awake, batch
 
 from noisefold.nn import DMP, rowwise
 from noisefold.nn.adaptive import Fixed
 from noisefold.nn.dmp.network import Details
+from noisefold.testing import example_batch, perturbed
 
 WIDTH = 16
 
@@ -23,8 +23,8 @@ def small_blocks(monkeypatch):
 
     monkeypatch.setattr(rowwise, "_ENTRIES", 7 * WIDTH)
     monkeypatch.setattr(rowwise, "_PRODUCTS", 0)
-    for module in ("dmp", "layers", "message"):
-        monkeypatch.setattr(f"noisefold.nn.{module}.rowwise", watched)
+    for module in ("network", "layers", "message"):
+        monkeypatch.setattr(f"noisefold.nn.dmp.{module}.rowwise", watched)
     return seen
 
 
@@ -42,8 +42,8 @@ def small_blocks(monkeypatch):
 @pytest.mark.parametrize("sizes", [(1, 2, 3, 30, 64), (20, 20, 20)], ids=["ragged", "uniform"])
 def test_networks_in_blocks_give_what_they_give_at_once(options, sizes, small_blocks):
     torch.manual_seed(0)
-    net = awake(DMP(width=WIDTH, layers=2, **options)).double()
-    graphs, log_snr, _ = batch(sizes)
+    net = perturbed(DMP(width=WIDTH, layers=2, **options)).double()
+    graphs, log_snr, _ = example_batch(sizes)
     graphs, log_snr = graphs.to(dtype=torch.float64), log_snr.double()
     with torch.no_grad():
         net(graphs, log_snr)  # moments of batch norm that are not those they begin with
@@ -62,8 +62,8 @@ def test_networks_in_blocks_give_what_they_give_at_once(options, sizes, small_bl
 
 def test_batch_statistics_see_all_rows(small_blocks):
     torch.manual_seed(0)
-    net = awake(DMP.paper(width=WIDTH, layers=2)).train()
-    graphs, log_snr, _ = batch()
+    net = perturbed(DMP.paper(width=WIDTH, layers=2)).train()
+    graphs, log_snr, _ = example_batch()
     expected = net(graphs, log_snr)
     small_blocks.clear()
     with torch.no_grad():
