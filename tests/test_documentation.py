@@ -17,7 +17,7 @@ import typer
 import yaml
 
 import noisefold as nf
-from noisefold import cli, plan
+from noisefold import cli, plan, testing  # noqa: F401 (its names are looked up below noisefold)
 from noisefold import model as model_module
 from noisefold.model import PACKAGED, Model
 
@@ -57,7 +57,7 @@ def test_every_name_exists(page: Path) -> None:
 def test_every_public_name_is_in_the_reference() -> None:
     text = "".join(p.read_text() for p in (ROOT / "docs" / "api").glob("*.md"))
     listed = set(re.findall(r"auto(?:class|function|data):: (?:noisefold\.)?([\w.]+)", text))
-    for package in ("geometry", "noise", "nn", "sample", "train", "data", "eval", "theory"):
+    for package in ("geometry", "noise", "nn", "sample", "train", "data", "eval", "theory", "testing"):
         for name in resolve(package).__all__:
             shown = f"{package}.{name}" in listed or isinstance(resolve(f"{package}.{name}"), ModuleType)
             assert shown, f"docs/api does not show nf.{package}.{name}"

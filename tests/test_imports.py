@@ -28,6 +28,7 @@ ALLOWED = {
     "eval": NOISE,
     "theory": CHAIN,
     "pretrained": CHAIN | {"train"},
+    "testing": CHAIN | {"theory"},
     "domains": DATA,
     "model": MODEL - {"model"},
     "report": MODEL,

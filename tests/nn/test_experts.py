@@ -4,7 +4,6 @@ import json
 
 import pytest
 import torch
-from network_battery import awake, batch, check_looped, check_permutation
 
 from noisefold.configuration import decode, encode
 from noisefold.geometry.graphs import Graphs
@@ -12,6 +11,12 @@ from noisefold.model import Model
 from noisefold.nn import DMP, ExpertDenoisers, Latents
 from noisefold.nn.adaptive import Fixed
 from noisefold.noise.schedule import signal_level
+from noisefold.testing import (
+    assert_batch_independent,
+    assert_permutation_equivariant,
+    example_batch,
+    perturbed,
+)
 from noisefold.train.settings import Training
 
 SPLITS = (0.3, 0.8)
@@ -20,9 +25,9 @@ SPLITS = (0.3, 0.8)
 def nets(**options):
     common = {"width": 8, "classes": 0} | options
     return [
-        awake(DMP(layers=0, adaptive=Fixed(1, 1), **common), 1),
-        awake(DMP(layers=2, **common), 2),
-        awake(DMP(layers=1, conv="gcn", **common), 3),
+        perturbed(DMP(layers=0, adaptive=Fixed(1, 1), **common), 1),
+        perturbed(DMP(layers=2, **common), 2),
+        perturbed(DMP(layers=1, conv="gcn", **common), 3),
     ]
 
 
@@ -33,7 +38,7 @@ def levels(graphs, seed=0):
 def test_equals_each_network_alone():
     """float64; blocks of other sizes sum in another order, 1e-12 is some thousand roundings."""
     experts = [net.double() for net in nets(features=2)]
-    graphs, _, _ = batch(features=2)
+    graphs, _, _ = example_batch(features=2)
     graphs = graphs.to(dtype=torch.float64)
     log_snr = torch.tensor([-8.0, 5.0, 0.0, -2.0, 9.0, 0.5], dtype=torch.float64)
     routed = ExpertDenoisers(experts, SPLITS)
@@ -55,16 +60,16 @@ def test_a_level_at_a_split_belongs_above():
     assert routed.route(log_snr).tolist() == [0, 1, 1, 2]
 
 
-@pytest.mark.parametrize("check", [check_looped, check_permutation])
+@pytest.mark.parametrize("check", [assert_batch_independent, assert_permutation_equivariant])
 @pytest.mark.parametrize("classes", [0, 3])
 def test_battery(check, classes):
-    graphs, log_snr, label = batch(classes=classes)
+    graphs, log_snr, label = example_batch(classes=classes)
     routed = ExpertDenoisers(nets(classes=classes), SPLITS, classes=classes).eval()
     check(routed, graphs, log_snr, label)
 
 
 def test_none_predicts_zero_without_gradient():
-    graphs, log_snr, _ = batch()
+    graphs, log_snr, _ = example_batch()
     expert = nets()[1]
     routed = ExpertDenoisers((None, expert), (0.5,))
     out = graphs.unpack(routed(graphs, log_snr))
@@ -84,7 +89,7 @@ def test_none_predicts_zero_without_gradient():
 
 def test_only_used_networks_have_gradients():
     experts = nets()
-    graphs, _, _ = batch()
+    graphs, _, _ = example_batch()
     log_snr = torch.full((len(graphs),), 0.0)  # u = .5: the second network
     ExpertDenoisers(experts, SPLITS)(graphs, log_snr).square().mean().backward()
     assert all(p.grad is None for net in (experts[0], experts[2]) for p in net.parameters())
@@ -94,7 +99,7 @@ def test_only_used_networks_have_gradients():
 def test_gradient_is_that_of_each_network():
     """The sum over a mixed batch has, in each network, the gradient of its own graphs' sum; float64."""
     experts = [net.double() for net in nets()]
-    graphs, log_snr, _ = batch()
+    graphs, log_snr, _ = example_batch()
     graphs, log_snr = graphs.to(dtype=torch.float64), log_snr.double()
     routed = ExpertDenoisers(experts, SPLITS)
     weight = torch.randn(graphs.num_nodes, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -118,7 +123,7 @@ def test_configuration_round_trip():
     assert [n and n["kind"] for n in plain["nets"]] == [None, "nn.DMP", "nn.Latents"]
     again = decode(plain)
     again.load_state_dict(routed.state_dict())
-    graphs, log_snr, _ = batch()
+    graphs, log_snr, _ = example_batch()
     assert torch.equal(again(graphs, log_snr), routed(graphs, log_snr))
     assert encode(again) == encode(routed)
 
@@ -173,6 +178,6 @@ def test_refuses(arguments, message):
 
 
 def test_refuses_columns_that_differ():
-    graphs, log_snr, _ = batch()
+    graphs, log_snr, _ = example_batch()
     with pytest.raises(ValueError, match=r"nets\[1\]"):
         ExpertDenoisers((None, DMP(width=8, layers=1, out_dim=5)), (0.5,))(graphs, log_snr)

@@ -210,6 +210,33 @@ def test_graphs_of_a_batch_do_not_see_each_other(learned, patches):
     assert torch.equal(together, torch.cat(alone))
 
 
+def derivative(net, x, log_snr, step):
+    """Along one direction: by autograd, which must be finite, and by differences."""
+    random = torch.Generator().manual_seed(1)
+    graphs = Graphs.ragged([torch.rand(12, 2, generator=random)])
+
+    def answer(state):
+        inputs = graphs.replace(x=torch.cat([state, torch.zeros_like(state)], 1))
+        return (net(inputs, torch.tensor([log_snr])) * weight).sum()
+
+    weight, along = (torch.randn(x.shape, generator=random) for _ in range(2))
+    at = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(answer(at), at)
+    assert bool(torch.isfinite(gradient).all())
+    with torch.no_grad():
+        moved = answer(x + step * along) - answer(x - step * along)
+    return float((gradient * along).sum()), float(moved / (2 * step))
+
+
+@pytest.mark.parametrize("log_snr", [-5.0, 0.0, 3.0])
+def test_the_answer_is_differentiated_through_its_prediction(learned, log_snr):
+    """The predicted mean follows the state; likelihoods and reconstruction need its derivative."""
+    x = torch.randn(12, F, generator=torch.Generator().manual_seed(0))
+    by_autograd, by_differences = derivative(learned.eval(), x, log_snr, 1e-2)
+    # float32 leaves 1e-6 / 1e-2, and the curvature 1e-4, of numbers of the order of 10.
+    assert by_autograd == pytest.approx(by_differences, rel=1e-2, abs=1e-2)
+
+
 def test_a_model_keeps_what_was_learned(patches, tmp_path):
     torch.manual_seed(0)
     inner = SetTransformer(2, 4 * F, F, width=16, blocks=1)

@@ -1,10 +1,11 @@
 import pytest
 import torch
-from network_battery import ALL, CLOSE, awake, batch
+from network_battery import ALL, CLOSE
 
 from noisefold.configuration import decode, encode
 from noisefold.geometry import Balanced
 from noisefold.nn import ComputeBudget, Latents
+from noisefold.testing import example_batch, perturbed
 
 SMALL = {"width": 16, "latents": 8, "latent_width": 16, "heads": 2}
 
@@ -23,12 +24,12 @@ SMALL = {"width": 16, "latents": 8, "latent_width": 16, "heads": 2}
 )
 def test_battery(check, options, data):
     torch.manual_seed(0)
-    net = awake(Latents(**SMALL, **options))
-    check(net, *batch(**data))
+    net = perturbed(Latents(**SMALL, **options))
+    check(net, *example_batch(**data))
 
 
 def test_initial_prediction_is_zero():
-    graphs, log_snr, _ = batch()
+    graphs, log_snr, _ = example_batch()
     assert not Latents(**SMALL)(graphs, log_snr).any()
 
 
@@ -47,8 +48,8 @@ def smaller(net, depth, latents, inner):
 
 def test_a_tier_is_the_network_of_its_first_parts():
     budget = ComputeBudget((0.2, 0.6), depth=(0, 0.5, 1), latents=(0, 0.5, 1), width=(0, 0.25, 1))
-    net = awake(Latents(**SMALL, compute_budget=budget))
-    graphs, _, _ = batch()
+    net = perturbed(Latents(**SMALL, compute_budget=budget))
+    graphs, _, _ = example_batch()
     level = torch.tensor([0.7, 0.1, 0.5, 0.21, 0.61, 0.19], dtype=torch.float64)
     log_snr = 2 * torch.logit(level).float()
     with torch.no_grad():
@@ -63,7 +64,7 @@ def test_a_tier_is_the_network_of_its_first_parts():
 
 def test_a_batch_that_skips_the_network_has_no_gradient():
     net = Latents(**SMALL, compute_budget=ComputeBudget((0.5,), depth=(0, 1)))
-    graphs, _, _ = batch()
+    graphs, _, _ = example_batch()
     net(graphs, torch.full((len(graphs),), -4.0)).square().sum().backward()
     assert all(p.grad is None for p in net.parameters())
 
@@ -88,15 +89,15 @@ def test_configuration_round_trip():
     )
     again = decode(encode(net))
     again.load_state_dict(net.state_dict())
-    graphs, log_snr, label = batch(classes=3)
+    graphs, log_snr, label = example_batch(classes=3)
     torch.testing.assert_close(again(graphs, log_snr, label), net(graphs, log_snr, label), rtol=0, atol=0)
 
 
 def test_mixed_tiers_in_double_precision():
     """Twice as precise as float32 could be: each graph in the batch as alone."""
     budget = ComputeBudget((0.4,), depth=(0.5, 1), width=(0.5, 1))
-    net = awake(Latents(**SMALL, compute_budget=budget, coarsening=Balanced())).double()
-    graphs, log_snr, _ = batch()
+    net = perturbed(Latents(**SMALL, compute_budget=budget, coarsening=Balanced())).double()
+    graphs, log_snr, _ = example_batch()
     graphs, log_snr = graphs.to(dtype=torch.float64), log_snr.double()
     together = graphs.unpack(net(graphs, log_snr))
     for i, out in enumerate(together):

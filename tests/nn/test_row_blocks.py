@@ -1,10 +1,10 @@
 import pytest
 import torch
-from network_battery import awake, batch
 
 from noisefold.nn import DMP, row_blocks
 from noisefold.nn.adaptive import Fixed
 from noisefold.nn.dmp.network import Details
+from noisefold.testing import example_batch, perturbed
 
 WIDTH = 16
 
@@ -42,8 +42,8 @@ def small_blocks(monkeypatch):
 @pytest.mark.parametrize("sizes", [(1, 2, 3, 30, 64), (20, 20, 20)], ids=["ragged", "uniform"])
 def test_blocks_do_not_change_a_network(options, sizes, small_blocks):
     torch.manual_seed(0)
-    net = awake(DMP(width=WIDTH, layers=2, **options)).double()
-    graphs, log_snr, _ = batch(sizes)
+    net = perturbed(DMP(width=WIDTH, layers=2, **options)).double()
+    graphs, log_snr, _ = example_batch(sizes)
     graphs, log_snr = graphs.to(dtype=torch.float64), log_snr.double()
     with torch.no_grad():
         net(graphs, log_snr)  # moments of batch norm that are not those they begin with
@@ -62,8 +62,8 @@ def test_blocks_do_not_change_a_network(options, sizes, small_blocks):
 
 def test_batch_statistics_see_all_rows(small_blocks):
     torch.manual_seed(0)
-    net = awake(DMP.paper(width=WIDTH, layers=2)).train()
-    graphs, log_snr, _ = batch()
+    net = perturbed(DMP.paper(width=WIDTH, layers=2)).train()
+    graphs, log_snr, _ = example_batch()
     expected = net(graphs, log_snr)
     small_blocks.clear()
     with torch.no_grad():

@@ -1,12 +1,13 @@
 import pytest
 import torch
-from network_battery import ALL, awake, batch
+from network_battery import ALL
 from torch.nn import functional
 
 from noisefold.geometry import Graphs
 from noisefold.nn import SetTransformer, attention
 from noisefold.nn import set_transformer as module
 from noisefold.nn.attention import Attention, RelativePosition
+from noisefold.testing import example_batch, perturbed
 
 SMALL = {"width": 16, "blocks": 2, "heads": 2}
 
@@ -23,17 +24,17 @@ SMALL = {"width": 16, "blocks": 2, "heads": 2}
 )
 def test_battery(check, options, data):
     torch.manual_seed(0)
-    check(awake(SetTransformer(**SMALL, **options)), *batch(**data))
+    check(perturbed(SetTransformer(**SMALL, **options)), *example_batch(**data))
 
 
 def test_initial_prediction_is_zero():
-    graphs, log_snr, _ = batch()
+    graphs, log_snr, _ = example_batch()
     assert not SetTransformer(**SMALL)(graphs, log_snr).any()
 
 
 def test_every_node_depends_on_every_other():
     torch.manual_seed(0)
-    net = awake(SetTransformer(**SMALL, pos_dim=2, features=1, out_dim=1)).double()
+    net = perturbed(SetTransformer(**SMALL, pos_dim=2, features=1, out_dim=1)).double()
     x = torch.randn(7, 1, dtype=torch.float64, requires_grad=True)
     pos = torch.randn(1, 7, 2, dtype=torch.float64)
     out = net(Graphs.dense(pos).replace(x=x), torch.zeros(1, dtype=torch.float64))
@@ -45,7 +46,7 @@ def test_every_node_depends_on_every_other():
 def test_one_block_by_hand():
     """One block with one head, written out."""
     torch.manual_seed(0)
-    net = awake(SetTransformer(pos_dim=2, width=8, blocks=1, heads=1)).double()
+    net = perturbed(SetTransformer(pos_dim=2, width=8, blocks=1, heads=1)).double()
     pos = torch.randn(1, 5, 2, dtype=torch.float64)
     level = torch.tensor([0.3], dtype=torch.float64)
     with torch.no_grad():
@@ -158,7 +159,7 @@ def test_attention_with_positions_by_hand(monkeypatch, sizes, own_pos, own_level
 def test_shared_grids_and_noise_levels_change_nothing(monkeypatch):
     """What is done once for graphs that share it is what is done for each."""
     torch.manual_seed(0)
-    net = awake(SetTransformer(**SMALL, pos_dim=2, features=3, out_dim=3, classes=2)).double()
+    net = perturbed(SetTransformer(**SMALL, pos_dim=2, features=3, out_dim=3, classes=2)).double()
     graphs = Graphs.dense(
         torch.randn(1, 9, 2).expand(5, -1, -1).double(), torch.randn(5, 9, 3, dtype=torch.float64)
     )
@@ -178,7 +179,7 @@ def test_angles_are_not_rounded_under_autocast():
 
 def test_bfloat16_and_float32_agree_with_float64():
     torch.manual_seed(0)
-    net = awake(SetTransformer(**SMALL, pos_dim=2, features=3, out_dim=3))
+    net = perturbed(SetTransformer(**SMALL, pos_dim=2, features=3, out_dim=3))
     pos, x, level = torch.randn(5, 9, 2), torch.randn(5, 9, 3), torch.linspace(-5, 5, 5)
     with torch.no_grad():
         single = net(Graphs.dense(pos, x), level)

@@ -113,3 +113,21 @@ def test_crps_is_the_integral(law):
         expected = (cumulated - (z >= value).double()).square().sum(0) * 20 / 400_000
         # Steps fall within a cell of 5e-5.
         torch.testing.assert_close(law.crps(value), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("b", [0.001, 0.5, 0.999])
+def test_derivatives_are_finite(b):
+    """Predictions that are all slab, wide, and below the spike; features with and without one."""
+    mean = torch.linspace(-3, 3, 25, dtype=torch.float64)[:, None].repeat(1, 3).requires_grad_()
+    variance = torch.logspace(-3, 1, 25, dtype=torch.float64)[:, None].repeat(1, 3).requires_grad_()
+    ones = torch.ones(3, dtype=torch.float64)
+    belief = torch.tensor([-1.0, 0.0, 0.5], dtype=torch.float64)
+    law = SpikeAndSlab.matched(mean, variance, -0.3 * ones, torch.stack([ones, ones]), ones / 2, belief)
+    state = torch.linspace(-4, 4, 25, dtype=torch.float64)[:, None].repeat(1, 3).requires_grad_()
+    noise = torch.full((25, 1), b, dtype=torch.float64)
+    answer = law.answer(state, (1 - noise.square()).sqrt(), noise)
+    for value in (*law.moments, *answer):
+        for gradient in torch.autograd.grad(
+            value.sum(), (mean, variance, state), retain_graph=True, allow_unused=True
+        ):
+            assert gradient is None or bool(torch.isfinite(gradient).all())

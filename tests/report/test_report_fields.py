@@ -18,6 +18,7 @@ from test_report_page import HOSTILE, Page
 from noisefold.eval.posterior_scores import score_posterior
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scaling import Scaling
+from noisefold.geometry.summary import DataSummary
 from noisefold.model import Model
 from noisefold.nn.set_transformer import SetTransformer
 from noisefold.report import report_html

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import pytest
 import torch
-from scipy.integrate import solve_ivp
 from torch import Tensor
 
 from noisefold import noise, sample
@@ -29,7 +27,9 @@ from noisefold.sample import (
     UnderdampedLangevin,
     Uniform,
 )
+from noisefold.testing import assert_solver_order
 from noisefold.theory import GaussianMixture
+from noisefold.theory.convergence import MIXTURE, flow_error, interior, moment_errors
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,6 @@ SCHEDULES = [value() for value in vars(noise).values() if Schedule in getattr(va
 ALL = pytest.mark.parametrize("case", CASES, ids=lambda c: repr(c.solver))
 EVERY = pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
 VARIANCES = (0.05, 0.3, 2.0)
-LAW = GaussianMixture(
-    weights=(0.3, 0.7),
-    means=((-2.5, 1.0), (2.0, -1.0)),
-    covariances=(((0.3, 0.1), (0.1, 0.2)), ((0.25, 0.0), (0.0, 0.4))),
-)
 
 
 def solve(solver, denoise, x, times, path, noise, callback=None) -> Tensor:
@@ -96,75 +91,18 @@ def test_every_exported_solver_has_a_case():
 # -- order ---------------------------------------------------------------------------------------------------
 
 
-def interior(schedule: Schedule, clock: str, steps: int) -> Tensor:
-    """Times from .6 to .2, even in time or in log-SNR: the flow is smooth there in both."""
-    t = torch.linspace(0.6, 0.2, steps + 1, dtype=torch.float64)
-    if clock == "time":
-        return t
-    start, stop = schedule.log_snr(t[[0, -1]])
-    return schedule.time(start + (stop - start) * torch.linspace(0, 1, steps + 1, dtype=torch.float64))
-
-
-@cache
-def flow_reference(schedule: Schedule) -> tuple[Tensor, Tensor]:
-    r"""States at .6 and where the probability flow takes them at .2, by DOP853 to 1e-12.
-
-    The flow is written with the score, :math:`f x - g^2 s / 2` (f = alpha' / alpha,
-    g^2 = 2 sigma sigma' - 2 f sigma^2), and not as the solvers have it.
-    """
-    path = Gaussian(schedule)
-    start = LAW.marginal(scalar(0.6), path).sample(8, torch.Generator().manual_seed(0))
-
-    def slope(t: float, x: np.ndarray) -> np.ndarray:
-        at, state = scalar(t), torch.from_numpy(x).reshape(-1, 2)
-        rate = schedule.dalpha(at) / schedule.alpha(at)
-        power = 2 * schedule.sigma(at) * (schedule.dsigma(at) - rate * schedule.sigma(at))
-        return (rate * state - power / 2 * LAW.score(state, at, path)).flatten().numpy()
-
-    end = solve_ivp(slope, (0.6, 0.2), start.flatten().numpy(), method="DOP853", rtol=1e-12, atol=1e-12)
-    return start, torch.from_numpy(end.y[:, -1]).reshape(-1, 2)
-
-
-def measured_order(error: Callable[[int], float], steps: int) -> float:
-    """Slope of the error between `steps` and four times as many, in powers of the step."""
-    return float(np.log(error(steps) / error(4 * steps)) / np.log(4))
+@pytest.mark.parametrize("case", [c for c in CASES if not c.random], ids=lambda c: repr(c.solver))
+@EVERY
+def test_trajectories_converge_with_their_order(case, schedule):
+    assert_solver_order(case.solver, case.order, schedule=schedule)
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if not c.random], ids=lambda c: repr(c.solver))
 @EVERY
-@pytest.mark.parametrize("clock", ["time", "log_snr"])
-def test_trajectories_converge_with_their_order(case, schedule, clock):
-    """Against the flow of a mixture, which is not linear; terms of higher order move slopes by up to .15."""
-    path = Gaussian(schedule)
-    start, end = flow_reference(schedule)
-
-    def error(steps: int) -> float:
-        x = solve(case.solver, LAW.bound(path), start, interior(schedule, clock, steps), path, refused)
-        return float((x - end).square().mean().sqrt())
-
-    assert measured_order(error, 40) == pytest.approx(case.order, abs=0.15)
-
-
-def law_error(solver: Solver, times: Tensor, path: Gaussian, variances: Sequence[float]) -> Tensor:
-    """Errors ``[2, d]`` of a solver's samples of N(.7, diag(variances)), exactly and without sampling.
-
-    Those of the means, in standard deviations, and of the variances, relative.
-
-    The denoiser of a Gaussian is affine, and so is every solver in start and noise. A batch holds the
-    trajectory of the mean, one with the start moved by 1, and one for every draw with that draw moved by 1;
-    the spread is the sum of squares of what these do to the end.
-    """
-    law = GaussianMixture.gaussian([0.7] * len(variances), torch.diag(torch.tensor(variances)))
-    start, end = law.marginal(times[0], path), law.marginal(times[-1], path)
-    draws = 3 * len(times)
-    pushes = iter(torch.eye(draws + 2, dtype=torch.float64)[2:, :, None])
-    x = torch.tensor(start.means, dtype=torch.float64).repeat(draws + 2, 1)
-    x[1] += 1
-    out = solve(solver, law.bound(path), x, times, path, lambda: next(pushes).expand_as(x))
-    response = (out[1:] - out[0]).square()
-    before, after = (torch.tensor(law.covariances[0], dtype=torch.float64).diagonal() for law in (start, end))
-    mean = (out[0] - torch.tensor(end.means[0], dtype=torch.float64)) / after.sqrt()
-    return torch.stack([mean, (response[0] * before + response[1:].sum(0)) / after - 1])
+def test_trajectories_converge_with_their_order_in_log_snr(case, schedule):
+    errors = [flow_error(case.solver, Gaussian(schedule), steps, "log_snr") for steps in (40, 160)]
+    # Terms of higher order move slopes by up to 0.15.
+    assert float(np.log(errors[0] / errors[1]) / np.log(4)) == pytest.approx(case.order, abs=0.15)
 
 
 def size(errors: Tensor) -> float:
@@ -175,12 +113,7 @@ def size(errors: Tensor) -> float:
 @EVERY
 def test_laws_converge_with_their_order(case, schedule):
     """Weak order, in mean and variance; of three Gaussians together, since one error may change its sign."""
-    path = Gaussian(schedule)
-
-    def error(steps: int) -> float:
-        return size(law_error(case.solver, interior(schedule, "time", steps), path, VARIANCES))
-
-    assert measured_order(error, 32) == pytest.approx(case.order, abs=0.15)
+    assert_solver_order(case.solver, case.order, schedule=schedule, weak=True)
 
 
 @ALL
@@ -193,7 +126,7 @@ def test_whole_trajectories_converge_to_the_data(case, schedule, grid):
     to (sigma / alpha)^2 / C of the variance C at the last time; Langevin steps add up to ratio^2 / 2.
     """
     path = Gaussian(schedule)
-    errors = [size(law_error(case.solver, grid(path, steps), path, VARIANCES)) for steps in (40, 160)]
+    errors = [size(moment_errors(case.solver, grid(path, steps), path, VARIANCES)) for steps in (40, 160)]
     margin = scalar(path.margin)
     floor = float((schedule.sigma(margin) / schedule.alpha(margin)) ** 2) / min(VARIANCES)
     if isinstance(case.solver, Langevin | UnderdampedLangevin) and case.solver.steps:
@@ -220,14 +153,14 @@ def test_samples_have_the_law_of_a_mixture(case, schedule):
     """
     n, path = 20_000, Gaussian(schedule)
     times = LogSNR()(path, 50 if case.order == 2 else 150)
-    start = LAW.marginal(times[0], path).sample(n, torch.Generator().manual_seed(1))
-    x = solve(case.solver, LAW.bound(path), start, times, path, gaussian_noise(start, 2))
-    end = LAW.marginal(times[-1], path)
-    which = LAW.responsibilities(x, scalar(0.05), Gaussian()).argmax(1)
+    start = MIXTURE.marginal(times[0], path).sample(n, torch.Generator().manual_seed(1))
+    x = solve(case.solver, MIXTURE.bound(path), start, times, path, gaussian_noise(start, 2))
+    end = MIXTURE.marginal(times[-1], path)
+    which = MIXTURE.responsibilities(x, scalar(0.05), Gaussian()).argmax(1)
     for k, weight in enumerate(end.weights):
         mean, covariance = (torch.tensor(v[k], dtype=torch.float64) for v in (end.means, end.covariances))
         values, basis = torch.linalg.eigh(covariance)
-        bias = 0.03 + 1.5 * float(law_error(case.solver, times, path, values.tolist())[1].abs().max())
+        bias = 0.03 + 1.5 * float(moment_errors(case.solver, times, path, values.tolist())[1].abs().max())
         part = x[which == k]
         # In the component's own units the truth is mean 0 and covariance 1.
         unit = (part - mean) @ basis / values.sqrt()
@@ -266,12 +199,10 @@ def test_langevin_has_its_known_bias(variance, ratio):
 def test_calls_back_after_every_step(case, schedule):
     path = Gaussian(schedule)
     times = LogSNR()(path, 6)
-    x = LAW.marginal(times[0], path).sample(3, torch.Generator().manual_seed(0))
+    x = MIXTURE.marginal(times[0], path).sample(3, torch.Generator().manual_seed(0))
     kept = x.clone()
     seen: list[tuple[int, float, Tensor]] = []
-    out = solve(
-        case.solver,
-        LAW.bound(path),
+    out = solve(case.solver, MIXTURE.bound(path),
         x,
         times,
         path,
@@ -289,10 +220,10 @@ def test_calls_back_after_every_step(case, schedule):
 def test_keeps_float32(case, schedule):
     path = Gaussian(schedule)
     times = LogSNR()(path, 5)
-    x = LAW.marginal(times[0], path).sample(4, torch.Generator().manual_seed(0))
-    wide = solve(case.solver, LAW.bound(path), x, times, path, gaussian_noise(x, 1))
+    x = MIXTURE.marginal(times[0], path).sample(4, torch.Generator().manual_seed(0))
+    wide = solve(case.solver, MIXTURE.bound(path), x, times, path, gaussian_noise(x, 1))
     draw = gaussian_noise(x, 1)
-    narrow = solve(case.solver, LAW.bound(path), x.float(), times, path, lambda: draw().float())
+    narrow = solve(case.solver, MIXTURE.bound(path), x.float(), times, path, lambda: draw().float())
     assert narrow.dtype == torch.float32
     # States reach 50 (VE) and roundings of 6e-8 of that pass through a map of slope some 10.
     torch.testing.assert_close(narrow.double(), wide, rtol=1e-3, atol=1e-3)
@@ -303,9 +234,9 @@ def test_keeps_float32(case, schedule):
 def test_noise_is_used_or_not(case, schedule):
     path = Gaussian(schedule)
     times = LogSNR()(path, 8)
-    x = LAW.marginal(times[0], path).sample(3, torch.Generator().manual_seed(0))
+    x = MIXTURE.marginal(times[0], path).sample(3, torch.Generator().manual_seed(0))
     one, same, other = (
-        solve(case.solver, LAW.bound(path), x, times, path, gaussian_noise(x, seed)) for seed in (1, 1, 2)
+        solve(case.solver, MIXTURE.bound(path), x, times, path, gaussian_noise(x, seed)) for seed in (1, 1, 2)
     )
     assert torch.equal(one, same)
     assert torch.equal(one, other) is not case.random
@@ -316,11 +247,11 @@ def test_states_stay_on_their_device(case, device):
     """Times are numbers on the CPU wherever the states are; the same noise ends in the same place."""
     path = Gaussian(VP())
     times = LogSNR()(path, 5)
-    x = LAW.marginal(times[0], path).sample(3, torch.Generator().manual_seed(0)).float()
+    x = MIXTURE.marginal(times[0], path).sample(3, torch.Generator().manual_seed(0)).float()
     draw = gaussian_noise(x, 1)
-    there = solve(case.solver, LAW.bound(path), x.to(device), times, path, lambda: draw().to(device))
+    there = solve(case.solver, MIXTURE.bound(path), x.to(device), times, path, lambda: draw().to(device))
     assert there.device.type == device.type
-    here = solve(case.solver, LAW.bound(path), x, times, path, gaussian_noise(x, 1))
+    here = solve(case.solver, MIXTURE.bound(path), x, times, path, gaussian_noise(x, 1))
     torch.testing.assert_close(there.cpu(), here, rtol=1e-4, atol=1e-4)
 
 
@@ -345,7 +276,7 @@ def test_deterministic_chains_keep_the_noise_of_a_constant_estimate(schedule):
     """DDIM and DPM-Solver++ on the way: the state is on its path, at every time, exactly."""
     path, point = Gaussian(schedule), torch.tensor([[1.5, -0.5]], dtype=torch.float64)
     eps = torch.randn(4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    times = interior(schedule, "time", 7)
+    times = interior(schedule, 7)
     for solver in (DDIM(), DPMSolver()):
         out = solve(
             solver, lambda y, t: point.expand_as(y), path.mix(point, eps, times[0]), times, path, refused
@@ -383,8 +314,8 @@ def test_one_step_of_flow_matching_is_the_estimate(solver):
     path = Gaussian(Linear())
     times = Uniform()(path, 1)
     x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    out = solve(solver, LAW.bound(path), x, times, path, refused)
-    torch.testing.assert_close(out, LAW.denoise(x, times[0], path), rtol=1e-12, atol=1e-12)
+    out = solve(solver, MIXTURE.bound(path), x, times, path, refused)
+    torch.testing.assert_close(out, MIXTURE.denoise(x, times[0], path), rtol=1e-12, atol=1e-12)
 
 
 @EVERY
@@ -392,10 +323,10 @@ def test_special_cases_are_each_other(schedule):
     """To rounding: DDIM(1) = ancestral, no churn = Heun, no Langevin steps = the predictor."""
     path = Gaussian(schedule)
     times = LogSNR()(path, 12)
-    x = LAW.marginal(times[0], path).sample(5, torch.Generator().manual_seed(0))
+    x = MIXTURE.marginal(times[0], path).sample(5, torch.Generator().manual_seed(0))
 
     def run(solver: Solver) -> Tensor:
-        return solve(solver, LAW.bound(path), x, times, path, gaussian_noise(x, 3))
+        return solve(solver, MIXTURE.bound(path), x, times, path, gaussian_noise(x, 3))
 
     close = {"rtol": 1e-9, "atol": 1e-9}
     torch.testing.assert_close(run(DDIM(eta=1.0)), run(Ancestral()), **close)
@@ -408,7 +339,7 @@ def test_euler_is_ddim_on_straight_paths():
     path = Gaussian(Linear())
     times = Uniform()(path, 12)
     x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    one, two = (solve(solver, LAW.bound(path), x, times, path, refused) for solver in (Euler(), DDIM()))
+    one, two = (solve(solver, MIXTURE.bound(path), x, times, path, refused) for solver in (Euler(), DDIM()))
     torch.testing.assert_close(one, two, rtol=1e-10, atol=1e-10)
 
 
@@ -422,7 +353,7 @@ def test_chains_see_only_the_signal_to_noise_ratio(solver, schedule):
     x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     ends = []
     for path, t in zip((one, two), times, strict=True):
-        out = solve(solver, LAW.bound(path), x * path.schedule.alpha(t[0]), t, path, gaussian_noise(x, 1))
+        out = solve(solver, MIXTURE.bound(path), x * path.schedule.alpha(t[0]), t, path, gaussian_noise(x, 1))
         ends.append(out / path.schedule.alpha(t[-1]))
     torch.testing.assert_close(ends[0], ends[1], rtol=1e-10, atol=1e-10)
 

@@ -9,6 +9,7 @@ import torch
 from noisefold.geometry.correlation import Stationary
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scaling import Scaling
+from noisefold.geometry.summary import DataSummary
 from noisefold.model import Model
 from noisefold.nn import DMP
 from noisefold.noise.source import Streams

@@ -8,7 +8,7 @@ from tiny_training import Moody, assert_same_state, data, denoiser, settings
 from torch import nn
 
 from noisefold.train import train
-from noisefold.train.device import Runner, is_main
+from noisefold.train.device import Runner, is_main, resolve_device
 
 
 def test_bfloat16_is_close_to_float32() -> None:
@@ -69,8 +69,50 @@ def test_the_cpu_can_be_asked_for() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("precision", "half"), ("device", "gpu")])
 def test_unknown_names_are_refused(name: str, value: str) -> None:
-    with pytest.raises(ValueError, match=f"{name} must be one of .*, got '{value}'"):
+    with pytest.raises(ValueError, match=f"{name} must be .*, got '{value}'"):
         Runner(**{name: value})
+
+
+class Two:
+    """A device module of which there are two."""
+
+    is_available = staticmethod(lambda: True)
+    device_count = staticmethod(lambda: 2)
+
+
+def test_devices_are_found_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_device_module", lambda kind: Two)
+    assert resolve_device("xpu:1") == torch.device("xpu", 1)
+    assert resolve_device(torch.device("xpu")) == torch.device("xpu", 0)
+    assert resolve_device("cpu:0") == torch.device("cpu")
+    with pytest.raises(ValueError, match=r"device 'xpu:2' .* 2 .*auto"):
+        resolve_device("xpu:2")
+
+
+def test_devices_that_are_not_here_are_refused() -> None:
+    for name in ("meta", "xla", "cuda:17"):
+        with pytest.raises(ValueError, match=f"device '{name}' is not available"):
+            resolve_device(name)
+        with pytest.raises(ValueError, match=f"device '{name}' is not available"):
+            Runner(device=name)
+        assert settings(device=name).device == name  # a run's settings are read on other machines
+
+
+def test_auto_takes_the_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("xpu"))
+    monkeypatch.setattr(torch, "get_device_module", lambda kind: Two)
+    assert resolve_device("auto") == torch.device("xpu", 0)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    assert resolve_device("auto") == torch.device("cpu")
+
+
+def test_processes_cannot_share_one_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_device_module", lambda kind: Two)
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match=r"device .* 2 processes .*'xpu:1'"):
+        Runner(device="xpu:1")
 
 
 def test_processes_that_cannot_work_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,8 @@ BAD = [
     ("ema", 1.0, "ema must be a number in [0, 1), got 1.0."),
     ("label_drop", 1, "label_drop must be a number in [0, 1), got 1."),
     ("precision", "float16", "precision must be one of float32, bfloat16, got 'float16'."),
-    ("device", "gpu", "device must be one of auto, cpu, got 'gpu'."),
+    ("device", "gpu", 'device must be "auto" or a device of PyTorch such as "cuda:1", got \'gpu\'.'),
+    ("device", 0, 'device must be "auto" or a device of PyTorch such as "cuda:1", got 0.'),
     ("seed", 1.5, "seed must be a whole number, got 1.5."),
     ("coupling", "optimal", "coupling must be Independent(), MiniBatch() or alike, got 'optimal'."),
 ]

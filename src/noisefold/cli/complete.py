@@ -63,9 +63,9 @@ def complete(
     from noisefold.model import Model
     from noisefold.runs import Run
     from noisefold.runs.provenance import provenance
-    from noisefold.train.device import device_of
+    from noisefold.train.device import resolve_device
 
-    model = Model.from_pretrained(run, device=str(device_of(device)))
+    model = Model.from_pretrained(run, device=str(resolve_device(device)))
     missing = Missing(names_of(genes), region, time)
     asked: dict[str, Any] = {"draws": draws, "steps": steps, "seed": seed, "precision": precision}
     how = {**asked, "method": method_of(method)}

@@ -33,9 +33,9 @@ def evaluate(
     from noisefold.model import Model
     from noisefold.runs import Run
     from noisefold.train.checkpoint import atomic_text
-    from noisefold.train.device import device_of
+    from noisefold.train.device import resolve_device
 
-    model, home = Model.from_pretrained(run, device=str(device_of(device))), Run(run)
+    model, home = Model.from_pretrained(run, device=str(resolve_device(device))), Run(run)
     if data is None:
         train, test = home.data()
         if test is None:

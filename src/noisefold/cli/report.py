@@ -32,9 +32,9 @@ def report(
     from noisefold.model import Model
     from noisefold.report import write_report
     from noisefold.runs import Run
-    from noisefold.train.device import device_of
+    from noisefold.train.device import resolve_device
 
-    model, home = Model.from_pretrained(run, device=str(device_of(device))), Run(run)
+    model, home = Model.from_pretrained(run, device=str(resolve_device(device))), Run(run)
     train: Graphs | None
     if data is not None:
         train, test = None, home.reading(data).load(held_out=True)

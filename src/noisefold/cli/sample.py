@@ -46,9 +46,9 @@ def sample(
     from noisefold.data import save
     from noisefold.data.save import check_target
     from noisefold.model import Model
-    from noisefold.train.device import device_of
+    from noisefold.train.device import resolve_device
 
-    model = Model.from_pretrained(run, device=str(device_of(device)))
+    model = Model.from_pretrained(run, device=str(resolve_device(device)))
     frame = None if like is None or not model.variable.positions_given else frame_of(model, run, like, out)
     count = count or (16 if frame is None else len(frame))
     check_target(out, count)

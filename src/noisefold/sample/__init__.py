@@ -5,9 +5,13 @@ from noisefold.sample.amortized import Amortized
 from noisefold.sample.completion import Completion, complete
 from noisefold.sample.conditioning import Bound, Conditioning, Guided
 from noisefold.sample.defaults import default_conditioning, default_grid, default_solver
+from noisefold.sample.densities import LikelihoodMethod
 from noisefold.sample.draw import generate
+from noisefold.sample.evidence_bound import EvidenceBound
 from noisefold.sample.grid import Grid, Karras, LevelGrid, LogSNR, Uniform
 from noisefold.sample.langevin import LangevinCorrection, UnderdampedLangevin
+from noisefold.sample.likelihood import LogProb, log_det, log_prob
+from noisefold.sample.probability_flow import ProbabilityFlow
 from noisefold.sample.reconstruction import Reconstructed, Reconstruction
 from noisefold.sample.replacement import Repaint, Replaced, Replacement, Resampled
 from noisefold.sample.sampling import Sampling, SamplingOptions
@@ -33,6 +37,7 @@ __all__ = [
     "Conditioning",
     "DPMSolver",
     "Euler",
+    "EvidenceBound",
     "GaussianTask",
     "Grid",
     "Guided",
@@ -41,7 +46,10 @@ __all__ = [
     "Langevin",
     "LangevinCorrection",
     "LevelGrid",
+    "LikelihoodMethod",
+    "LogProb",
     "LogSNR",
+    "ProbabilityFlow",
     "Reconstructed",
     "Reconstruction",
     "Repaint",
@@ -60,5 +68,7 @@ __all__ = [
     "default_grid",
     "default_solver",
     "generate",
+    "log_det",
+    "log_prob",
     "masks",
 ]

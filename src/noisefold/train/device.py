@@ -18,37 +18,15 @@ from accelerate.utils import reduce
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["DEVICES", "PRECISIONS", "Runner", "autocast", "device_of", "is_main"]
+__all__ = ["PRECISIONS", "Runner", "autocast", "is_device", "is_main", "resolve_device"]
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-DEVICES = ("auto", "cpu")
+_FIRST = ("cuda", "mps", "xpu", "cpu")  # named where a device is refused
 
 
 def is_main() -> bool:
     """Whether this process is the first of those that ``torchrun`` started, or the only one."""
     return int(os.environ.get("RANK", 0)) == 0
-
-
-def device_of(name: str | torch.device) -> torch.device:
-    """Return a device by its name; "auto" is the accelerator, if there is one.
-
-    Raises
-    ------
-    ValueError
-        If the name is no device, or it is not there.
-    """
-    if name == "auto":
-        there = torch.accelerator.is_available()
-        return (
-            torch.accelerator.current_accelerator() or torch.device("cpu") if there else torch.device("cpu")
-        )
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f'device {str(name)!r} cannot be used: {reason}; give "auto" or "cpu".') from error
-    return device
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
@@ -65,6 +43,57 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any
     return nullcontext() if dtype is torch.float32 else torch.autocast(device.type, dtype=dtype)
 
 
+def is_device(name: str) -> bool:
+    """Whether this is "auto" or the name of a device, such as "cuda:1", here or elsewhere."""
+    try:
+        return name == "auto" or bool(torch.device(name))
+    except RuntimeError:
+        return False
+
+
+def resolve_device(name: str | torch.device) -> torch.device:
+    """Return the device of a name: "auto" is the accelerator if there is one, else the CPU.
+
+    Parameters
+    ----------
+    name
+        "auto", or any device of PyTorch, such as "cpu", "cuda:1" or "mps".
+
+    Raises
+    ------
+    ValueError
+        If it is no device, or not available here.
+    """
+    if name == "auto":
+        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        name = found or "cpu"
+    if not is_device(str(name)):
+        raise ValueError(f'device must be "auto" or a device of PyTorch such as "cuda:1", got {str(name)!r}.')
+    device = torch.device(name)
+    if device.type == "cpu":
+        return torch.device("cpu")
+    count = _count(device.type)
+    if (device.index or 0) >= count:
+        there = [kind for kind in _FIRST if kind == "cpu" or _count(kind)]
+        has = f"only {count} of its kind" if count else "no such device"
+        raise ValueError(
+            f'device {str(name)!r} is not available: this machine has {has}; use "auto" or one of '
+            f"{', '.join(there)}."
+        )
+    # With its number, as tensors have it.
+    return device if device.index is not None else torch.device(device.type, 0)
+
+
+def _count(kind: str) -> int:
+    """How many devices of a kind there are."""
+    try:
+        module = torch.get_device_module(kind)
+    except RuntimeError:
+        return 0
+    available = getattr(getattr(torch.backends, kind, module), "is_available", lambda: False)
+    return int(module.device_count()) if available() else 0
+
+
 class Runner:
     """Where and how a training runs.
 
@@ -73,25 +102,30 @@ class Runner:
     precision
         "float32" or "bfloat16" (matrix products in bfloat16, weights in float32).
     device
-        "auto" takes an accelerator if there is one; "cpu" does not.
+        "auto" takes an accelerator if there is one; else a device of PyTorch. Several processes each take the
+        one of their number, so that theirs has none.
 
     Raises
     ------
     ValueError
-        If precision or device is unknown, or the processes of ``torchrun`` cannot share the work on it.
+        If precision or device is unknown, the device is not available, or the processes of ``torchrun``
+        cannot share the work on it.
     """
 
     def __init__(self, precision: str = "float32", device: str = "auto") -> None:
         autocast(precision, torch.device("cpu"))
-        if device not in DEVICES:
-            raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {device!r}.")
+        chosen = resolve_device(device)
         self.precision = precision
         launched = "LOCAL_RANK" in os.environ
-        on_cpu = device == "cpu" or not torch.accelerator.is_available()
-        # Accelerate joins processes on CPUs only if told so; a single process may change its device freely.
-        self._state = PartialState(cpu=on_cpu and launched)
-        self.device: torch.device = torch.device("cpu") if on_cpu else self._state.device
         expected = int(os.environ.get("WORLD_SIZE", 1)) if launched else 1
+        if expected > 1 and chosen.type != "cpu" and ":" in device:
+            raise ValueError(
+                f"device must name no single device where {expected} processes need one each, "
+                f"got {device!r}; use {chosen.type!r}."
+            )
+        # Accelerate joins processes on CPUs only if told so; a single process may change its device freely.
+        self._state = PartialState(cpu=chosen.type == "cpu" and launched)
+        self.device: torch.device = self._state.device if expected > 1 and chosen.type != "cpu" else chosen
         if self.world != expected:
             raise ValueError(
                 f'{expected} processes cannot share the work on {self.device}; set device="cpu".'

@@ -10,7 +10,7 @@ from typing import TypedDict
 from noisefold.configuration import configurable
 from noisefold.noise.coupling import Coupling, Independent
 from noisefold.noise.levels import LevelDistribution
-from noisefold.train.device import DEVICES, PRECISIONS
+from noisefold.train.device import PRECISIONS, is_device
 from noisefold.train.masks import Masks
 
 __all__ = ["Training", "TrainingOptions"]
@@ -32,7 +32,7 @@ _RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "ema": ("in [0, 1)", lambda v: 0 <= v < 1),
     "label_drop": ("in [0, 1)", lambda v: 0 <= v < 1),
 }
-_NAMES = {"precision": tuple(PRECISIONS), "device": DEVICES}
+_NAMES = {"precision": tuple(PRECISIONS)}
 
 
 class TrainingOptions(TypedDict, total=False):
@@ -93,7 +93,7 @@ class Training:
     precision
         "float32" or "bfloat16".
     device
-        "auto" or "cpu".
+        "auto", the accelerator if there is one, or any device of PyTorch such as "cpu" or "cuda:1".
     seed
         Everything random in the training follows from it and the step.
     log_every, validate_every, checkpoint_every
@@ -156,6 +156,10 @@ class Training:
         for name, known in _NAMES.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}.")
+        if not isinstance(self.device, str) or not is_device(self.device):
+            raise ValueError(
+                f'device must be "auto" or a device of PyTorch such as "cuda:1", got {self.device!r}.'
+            )
         if not _whole(self.seed):
             raise ValueError(f"seed must be a whole number, got {self.seed!r}.")
         if not callable(self.coupling):

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 import torch
-from network_battery import ALL, CLOSE, awake, batch, check_gradients, check_looped
+from network_battery import ALL, CLOSE
 
 from noisefold.configuration import decode, encode
 from noisefold.geometry.coarsen import Voxel
@@ -15,6 +15,7 @@ from noisefold.nn.dmp.network import Details
 from noisefold.nn.norms import Rows
 from noisefold.noise.schedule import VE, VP, Cosine, signal_level
 from noisefold.noise.schedule import Linear as Flow
+from noisefold.testing import assert_batch_independent, assert_finite_gradients, example_batch, perturbed
 
 NETWORKS = {
     "default": {},
@@ -36,28 +37,28 @@ MORE = {"pos_dim": 2, "features": 3, "out_dim": 3, "classes": 4}
 @pytest.mark.parametrize("name", NETWORKS)
 def test_battery(name, check):
     torch.manual_seed(0)
-    net = awake(DMP(width=16, layers=2, **NETWORKS[name]))
-    if check is check_gradients and name in ("knn", "full"):
+    net = perturbed(DMP(width=16, layers=2, **NETWORKS[name]))
+    if check is assert_finite_gradients and name in ("knn", "full"):
         # A node that is its own supernode has no offset from it.
-        check(net, *batch(), idle=("offset.weight", "length.weight"))
+        check(net, *example_batch(), idle=("offset.weight", "length.weight"))
     else:
-        check(net, *batch())
+        check(net, *example_batch())
 
 
 @pytest.mark.parametrize("check", ALL, ids=lambda c: c.__name__)
 @pytest.mark.parametrize("embedding", ["film", "time"])
 def test_battery_with_features_and_classes(embedding, check):
     torch.manual_seed(0)
-    net = awake(DMP(width=16, layers=2, embedding=embedding, **MORE))
-    check(net, *batch((1, 2, 3, 30, 64), dim=2, features=3, classes=4))
+    net = perturbed(DMP(width=16, layers=2, embedding=embedding, **MORE))
+    check(net, *example_batch((1, 2, 3, 30, 64), dim=2, features=3, classes=4))
 
 
 def test_battery_on_graphs_of_one_size():
     torch.manual_seed(0)
-    net = awake(DMP(width=16, layers=2))
-    graphs, log_snr, _ = batch((40, 40, 40, 40))
+    net = perturbed(DMP(width=16, layers=2))
+    graphs, log_snr, _ = example_batch((40, 40, 40, 40))
     assert graphs.uniform == 40
-    check_looped(net, graphs, log_snr)
+    assert_batch_independent(net, graphs, log_snr)
 
 
 @pytest.mark.parametrize("make", [DMP.paper, DMP.published], ids=["paper", "published"])
@@ -66,11 +67,11 @@ def test_paper_networks_in_training_and_evaluation(make, variable):
     torch.manual_seed(0)
     net = make(variable, width=16)
     dim, features = (3, 0) if variable == "pos" else (2, 3)
-    graphs, log_snr, _ = batch(dim=dim, features=features)
+    graphs, log_snr, _ = example_batch(dim=dim, features=features)
     before = net(graphs, log_snr)
-    check_gradients(net, graphs, log_snr)
+    assert_finite_gradients(net, graphs, log_snr)
     net.eval()
-    check_looped(net, graphs, log_snr)
+    assert_batch_independent(net, graphs, log_snr)
     assert before.shape == (graphs.num_nodes, 3)
 
 
@@ -137,8 +138,8 @@ def test_equals_a_twin_of_the_paper(conv, aggregate, details, variable):
     torch.manual_seed(0)
     net = DMP.paper(variable, conv=conv, aggregate=aggregate, details=details)
     dim, features = (3, 0) if variable == "pos" else (2, 3)
-    graphs, log_snr, _ = batch((100, 64, 30, 100, 150, 80), dim=dim, features=features)
-    trained_statistics(awake(net), graphs, log_snr).double()
+    graphs, log_snr, _ = example_batch((100, 64, 30, 100, 150, 80), dim=dim, features=features)
+    trained_statistics(perturbed(net), graphs, log_snr).double()
     graphs, log_snr = graphs.to(dtype=torch.float64), log_snr.double()
     with torch.no_grad():
         # The same sums in another order, in float64.
@@ -154,8 +155,8 @@ def test_equals_a_twin_of_the_paper(conv, aggregate, details, variable):
 def test_gradients_equal_the_twin():
     twin_module = pytest.importorskip("paper_twin")
     torch.manual_seed(0)
-    net = awake(DMP.paper(width=16, norm="none")).double()
-    graphs, log_snr, _ = batch((60, 90))
+    net = perturbed(DMP.paper(width=16, norm="none")).double()
+    graphs, log_snr, _ = example_batch((60, 90))
     graphs, log_snr = graphs.to(dtype=torch.float64), log_snr.double()
     coarse = net.coarse_graph(graphs, log_snr)
     twin = twin_module.Twin(net)
@@ -182,8 +183,8 @@ def test_gradients_equal_the_twin():
 @pytest.mark.parametrize("adaptive", [Fixed(), Exponential()], ids=repr)
 def test_complete_graphs_equal_their_listed_edges(monkeypatch, adaptive, sizes, conv):
     torch.manual_seed(0)
-    net = awake(DMP(width=8, layers=2, conv=conv, adaptive=adaptive, neighbors="full")).double()
-    graphs, log_snr, _ = batch(sizes)
+    net = perturbed(DMP(width=8, layers=2, conv=conv, adaptive=adaptive, neighbors="full")).double()
+    graphs, log_snr, _ = example_batch(sizes)
     graphs, log_snr = graphs.to(dtype=torch.float64), log_snr.double()
 
     def run():
@@ -241,7 +242,7 @@ def test_coarsens_at_high_noise_on_every_path(path):
 def test_baselines_ignore_the_noise(name, paper):
     torch.manual_seed(0)
     net = DMP.baseline(name, radius=0.5 if name == "radius" else None, paper=paper, width=8, layers=2).eval()
-    graphs, log_snr, _ = batch((30, 64))
+    graphs, log_snr, _ = example_batch((30, 64))
     a, b = net.coarse_graph(graphs, log_snr), net.coarse_graph(graphs, -log_snr)
     assert a.num_supernodes == graphs.num_nodes
     assert torch.equal(a.source, b.source)
@@ -251,17 +252,17 @@ def test_baselines_ignore_the_noise(name, paper):
         assert torch.equal(degree, torch.tensor([4] * 94))  # ceil of the cube roots of 30 and 64
     if name == "full":
         assert torch.equal(degree, graphs.sizes[a.graph])
-    check_looped(awake(net), graphs, log_snr)
+    assert_batch_independent(perturbed(net), graphs, log_snr)
 
 
 def test_a_neighbor_rule_replaces_the_range():
     net = DMP(width=8, layers=1, neighbors=KNN(3, loop=True))
-    graphs, log_snr, _ = batch((30, 64))
+    graphs, log_snr, _ = example_batch((30, 64))
     assert set(net.coarse_graph(graphs, log_snr).ptr.diff().tolist()) == {3}
 
 
 def test_initial_prediction_is_zero_by_default():
-    graphs, log_snr, _ = batch()
+    graphs, log_snr, _ = example_batch()
     assert not DMP(width=8)(graphs, log_snr).any()
     assert DMP(width=8, details=Details(zero_head=False))(graphs, log_snr).any()
     assert DMP.paper(width=8)(graphs, log_snr).any()
@@ -283,7 +284,7 @@ def test_initial_variance_of_linear_maps():
 
 def test_gradient_in_the_positions():
     torch.manual_seed(0)
-    net = awake(DMP(width=8, layers=2, conv="edge")).double()
+    net = perturbed(DMP(width=8, layers=2, conv="edge")).double()
     generator = torch.Generator().manual_seed(0)
     pos = torch.randn(12, 3, dtype=torch.float64, generator=generator).requires_grad_()
     level = torch.tensor([3.0], dtype=torch.float64)
@@ -293,7 +294,7 @@ def test_gradient_in_the_positions():
 
 def test_infinite_log_snr():
     torch.manual_seed(0)
-    net = awake(DMP(width=8, layers=1))
+    net = perturbed(DMP(width=8, layers=1))
     graphs = Graphs.dense(torch.randn(2, 30, 3))
     out = net(graphs, torch.tensor([-torch.inf, torch.inf]))
     assert torch.isfinite(out).all()
@@ -304,8 +305,8 @@ def test_infinite_log_snr():
 @pytest.mark.parametrize("name", ["default", "edge", "time", "no norm", "pyg", "learned"])
 def test_runs_in_mixed_precision(name):
     torch.manual_seed(0)
-    net = awake(DMP(width=16, layers=2, **NETWORKS[name]))
-    graphs, log_snr, _ = batch()
+    net = perturbed(DMP(width=16, layers=2, **NETWORKS[name]))
+    graphs, log_snr, _ = example_batch()
     exact = net(graphs, log_snr)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         out = net(graphs, log_snr)
@@ -337,8 +338,8 @@ def test_memory_per_edge(conv):
 class TestLearnedSchedule:
     def nets(self):
         torch.manual_seed(0)
-        net = awake(DMP(width=8, layers=2, adaptive=Learned()))
-        return net, *batch((60, 80, 100), seed=4)[:2]
+        net = perturbed(DMP(width=8, layers=2, adaptive=Learned()))
+        return net, *example_batch((60, 80, 100), seed=4)[:2]
 
     def test_training_computes_what_evaluation_computes(self):
         net, graphs, _ = self.nets()
@@ -410,12 +411,12 @@ def test_configuration_round_trip(name):
         net = DMP(width=8, **NETWORKS[name])
     else:
         net = getattr(DMP, name)(width=8)
-    awake(net)
+    perturbed(net)
     written = encode(net)
     again = decode(written)
     assert encode(again) == written
     again.load_state_dict(net.state_dict())
-    graphs, log_snr, _ = batch((10, 20))
+    graphs, log_snr, _ = example_batch((10, 20))
     torch.testing.assert_close(again.eval()(graphs, log_snr), net.eval()(graphs, log_snr), rtol=0, atol=0)
 
 

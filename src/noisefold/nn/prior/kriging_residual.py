@@ -89,8 +89,9 @@ class KrigingResidual(nn.Module):
         known = flags > 0.5
         signal = torch.sigmoid(log_snr.float())
         a, b = signal.sqrt(), (1 - signal).sqrt()
-        with torch.no_grad(), torch.autocast(state.device.type, enabled=False):
-            found = self.prior.posterior(graphs, state, known)
+        with torch.autocast(state.device.type, enabled=False):
+            with torch.no_grad():  # a function of what is known, and kept from one call to the next
+                found = self.prior.posterior(graphs, state, known)
             own = zip(found, state.split(graphs.sizes.tolist()), a, b, strict=True)
             moments = [one.given_noisy(*at) for one, *at in own]
             prior = self.prior.distribution(*(torch.cat(v) for v in zip(*moments, strict=True)))

@@ -82,7 +82,7 @@ class SpikeAndSlab:
         w = variance**theta * implied ** (1 - theta)
         q = (w + over.square()) / over
         s = torch.minimum(spread, torch.where(w < over.square(), w, q.square() / 4))
-        d = (q + (q.square() - 4 * s).clamp(min=0).sqrt()) / 2
+        d = (q + _root(q.square() - 4 * s)) / 2
         plain = belief < 0
         return cls(
             spike,
@@ -110,13 +110,15 @@ class SpikeAndSlab:
         """
         total = b.square() + a.square() * self.variance
         near, far = (state - a * self.spike) / b, (state - a * self.mean) / total.sqrt()
-        odds = (self.share / (1 - self.share)).log() + (near.square() - far.square()) / 2
+        mixed = self.share < 1
+        share = torch.where(mixed, self.share, 0.5)
+        odds = torch.where(mixed, (share / (1 - share)).log(), math.inf) + (near.square() - far.square()) / 2
         slab = torch.sigmoid(odds + b.log() - total.log() / 2)
         first = (self.spike - a * state) / b
         second = b * (self.mean - a * state * (1 - self.variance)) / total
         gap = second - first
         left = slab * (self.variance / total + (1 - slab) * gap.square())
-        return second - (1 - slab) * gap, left.sqrt()
+        return second - (1 - slab) * gap, _root(left)
 
     def draw(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw ``[count, n, f]``."""
@@ -135,3 +137,9 @@ class SpikeAndSlab:
         away = spiked * (x - self.spike).abs() + self.share * magnitude(x - self.mean, spread)
         among = spiked * self.share * magnitude(self.mean - self.spike, spread)
         return away - among - self.share.square() * spread / math.sqrt(math.pi)
+
+
+def _root(value: Tensor) -> Tensor:
+    """Square root, 0 below 0, with the derivative 0 there in the place of infinity."""
+    above = value > 0
+    return torch.where(above, torch.where(above, value, 1.0).sqrt(), 0.0)

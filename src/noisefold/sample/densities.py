@@ -1,0 +1,141 @@
+r"""What every estimate of a log-likelihood on a Gaussian path needs: the state at unit scale and its noise.
+
+Of :math:`y = x / \sqrt{\alpha^2 + \sigma^2}` a path leaves nothing but the log signal-to-noise ratio
+:math:`\lambda`: :math:`y = a x_0 + b \varepsilon` with :math:`a^2 = 1 / (1 + e^{-\lambda})`,
+:math:`b^2 = 1 - a^2` and :math:`\varepsilon \sim N(0, K)`. Its probability flow is
+
+.. math:: \frac{dy}{d\lambda} = v(y, \lambda) = \frac a2 (\hat x_0 - a y) = \frac{a b}2 r
+
+with the residual answer :math:`r` of `noisefold.noise.Target`. Equal steps are taken in u,
+:math:`\lambda = 1 + 4 \sinh u`.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from noisefold.geometry.graphs import Graphs
+from noisefold.noise.gaussian import Gaussian
+from noisefold.noise.gp_noise import GPNoise
+from noisefold.noise.source import Streams
+
+__all__ = ["EndDensity", "Estimate", "LikelihoodMethod", "UnitState", "check_least", "level", "place"]
+
+EndDensity = Callable[[Graphs, Tensor, Tensor], Tensor]
+"""Log-density ``[g]`` of the states ``x [n, d]`` of graphs at a scalar time."""
+
+_CENTRE, _WIDTH = 1.0, 4.0
+
+
+def place(log_snr: float) -> float:
+    """The u of a log-SNR."""
+    return math.asinh((log_snr - _CENTRE) / _WIDTH)
+
+
+def level(u: float) -> tuple[Tensor, float]:
+    """The log-SNR at u, a float64 scalar, and its derivative."""
+    return torch.tensor(_CENTRE + _WIDTH * math.sinh(u), dtype=torch.float64), _WIDTH * math.cosh(u)
+
+
+def check_least(**numbers: tuple[int, int]) -> None:
+    """Refuse numbers (value, least) that are below their least.
+
+    Raises
+    ------
+    ValueError
+        If one is.
+    """
+    for name, (value, least) in numbers.items():
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, got {value}.")
+
+
+class Estimate(NamedTuple):
+    """Value, standard error and error of the end for each graph, ``[g]``."""
+
+    value: Tensor
+    error: Tensor
+    end_error: Tensor
+
+
+class LikelihoodMethod(Protocol):
+    """How a log-likelihood is computed: `ProbabilityFlow` or `EvidenceBound`."""
+
+    kind: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def log_snr(self) -> tuple[float, float]:
+        """Where the data and the noise are."""
+
+    @abstractmethod
+    def apart(self, numbers: Tensor) -> Tensor:
+        """Which graphs, of so many numbers ``[g]``, are computed apart from the others, ``[g]`` bool."""
+
+    @abstractmethod
+    def __call__(self, state: UnitState, seed: int, streams: Streams, end: EndDensity | None) -> Estimate:
+        """The estimates for a batch of graphs, none or all of which are apart."""
+
+
+@dataclass(frozen=True)
+class UnitState:
+    """A batch of graphs at unit scale.
+
+    Attributes
+    ----------
+    path, denoise, graphs
+        The path, the denoiser bound to the graphs, and these.
+    data
+        Their variable ``[n, d]``.
+    ends
+        The log-SNR where the data are and the one where the noise is.
+    """
+
+    path: Gaussian
+    denoise: Callable[[Tensor, Tensor], Tensor]
+    graphs: Graphs
+    data: Tensor
+    ends: tuple[float, float]
+
+    def velocity(self, y: Tensor, log_snr: Tensor) -> Tensor:
+        """v ``[n, d]`` of a state at a scalar log-SNR."""
+        t = self.path.schedule.time(log_snr)
+        a = float(log_snr.sigmoid().sqrt())
+        estimate = self.denoise(float(self.path.scale(t)) * y, t)
+        return a / 2 * (estimate - a * y)
+
+    @property
+    def numbers(self) -> Tensor:
+        """Numbers in each graph, ``[g]``, float64."""
+        return self.graphs.sizes.cpu().double() * self.data.shape[1]
+
+    def sums(self, values: Tensor) -> Tensor:
+        """Sum of ``[n, d]`` over each graph, ``[g]``, float64 on the CPU."""
+        rows = values.detach().cpu().double().sum(1)
+        return rows.new_zeros(len(self.graphs)).index_add(0, self.graphs.batch.cpu(), rows)
+
+    def normal(self, y: Tensor) -> Tensor:
+        """log N(y; 0, K), ``[g]``."""
+        white, volume = self.whitened(y)
+        return -0.5 * (self.sums(white.square()) + self.numbers * math.log(2 * math.pi)) - volume
+
+    def whitened(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """``L^{-1} v [n, d]`` for K = L L^T of each graph, and log det L for all columns together ``[g]``."""
+        wide = values.detach().cpu().double()
+        source = self.path.source
+        if not isinstance(source, GPNoise):
+            return wide, torch.zeros(len(self.graphs), dtype=torch.float64)
+        factors = [source.factor(pos) for pos in self.graphs.unpack()]
+        parts = wide.split(self.graphs.sizes.tolist())
+        white = [
+            torch.linalg.solve_triangular(factor, part, upper=False)
+            for factor, part in zip(factors, parts, strict=True)
+        ]
+        return torch.cat(white), torch.stack([wide.shape[1] * f.diagonal().log().sum() for f in factors])
