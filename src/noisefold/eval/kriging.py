@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from noisefold.eval.baselines import Baseline, Prediction, entries, moments, normals, patterns
@@ -261,6 +260,8 @@ class _Kriging(Prediction):
     def _local(
         self, pos: Tensor, known: Tensor, target: Tensor
     ) -> Callable[[float, float], tuple[Callable[[Tensor], Tensor], Tensor]]:
+        from scipy.spatial import cKDTree
+
         rho, k = _KERNELS[self.settings.kernel], min(self.settings.neighbours, len(known))
         if k == 0:
             return lambda _length, _nugget: (
