@@ -42,7 +42,7 @@ from noisefold.studies.kit.trials import Bench, measure_costs, train_all
 from noisefold.studies.transcriptomics.limb_bud_report import figure, table
 from noisefold.train.settings import Training
 
-__all__ = ["PAPER", "QUESTIONS", "ROWS", "SCALES", "STUDY", "measure"]
+__all__ = ["PAPER", "QUESTIONS", "ROWS", "SCALES", "STUDY", "measure", "score_draws"]
 
 _METRICS = ("energy", "energy-V", "SW2", "marginal-W1", "Moran-W1", "spectrum", "paper-W")
 _GENES = ("sox9", "bmp", "wnt")
@@ -304,7 +304,7 @@ def _questions(size: Scale, model: Model, ranges: RangeByTime) -> Result:
         answer = model.complete(
             given, known, draws=size.asked_draws, steps=size.asked_steps, solver=DPMSolver()
         )
-        out[name] = _score(answer.values, truth, known, ranges)
+        out[name] = score_draws(answer.values, truth, known, ranges)
     return out
 
 
@@ -320,7 +320,7 @@ def _baselines(size: Scale, bench: Bench) -> Result:
         for row, baseline in fitted.items():
             drawn = baseline.draw(unit, known, size.asked_draws)
             back = torch.stack([_values(ranges.undo(unit.replace(x=x.float()))) for x in drawn])
-            scores[name][row] = _score(back, truth, known, ranges)
+            scores[name][row] = score_draws(back, truth, known, ranges)
     return scores
 
 
@@ -329,8 +329,8 @@ def _values(graphs: Graphs) -> Tensor:
     return graphs.x
 
 
-def _score(values: Tensor, truth: Graphs, known: Tensor, ranges: RangeByTime) -> Result:
-    """Scores of draws ``[m, n, 3]`` in units of the range at each time."""
+def score_draws(values: Tensor, truth: Graphs, known: Tensor, ranges: RangeByTime) -> Result:
+    """Return scores of draws ``[m, n, 3]`` in units of the range at each time."""
 
     def unit(x: Tensor) -> Tensor:
         return _values(ranges.apply(truth.replace(x=x)))

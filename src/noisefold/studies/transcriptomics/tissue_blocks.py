@@ -122,6 +122,11 @@ class HeldOut:
         assert y is not None
         return y
 
+    def data_units(self, units: Tensor) -> Tensor:
+        """Return draws ``[m, n, f]`` in the data's units, not negative where the data are not."""
+        made = [self.transform.undo(self.test.replace(x=x)).x for x in units]
+        return torch.stack([x for x in made if x is not None])
+
     def known(self, question: str) -> Tensor:
         """Return the mask of observed values ``[n, f]``, bool."""
         generator = torch.Generator().manual_seed(0)

@@ -250,7 +250,7 @@ def _asked(
     draws = {NETWORK: answer.values, START: _start(model, blocks, known, size.draws, seed)}
     cells, unit = blocks.transform.apply(blocks.train.graphs()), test.replace(x=truth)
     for row, baseline in _BASELINES.items():
-        draw = partial(lambda b: _back(blocks, b.fit(cells).draw(unit, known, size.draws, seed)), baseline)
+        draw = partial(lambda b: blocks.data_units(b.fit(cells).draw(unit, known, size.draws, seed)), baseline)
         draws[row] = timed(row, draw)
     units = {row: torch.stack([blocks.unit(v) for v in values]) for row, values in draws.items()}
     rows = {row: _score(values, truth, known, blocks) for row, values in units.items()}
@@ -288,16 +288,6 @@ def _moran(units: Tensor, known: Tensor, blocks: HeldOut) -> list[float]:
     return list(mean_and_error(torch.stack(found).mean(0).tolist()))
 
 
-def _back(blocks: HeldOut, units: Tensor) -> Tensor:
-    """Draws in the data's units, not negative where the data are not."""
-    made = []
-    for value in units:
-        x = blocks.transform.undo(blocks.test.replace(x=value)).x
-        assert x is not None
-        made.append(x)
-    return torch.stack(made)
-
-
 def _start(model: Model, blocks: HeldOut, known: Tensor, draws: int, seed: int) -> Tensor:
     """Independent draws, value by value, from the prediction that the network begins with."""
     unit = model.units.apply(blocks.test)
@@ -305,7 +295,7 @@ def _start(model: Model, blocks: HeldOut, known: Tensor, draws: int, seed: int) 
     assert unit.x is not None
     predicted = model.net.eval().law(unit, unit.x, known)
     drawn = predicted.draw(draws, torch.Generator().manual_seed(seed))
-    return _back(blocks, torch.where(known, unit.x, drawn))
+    return blocks.data_units(torch.where(known, unit.x, drawn))
 
 
 def _maps(

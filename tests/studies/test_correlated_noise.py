@@ -12,8 +12,8 @@ from noisefold.model import Model
 from noisefold.nn import DMP
 from noisefold.noise.kernels import Stationary
 from noisefold.noise.source import Streams
-from noisefold.studies import noise
-from noisefold.studies.noise import DATA, NOISES, SIGNALS, ByLevel, lattice, predicted
+from noisefold.studies.neighbors import correlated_noise as noise
+from noisefold.studies.neighbors.correlated_noise import DATA, NOISES, SIGNALS, ByLevel, lattice, predicted
 from noisefold.theory import GaussianProcess
 
 
@@ -35,9 +35,9 @@ def test_white_noise_wants_more_range_where_it_is_strong_and_long_noise_less(the
 
 @pytest.mark.parametrize("name", list(NOISES))
 def test_all_nodes_leave_the_oracle_s_error(theory, name):
-    law = GaussianProcess(Stationary(DATA)).on(Graphs(lattice(6)), noise._path(NOISES[name]))
+    process = GaussianProcess(Stationary(DATA)).on(Graphs(lattice(6)), noise.path_of(NOISES[name]))
     for u, row in zip(SIGNALS, theory[name]["variance"], strict=True):
-        exact = law.posterior_covariance(torch.tensor(1 - u, dtype=torch.float64)).diagonal().mean()
+        exact = process.posterior_covariance(torch.tensor(1 - u, dtype=torch.float64)).diagonal().mean()
         # The oracle adds 1e-10 of white noise to both covariances, whose condition is some 1e3.
         assert row[-1] == pytest.approx(float(exact), rel=1e-6)
         assert row[0] == pytest.approx((1 - u) ** 2 / (u**2 + (1 - u) ** 2))
@@ -47,13 +47,15 @@ def test_all_nodes_leave_the_oracle_s_error(theory, name):
 @pytest.mark.parametrize("name", ["white", "longer"])
 def test_a_network_that_looks_at_no_neighbour_has_the_excess_of_range_one(theory, name):
     """It answers zero, the best linear estimate of a node alone; 300 fields, within 5 standard errors."""
-    path, law, fields = noise._path(NOISES[name]), GaussianProcess(Stationary(DATA)), 300
+    path, process, fields = noise.path_of(NOISES[name]), GaussianProcess(Stationary(DATA)), 300
     graphs = Graphs.dense(lattice(6).expand(fields, -1, -1))
-    data = graphs.replace(x=law.on(graphs, path).sample(1, Streams(0, range(fields)))).to(dtype=torch.float32)
+    data = graphs.replace(x=process.on(graphs, path).sample(1, Streams(0, range(fields)))).to(
+        dtype=torch.float32
+    )
     scaling = Scaling((0.0, 0.0), 1.0, (0.0,), (1.0,))
     model = Model(DMP(2, 1, 1, width=8, layers=1), path, variable="x", scaling=scaling)
-    found = noise._excess(model, law, data, 1)
-    for value, told in zip(found, noise._over_optimum(theory[name], 1), strict=True):
+    found = noise.excess(model, process, data, 1)
+    for value, told in zip(found, noise.over_optimum(theory[name], 1), strict=True):
         # A field of this length has no fewer than 4 independent squares: relative error sqrt(2 / 4 / 300).
         assert value == pytest.approx(told, rel=5 * (2 / 4 / fields) ** 0.5)
 
@@ -67,8 +69,10 @@ def test_ranges_by_level():
     assert rule(0.3, 64) == (30, 64)
 
 
+@pytest.mark.slow
 def test_the_study_leaves_all_rows_and_goes_on(tmp_path, monkeypatch):
-    result = noise.run(tmp_path, "smoke")
+    run = noise.STUDY.begin(tmp_path, "smoke")
+    result = noise.measure(run)
     assert json.loads(json.dumps(result)) == result
     assert list(result["rows"]) == list(noise.TRAINED)
     for rows in result["rows"].values():
@@ -83,9 +87,4 @@ def test_the_study_leaves_all_rows_and_goes_on(tmp_path, monkeypatch):
     assert noise.table(result).count("| longer |") == 1 + 3 + 5
     assert len(noise.figure(result).axes) == 8
     monkeypatch.setattr(noise, "_trained", lambda *_: pytest.fail("trained again"))
-    assert noise.run(tmp_path, "smoke") == result
-
-
-def test_unknown_scale_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="scale"):
-        noise.run(tmp_path, "paper")
+    assert noise.measure(run) == result

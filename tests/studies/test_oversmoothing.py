@@ -5,19 +5,19 @@ import pytest
 import torch
 
 from noisefold.geometry import Graphs
-from noisefold.studies import depth
-from noisefold.studies.depth import DEPTH
+from noisefold.studies.networks.oversmoothing import SCALES, STUDY, layer_smoothness
 
 
+@pytest.mark.slow
 def test_smoke(tmp_path: Path) -> None:
-    files = DEPTH.run(tmp_path, "smoke", 0)
+    files = STUDY.run(tmp_path, "smoke", 0)
     result = json.loads(files[0].read_text())
-    size = depth.SCALES["smoke"]
+    size = SCALES["smoke"]
     assert len(result["rows"]) == 3 * 2 * len(size.layers) * size.seeds
     for row in result["rows"]:
         assert len(row["before"]) == len(row["after"]) == row["layers"]
     trained = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*-*.json")}
-    DEPTH.run(tmp_path, "smoke", 0)
+    STUDY.run(tmp_path, "smoke", 0)
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*-*.json")} == trained
 
 
@@ -26,16 +26,11 @@ def test_smoothness_of_known_states() -> None:
     pos = torch.arange(2000, dtype=torch.float64)[:, None]
     graphs = Graphs(pos, ptr=torch.tensor([0, 2000]))
     edges = torch.stack([torch.arange(1999), torch.arange(1, 2000)])
-    energy, distance = depth._smooth(torch.ones(2000, 3, dtype=torch.float64), edges, graphs)
+    energy, distance = layer_smoothness(torch.ones(2000, 3, dtype=torch.float64), edges, graphs)
     assert energy == 0
     assert distance == pytest.approx(0, abs=1e-12)
     free = torch.randn(2000, 30, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    energy, distance = depth._smooth(free, edges, graphs)
+    energy, distance = layer_smoothness(free, edges, graphs)
     # Of 60,000 numbers: standard errors near .005; cosines of independent states have mean 0.
     assert energy == pytest.approx(1, abs=0.03)
     assert distance == pytest.approx(1, abs=0.01)
-
-
-def test_a_scale_must_be_known(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="scale must be one of smoke, short, paper"):
-        depth.run(tmp_path, "tiny")

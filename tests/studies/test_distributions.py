@@ -1,27 +1,27 @@
-"""Laws to study: what they are, and how a file of points becomes one."""
+"""Distributions to learn: what they are, and how a file of points becomes one."""
 
 import pytest
 import torch
 
 from noisefold.noise import Gaussian
-from noisefold.studies.toys import GRAPHS, MIXTURE, NAMED, Cloud, toy
+from noisefold.studies.diffusion.distributions import GRAPHS, MIXTURE, NAMED, Empirical, named
 from noisefold.theory import GaussianMixture
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_named_laws_draw_the_same_points_again(name):
-    law = toy(name)
-    one, two = (law.draw(300, torch.Generator().manual_seed(3)) for _ in range(2))
+def test_named_distributions_draw_the_same_points_again(name):
+    data = named(name)
+    one, two = (data.draw(300, torch.Generator().manual_seed(3)) for _ in range(2))
     assert torch.equal(one, two)
-    assert one.shape == (300, law.dim)
+    assert one.shape == (300, data.dim)
     assert one.dtype == torch.float64
     assert bool(torch.isfinite(one).all())
-    assert law.law is not None or 0.5 < float(one.var(0).mean()) < 3  # at the scale of the noise
+    assert data.mixture is not None or 0.5 < float(one.var(0).mean()) < 3  # at the scale of the noise
 
 
 def test_the_mixture_is_the_papers():
-    assert MIXTURE.law.means == ((-4.0, -4.0), (4.0, 4.0))
-    assert [[c[i][i] for i in (0, 1)] for c in MIXTURE.law.covariances] == [[0.3, 0.1], [0.2, 0.2]]
+    assert MIXTURE.mixture.means == ((-4.0, -4.0), (4.0, 4.0))
+    assert [[c[i][i] for i in (0, 1)] for c in MIXTURE.mixture.covariances] == [[0.3, 0.1], [0.2, 0.2]]
     assert GRAPHS.dim == 3
 
 
@@ -33,13 +33,13 @@ def test_checkerboard_fills_dark_fields_alone():
 
 
 def test_the_oracle_of_a_sample_is_that_of_a_mixture_of_points():
-    """A mixture of Gaussians without spread is the same law; float64, so 1e-10 for 40 points."""
+    """A mixture of Gaussians without spread is the same distribution; float64, so 1e-10 for 40 points."""
     generator = torch.Generator().manual_seed(0)
     points = torch.randn(40, 2, generator=generator, dtype=torch.float64)
     law = GaussianMixture([1 / 40] * 40, points, torch.zeros(40, 2, 2, dtype=torch.float64))
     x, path = torch.randn(30, 2, generator=generator, dtype=torch.float64), Gaussian()
     for t in torch.tensor([0.1, 0.5, 0.95], dtype=torch.float64):
-        cloud = Cloud(points)
+        cloud = Empirical(points)
         torch.testing.assert_close(cloud.denoise(x, t, path), law.denoise(x, t, path), rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(
             cloud.posterior_covariance(x, t, path),
@@ -55,10 +55,10 @@ def test_a_csv_is_standardised_and_halved(tmp_path, head):
     points = torch.rand(200, 2, generator=generator, dtype=torch.float64) * 5 + 100
     file = tmp_path / "mine.csv"
     file.write_text(head + "\n".join(f"{a!r},{b!r}" for a, b in points.tolist()) + "\n")
-    law = toy(str(file))
-    assert law.name == "mine"
-    held = law.reference()
-    drawn = law.draw(4000, generator).unique(dim=0)
+    data = named(str(file))
+    assert data.name == "mine"
+    held = data.reference()
+    drawn = data.draw(4000, generator).unique(dim=0)
     assert len(held) == len(drawn) == 100  # 4000 draws miss one of 100 points once in 10^15
     assert not set(map(tuple, held.tolist())) & set(map(tuple, drawn.tolist()))
     both = torch.cat([held, drawn])
@@ -80,13 +80,13 @@ def test_a_bad_file_is_refused(tmp_path, text, told):
     file = tmp_path / "bad.csv"
     file.write_text(text)
     with pytest.raises(ValueError, match=told):
-        toy(str(file))
+        named(str(file))
 
 
 def test_what_is_no_text_or_no_file_is_refused(tmp_path):
     file = tmp_path / "bad.csv"
     file.write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(ValueError, match="not text"):
-        toy(str(file))
+        named(str(file))
     with pytest.raises(ValueError, match="neither a file nor one of mixture"):
-        toy("nothing")
+        named("nothing")

@@ -5,8 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from noisefold.studies.answers import FACTORS, find, noise_effects, sampler_effects, shares
-from noisefold.studies.measures import MEASURES
+from noisefold.studies.diffusion.effects import FACTORS, find, noise_effects, sampler_effects, shares
+from noisefold.studies.diffusion.measures import MEASURES
 
 _LEVELS = (
     ("noise", "data"),
@@ -19,7 +19,7 @@ _SEEDS = 6
 
 
 def _rows(effect):
-    """Every cell with the value of ``effect(row, seed)`` for all measures."""
+    """Every combination with the value of ``effect(row, seed)`` for all measures."""
     rows = []
     for levels in product(*_LEVELS):
         row = dict(zip(FACTORS, levels, strict=True))
@@ -67,7 +67,7 @@ def test_noise_effects_are_paired():
         assert (quasi["mean"], quasi["low"]) == (0, 0)
 
 
-def test_what_ran_away_is_cut_off():
+def test_diverged_values_are_clipped():
     rows = _rows(lambda row, seed: 1e90 if row["noise"] == "quasi" else 1.0)
     for row in rows[:3]:
         row["det"] = [None] * _SEEDS
@@ -75,7 +75,7 @@ def test_what_ran_away_is_cut_off():
     assert told["quasi", "log2 w2"]["mean"] == pytest.approx(10)
 
 
-def test_samplers_are_in_order_and_complete():
+def test_sampler_effects_are_sorted_and_complete():
     told = sampler_effects(_rows(lambda row, seed: 1.0 + seed))
     assert len(told) == 2 * 2 * 2
     assert [r["start"] for r in told] == ["normal"] * 4 + ["grid"] * 4
@@ -83,6 +83,6 @@ def test_samplers_are_in_order_and_complete():
     assert told[0]["det"]["mean"] == pytest.approx(720 ** (1 / 6), rel=1e-4)  # geometric
 
 
-def test_a_row_that_is_not_there():
+def test_find_refuses_a_missing_row():
     with pytest.raises(LookupError, match="no row has"):
         find([], target="noise")

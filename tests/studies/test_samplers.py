@@ -4,20 +4,20 @@ import pytest
 import torch
 
 from noisefold.sample import DDIM, Ancestral
-from noisefold.studies.chain import chain
-from noisefold.studies.measures import Ruler
-from noisefold.studies.networks import Cell, Networks, Recipe
-from noisefold.studies.sampling import SAMPLERS, Exact, Learnt, root, starts, walk_back
-from noisefold.studies.toys import GRAPHS, MIXTURE
+from noisefold.studies.diffusion.chains import chain
+from noisefold.studies.diffusion.distributions import GRAPHS, MIXTURE
+from noisefold.studies.diffusion.measures import Evaluator
+from noisefold.studies.diffusion.perceptrons import Perceptrons, Recipe, Trial
+from noisefold.studies.diffusion.samplers import SAMPLERS, Exact, Learned, root, sample_chain, starts
 
 _SEEDS, _SAMPLES = range(3), 2000
 
 
-def _walks(toy, sampler, steps=100, start="normal", schedule="cosine"):
-    walk, ruler = chain(schedule, steps), Ruler(toy)
-    begin, noise = starts(toy, start, "gaussian", _SAMPLES, _SEEDS, 2 * steps)
-    end, _ = walk_back(Exact(toy.oracle(), walk), walk, sampler, begin, noise, ruler.most)
-    found = [ruler(a.T, b.T) for a, b in zip(begin, end, strict=True)]
+def _walks(data, sampler, steps=100, start="normal", schedule="cosine"):
+    walk, evaluate = chain(schedule, steps), Evaluator(data)
+    begin, noise = starts(data, start, "gaussian", _SAMPLES, _SEEDS, 2 * steps)
+    end, _ = sample_chain(Exact(data.oracle(), walk), walk, sampler, begin, noise, evaluate.most)
+    found = [evaluate(a.T, b.T) for a, b in zip(begin, end, strict=True)]
     return {name: sum(f[name] for f in found) / len(found) for name in found[0]}
 
 
@@ -62,13 +62,13 @@ def test_walks_are_the_librarys_solvers(sampler, solver):
     """The same noise, in the same order: equal but for float32 noise, which both are given."""
     walk = chain("cosine", 20)
     begin, noise = starts(MIXTURE, "normal", "gaussian", 50, [0], 40)
-    told, _ = walk_back(Exact(MIXTURE.law, walk), walk, sampler, begin.double(), noise, 100.0)
+    told, _ = sample_chain(Exact(MIXTURE.mixture, walk), walk, sampler, begin.double(), noise, 100.0)
     order = iter(range(19, -1, -1))
 
     def draw():
         return noise[2 * next(order) + 1, 0].T.double()
 
-    truth = solver(MIXTURE.law.bound(walk.path), begin[0].T.double(), walk.times.flip(0), walk.path, draw)
+    truth = solver(MIXTURE.mixture.bound(walk.path), begin[0].T.double(), walk.times.flip(0), walk.path, draw)
     torch.testing.assert_close(told[0].T, truth, rtol=1e-9, atol=1e-9)
 
 
@@ -87,11 +87,11 @@ def test_root_squares_to_the_matrix_and_is_kept_within_bounds(d):
 def test_covariance_of_an_estimate_is_its_slope():
     """Linear, and right for normal data of unit variance: E = alpha x, Cov = sigma^2."""
     recipe, walk = Recipe(hidden=()), chain("cosine", 100)
-    nets, k = Networks(2, (), [0]), 40
+    nets, k = Perceptrons(2, (), [0]), 40
     nets.flat.zero_()
     nets.views(nets.flat)[0][0, :, :2] = torch.eye(2) * float(walk.alpha[k])
     x = torch.randn(1, 2, 30, generator=torch.Generator().manual_seed(0))
-    mean, cov = Learnt(nets, [Cell(target="data")], recipe, walk).moments(x, k)
+    mean, cov = Learned(nets, [Trial(target="data")], recipe, walk).moments(x, k)
     torch.testing.assert_close(mean, float(walk.alpha[k]) * x)
     truth = float(walk.sigma[k] ** 2) * torch.eye(2)[None, :, :, None].expand_as(cov)
     torch.testing.assert_close(cov, truth)
@@ -100,10 +100,10 @@ def test_covariance_of_an_estimate_is_its_slope():
 def test_moments_of_the_oracle_keep_their_places():
     walk = chain("cosine", 100)
     x = torch.randn(2, 2, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    mean, cov = Exact(MIXTURE.law, walk).moments(x, 30)
+    mean, cov = Exact(MIXTURE.mixture, walk).moments(x, 30)
     t = walk.times[30]
-    torch.testing.assert_close(mean[1].T, MIXTURE.law.denoise(x[1].T, t, walk.path))
-    truth = MIXTURE.law.posterior_covariance(x[1].T, t, walk.path)
+    torch.testing.assert_close(mean[1].T, MIXTURE.mixture.denoise(x[1].T, t, walk.path))
+    truth = MIXTURE.mixture.posterior_covariance(x[1].T, t, walk.path)
     torch.testing.assert_close(cov[1].permute(2, 0, 1), truth)
 
 
@@ -115,7 +115,9 @@ def test_starts_are_paired_and_kept_states_are_on_the_way(kind):
     assert noise.shape == (20, 2, 2, 36)
     assert float(lattice.abs().max()) == 7
     walk = chain("cosine", 10)
-    end, kept = walk_back(Exact(MIXTURE.law, walk), walk, SAMPLERS[0], normal, noise, 100.0, [10, 5, 0])
+    end, kept = sample_chain(
+        Exact(MIXTURE.mixture, walk), walk, SAMPLERS[0], normal, noise, 100.0, [10, 5, 0]
+    )
     assert torch.equal(kept[0], normal)
     alone, own = starts(MIXTURE, "normal", kind, 36, [1], 20)
     assert torch.equal(alone[0], normal[1])

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from noisefold.studies.chairs import CHAIRS
-from noisefold.studies.classes import CLASSES
+from noisefold.studies import STUDIES
 
 
+@pytest.mark.slow
 def test_chairs(tmp_path: Path) -> None:
-    files = CHAIRS.run(tmp_path, "smoke", 0)
+    files = STUDIES["chairs"].run(tmp_path, "smoke", 0)
     assert [f.suffix for f in files] == [".json", ".md", ".png"]
     result = json.loads(files[0].read_text())
     rows = result["scores"]["rows"].keys()
@@ -21,14 +21,15 @@ def test_chairs(tmp_path: Path) -> None:
 
     trained = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("checkpoints/*/*")}
     assert trained
-    again = json.loads(CHAIRS.run(tmp_path, "smoke", 0)[0].read_text())
+    again = json.loads(STUDIES["chairs"].run(tmp_path, "smoke", 0)[0].read_text())
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("checkpoints/*/*")} == trained
     assert again["scores"] == result["scores"]
     assert again["profile"] == result["profile"]
 
 
+@pytest.mark.slow
 def test_classes(tmp_path: Path, shared: Path) -> None:
-    result = json.loads(CLASSES.run(tmp_path, "smoke", 0)[0].read_text())
+    result = json.loads(STUDIES["classes"].run(tmp_path, "smoke", 0)[0].read_text())
     assert len(result["classes"]) == 10
     for row in result["classes"].values():
         assert {"guidance 1", "guidance 2", "real", "noise"} < row["rows"].keys()
@@ -36,5 +37,5 @@ def test_classes(tmp_path: Path, shared: Path) -> None:
 
 def test_classes_says_that_the_data_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOISEFOLD_DATA", str(tmp_path / "nowhere"))
-    with pytest.raises(ValueError, match="needs ModelNet"):
-        CLASSES.run(tmp_path, "smoke", 0)
+    with pytest.raises(ValueError, match="ModelNet"):
+        STUDIES["classes"].run(tmp_path, "smoke", 0)

@@ -5,7 +5,7 @@ import torch
 
 from noisefold.geometry import Graphs
 from noisefold.noise import Digits, Gaussian, Streams
-from noisefold.studies.chain import NOISES, Betas, chain, grid, noise_table
+from noisefold.studies.diffusion.chains import NOISES, Betas, chain, grid, noise_table
 
 _BETAS = torch.linspace(0.001, 0.2, 100, dtype=torch.float64)
 
@@ -17,12 +17,12 @@ def test_betas_are_the_chain_of_ho():
     torch.testing.assert_close(walk.alpha[:-1] ** 2, bar[:-1], rtol=1e-12, atol=0)
     torch.testing.assert_close(walk.alpha[-1] ** 2, bar[-1], rtol=1e-6, atol=0)  # t = 1 less 1e-9
     for k in (2, 50, 99):
-        law = walk.path.transition(walk.times[k], walk.times[k - 1])
+        step = walk.path.transition(walk.times[k], walk.times[k - 1])
         beta = _BETAS[k - 1]
         mean = bar[k - 1].sqrt() * beta / (1 - bar[k])
         kept = (1 - beta).sqrt() * (1 - bar[k - 1]) / (1 - bar[k])
         spread = ((1 - bar[k - 1]) / (1 - bar[k]) * beta).sqrt()
-        torch.testing.assert_close(torch.stack([*vars(law).values()]), torch.stack([mean, kept, spread]))
+        torch.testing.assert_close(torch.stack([*vars(step).values()]), torch.stack([mean, kept, spread]))
 
 
 def test_betas_are_a_schedule():

@@ -7,9 +7,14 @@ from dataclasses import replace
 import pytest
 
 from noisefold.configuration import decode, encode
-from noisefold.noise import Independent, WithinCloud
-from noisefold.studies import STUDIES, couplings, data
-from noisefold.studies.couplings import ROWS, SCALES
+from noisefold.studies.sampling import couplings
+from noisefold.studies.sampling.couplings import COUPLINGS, SCALES, STUDY
+
+pytestmark = pytest.mark.slow
+
+
+def measured(out):
+    return couplings.measure(STUDY.begin(out, "smoke"))
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +23,7 @@ def ran(tmp_path_factory):
     out = tmp_path_factory.mktemp("couplings")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NOISEFOLD_DATA", str(out / "nothing"))
-        return out, couplings.run(out, "smoke"), STUDIES["couplings"].run(out / "again", "smoke", 0)
+        return out, measured(out), STUDY.run(out / "again", "smoke", 0)
 
 
 @pytest.fixture(autouse=True)
@@ -29,23 +34,23 @@ def no_data(monkeypatch, ran):
 def test_every_coupling_is_scored_with_few_steps_and_many(ran):
     _, result, _ = ran
     assert json.loads(json.dumps(result)) == result
-    assert list(result["rows"]) == list(ROWS) == list(couplings._LOOKS)
+    assert list(result["rows"]) == list(COUPLINGS)
     size = SCALES["smoke"]
     expected = [(name, n) for name, counts in size.counts.items() for n in counts]
-    for cells in result["rows"].values():
-        assert len(cells) == size.seeds
-        for cell in cells:
+    for trials in result["rows"].values():
+        assert len(trials) == size.seeds
+        for cell in trials:
             assert [(c["solver"], c["steps"]) for c in cell] == expected
             for c in cell:
                 assert set(c["scores"]) == {*couplings.METRICS, "away"}
                 assert all(math.isfinite(s["value"]) for s in c["scores"].values())
     assert {"real", "train", "noise", "collapsed"} == set(result["references"])
-    assert all(decode(encode(c)) == c for c in ROWS.values())
+    assert all(decode(encode(c)) == c for c in COUPLINGS.values())
 
 
 def test_the_distance_to_many_steps_falls_with_the_steps(ran):
-    for cells in ran[1]["rows"].values():
-        few, more = (cells[0][i]["scores"]["away"]["value"] for i in (0, 1))
+    for trials in ran[1]["rows"].values():
+        few, more = (trials[0][i]["scores"]["away"]["value"] for i in (0, 1))
         assert 0 < more < few
 
 
@@ -60,12 +65,12 @@ def test_closer_couplings_are_closer_and_whole_clouds_nearly_as_far(ran):
 
 def test_it_repeats_and_goes_on_where_it_was(ran):
     out, result, _ = ran
-    cells = sorted((out / "cells").rglob("cell.json"))
-    assert len(cells) == len(ROWS)
+    trials = sorted((out / "smoke").rglob("trial.json"))
+    assert len(trials) == len(COUPLINGS)
     assert not list(out.rglob("checkpoints"))
-    stamps = [f.stat().st_mtime_ns for f in cells]
-    again = couplings.run(out, "smoke")
-    assert [f.stat().st_mtime_ns for f in cells] == stamps
+    stamps = [f.stat().st_mtime_ns for f in trials]
+    again = measured(out)
+    assert [f.stat().st_mtime_ns for f in trials] == stamps
     other = json.loads((out / "again" / "smoke.json").read_text())
     assert again["rows"] == result["rows"] == other["rows"]
 
@@ -73,27 +78,14 @@ def test_it_repeats_and_goes_on_where_it_was(ran):
 def test_other_settings_are_not_mixed_in(ran, monkeypatch):
     out, _, _ = ran
     monkeypatch.setitem(SCALES, "smoke", replace(SCALES["smoke"], draws=7))
-    with pytest.raises(ValueError, match="was made with other settings or data than this study has now"):
-        couplings.run(out, "smoke")
+    with pytest.raises(ValueError, match=r"trial\.json"):
+        measured(out)
 
 
 def test_what_it_writes(ran):
     _, _, files = ran
     assert [f.name for f in files] == ["smoke.json", "smoke.md", "smoke.png"]
     text = files[1].read_text()
-    assert text.startswith(f"ModelNet was not found in {data.data_folder()}")
-    for row in ROWS:
+    for row in COUPLINGS:
         assert text.count(f"\n| {row} |") == 5
     assert files[2].stat().st_size > 10_000
-
-
-def test_the_short_scale_compares_what_was_asked():
-    size = SCALES["short"]
-    assert size.counts["Euler"] == (2, 5, 10, 20, 50)
-    assert size.seeds >= 2
-    assert {Independent(), WithinCloud()} <= set(ROWS.values())
-
-
-def test_an_unknown_scale_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="scale must be one of smoke, short, paper, got 'big'"):
-        couplings.run(tmp_path, "big")

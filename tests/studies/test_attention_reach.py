@@ -11,8 +11,8 @@ from noisefold.nn import DMP
 from noisefold.nn.adaptive import Fixed
 from noisefold.nn.dmp.message import GAT
 from noisefold.noise.source import seeded
-from noisefold.studies import attention
-from noisefold.studies.attention import ScalarProduct, attended, gat_weights, look
+from noisefold.studies.networks import attention
+from noisefold.studies.networks.attention import ScalarProduct, attended, gat_weights, look
 
 
 def hidden(graphs=3, nodes=5, width=8, seed=0):
@@ -92,9 +92,11 @@ def test_a_network_that_weighs_all_alike_reaches_one(variable):
     assert max(abs(r - 1) for r in look(model, clouds, 0.5)["reach"]) > 1e-3
 
 
+@pytest.mark.slow
 def test_the_study_leaves_all_rows_and_goes_on(tmp_path, monkeypatch):
     monkeypatch.setenv("NOISEFOLD_DATA", str(tmp_path / "nothing"))
-    result = attention.run(tmp_path, "smoke")
+    run = attention.STUDY.begin(tmp_path, "smoke")
+    result = attention.measure(run)
     assert json.loads(json.dumps(result)) == result
     assert "procedural" in result["data"]
     keys = {(r["task"], r["kind"], r["seed"], r["signal"]) for r in result["rows"]}
@@ -102,18 +104,13 @@ def test_the_study_leaves_all_rows_and_goes_on(tmp_path, monkeypatch):
     assert attention.table(result).count("| field |") == 4
     assert len(attention.figure(result).axes) == 6
     monkeypatch.setattr(attention, "look", lambda *_: pytest.fail("looked again"))
-    assert attention.run(tmp_path, "smoke") == result
+    assert attention.measure(run) == result
 
 
 def test_meshes_are_read(shared, monkeypatch):
     monkeypatch.setenv("NOISEFOLD_DATA", str(shared))
-    train, test, about = attention._clouds(2, 16, 0)
+    train, test, about = attention.clouds_of(2, 16, 0)
     assert (len(train), len(test)) == (80, 40)
     assert "40 meshes for training, 40 held out" in about
     radius = train.pos.view(80, 16, 3).norm(dim=2).amax(1)
     assert torch.allclose(radius, torch.ones(80), rtol=1e-5)
-
-
-def test_unknown_scale_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="scale"):
-        attention.run(tmp_path, "paper")

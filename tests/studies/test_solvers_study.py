@@ -2,34 +2,31 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
-from noisefold.noise import Gaussian
-from noisefold.sample import DDIM, DPMSolver, Euler, Heun, Langevin, Uniform
-from noisefold.studies import solvers
+from noisefold.sample import DDIM, DPMSolver, Euler, Heun, Langevin
+from noisefold.studies.sampling import solvers
 
 
 @pytest.fixture(scope="module")
 def result():
-    return solvers.run("smoke", seed=0)
+    return solvers.measure(solvers.STUDY.begin(Path(), "smoke"))
 
 
 def test_every_solver_grid_and_schedule_has_its_rows(result):
     keys = {(r["schedule"], r["grid"], r["solver"], r["budget"]) for r in result["rows"]}
     assert len(keys) == len(result["rows"]) == 5 * 3 * 7 * 2
-    assert {r["solver"] for r in result["rows"]} == set(solvers._LOOKS)
     for row in result["rows"]:
         assert 1 <= row["evaluations"] <= row["budget"]
         assert row["budget"] - row["evaluations"] < 3  # one more step would not fit
         assert all(math.isfinite(v) for v in row.values() if isinstance(v, float))
 
 
-def test_result_is_plain_and_repeats(result):
+def test_result_is_plain(result):
     assert json.loads(json.dumps(result)) == result
-    path, arguments = Gaussian(), (Uniform(), Langevin(DDIM()), 8, 500, range(3))
-    assert solvers._row(path, *arguments) == solvers._row(path, *arguments)
 
 
 def test_more_evaluations_err_less_and_none_beats_the_floor(result):
@@ -44,7 +41,7 @@ def test_more_evaluations_err_less_and_none_beats_the_floor(result):
 
 def test_dpm_solver_is_best_with_32_evaluations(result):
     """Order 2 against 1, one evaluation a step against Heun's two: within the floor's spread of the least."""
-    best = solvers._best_grids(result)
+    best = solvers.best_grids(result)
     for name, chosen in solvers.recommended(result).items():
         assert best[name, "DPMSolver", 32]["error"] < chosen[32][2] + result["floor"]["error_spread"]
 
@@ -57,9 +54,11 @@ def test_error_is_the_distance_of_gaussians(shift, stretch):
     z = torch.randn(n, 2, generator=generator, dtype=torch.float64) * stretch
     z[:, 0] += shift
     which = torch.arange(n) % 2
-    means, covariances = (torch.tensor(v).double() for v in (solvers._LAW.means, solvers._LAW.covariances))
+    means, covariances = (
+        torch.tensor(v).double() for v in (solvers.MIXTURE.means, solvers.MIXTURE.covariances)
+    )
     x = means[which] + torch.einsum("nde,ne->nd", torch.linalg.cholesky(covariances)[which], z)
-    measures = solvers._measures(x)
+    measures = solvers.errors(x)
     truth = math.sqrt(shift**2 / 2 + (stretch - 1) ** 2)
     # Of exact draws the distance is some 1 / sqrt(n / 2); it moves any other by less than twice that.
     assert measures["error"] == pytest.approx(truth, abs=2 / math.sqrt(n / 2))
@@ -68,8 +67,8 @@ def test_error_is_the_distance_of_gaussians(shift, stretch):
 
 
 def test_a_lost_component_is_a_large_error():
-    x = solvers._LAW.sample(2000, torch.Generator().manual_seed(0))
-    measures = solvers._measures(-x.abs())
+    x = solvers.MIXTURE.sample(2000, torch.Generator().manual_seed(0))
+    measures = solvers.errors(-x.abs())
     assert measures["mass"] == 0.5
     assert measures["error"] > 5
 

@@ -9,10 +9,13 @@ import pandas as pd
 import pytest
 import torch
 
-from noisefold.studies import STUDIES, tissue, tissue_figures, tissue_ground, tissue_stages
-from noisefold.studies.tissue_ground import QUESTIONS, SUBJECTS
+from noisefold.studies.transcriptomics import tissue_stages
+from noisefold.studies.transcriptomics import tissues as tissue
+from noisefold.studies.transcriptomics.tissue_blocks import QUESTIONS, SUBJECTS, held_out
 
 SMALL = tissue.SCALES["smoke"]
+ORDER = ("network", "its start", "mean", "nearest cells", "kriging", "k-NN in expression")
+ORDER += ("regression on genes", "regression on genes and place")
 
 
 def fly(path):
@@ -41,6 +44,10 @@ def chick(path):
     made.write_h5ad(path)
 
 
+def measured(out, **options):
+    return tissue.measure(tissue.STUDY.begin(out, "smoke"), **options)
+
+
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     """Made-up tissues, whatever data are here, so that every machine tests the same."""
@@ -48,10 +55,10 @@ def ran(tmp_path_factory):
     folder = root / "data" / "spatial_omics"
     folder.mkdir(parents=True)
     fly(folder / SUBJECTS["fly"].file)
-    chick(folder / tissue_stages._FILE)
+    chick(folder / tissue_stages.FILE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NOISEFOLD_DATA", str(root / "data"))
-        return root, tissue.run(root / "out", "smoke")
+        return root, measured(root / "out")
 
 
 @pytest.fixture(autouse=True)
@@ -67,10 +74,10 @@ def test_it_answers_what_it_has_data_for_and_names_the_rest(ran):
     asked = result["tissues"]["fly"]["questions"]
     assert list(asked) == list(QUESTIONS)
     for found in asked.values():
-        assert list(found["rows"]) == [tissue.NETWORK, "its start", *tissue._BASELINES]
+        assert list(found["rows"]) == [*ORDER]
         assert list(found["moran"]) == [*found["rows"], "truth"]
         for row in found["rows"].values():
-            assert row["draws"] == SMALL["fly"].draws
+            assert row["draws"] == SMALL.tissues["fly"].draws
             assert all(math.isfinite(s["value"]) for s in row["scores"].values())
     stages = result["tissues"]["chick"]["scores"]
     assert {"network at day 10", "day 7", "day 14", "days 7 and 14, half each", "real", "mean"} <= set(stages)
@@ -78,7 +85,7 @@ def test_it_answers_what_it_has_data_for_and_names_the_rest(ran):
 
 def test_differences_are_those_of_the_rows(ran):
     for found in ran[1]["tissues"]["fly"]["questions"].values():
-        own = found["rows"][tissue.NETWORK]["scores"]
+        own = found["rows"]["network"]["scores"]
         for row, over in found["over"].items():
             for metric, score in over.items():
                 gap = own[metric]["value"] - found["rows"][row]["scores"][metric]["value"]
@@ -86,28 +93,28 @@ def test_differences_are_those_of_the_rows(ran):
 
 
 def test_held_out_cells_are_in_no_patch_and_alone_are_hidden():
-    land = tissue_ground.ground(SUBJECTS["fly"], cells=60, patches=30, held=3)
-    seen = {tuple(p) for p in land.patches.pos.tolist()} | {
-        tuple(p) for p in land.train.graphs().pos.tolist()
+    blocks = held_out(SUBJECTS["fly"], cells=60, patches=30, held=3)
+    seen = {tuple(p) for p in blocks.patches.pos.tolist()} | {
+        tuple(p) for p in blocks.train.graphs().pos.tolist()
     }
-    for pos, core in zip(land.test.pos.tolist(), land.core.tolist(), strict=True):
+    for pos, core in zip(blocks.test.pos.tolist(), blocks.core.tolist(), strict=True):
         assert (tuple(pos) in seen) != core
     for question in QUESTIONS:
-        hidden = ~land.known(question)
-        assert not hidden[~land.core].any()
-        share = float(hidden[land.core].double().mean())
+        hidden = ~blocks.known(question)
+        assert not hidden[~blocks.core].any()
+        share = float(hidden[blocks.core].double().mean())
         expected = {"torn": 1.0, "genes": 1 / 7, "entries": 0.5}[question]
         # 72 cells x 7 values: a standard deviation of .022 for the entries, none for the others.
         assert share == pytest.approx(expected, abs=0.09 if question == "entries" else 1e-9)
 
 
 def test_units_are_standard_deviations_of_the_training_cells():
-    land = tissue_ground.ground(SUBJECTS["fly"], cells=60, patches=2, held=2)
-    x = land.transform.apply(land.train.graphs()).x
+    blocks = held_out(SUBJECTS["fly"], cells=60, patches=2, held=2)
+    x = blocks.transform.apply(blocks.train.graphs()).x
     torch.testing.assert_close(x.mean(0), torch.zeros(7), atol=1e-4, rtol=0)
     torch.testing.assert_close(x.std(0, correction=0), torch.ones(7), atol=1e-4, rtol=0)
-    back = tissue._back(land, land.unit(land.test.x)[None])[0]
-    torch.testing.assert_close(back, land.test.x, atol=1e-5, rtol=1e-5)
+    back = blocks.data_units(blocks.unit(blocks.test.x)[None])[0]
+    torch.testing.assert_close(back, blocks.test.x, atol=1e-5, rtol=1e-5)
 
 
 def test_day_10_is_in_no_training_patch(ran, monkeypatch):
@@ -119,66 +126,63 @@ def test_day_10_is_in_no_training_patch(ran, monkeypatch):
 
     monkeypatch.setattr(tissue_stages.Model, "fit", stop)
     with pytest.raises(InterruptedError):
-        tissue_stages.stages(ran[0] / "other", SMALL["chick"], 0)
+        tissue_stages.stages(tissue.STUDY.begin(ran[0] / "other", "smoke"), "chick", SMALL.stages)
     assert set(seen[0].pos[:, -1].tolist()) <= {4.0, 7.0, 14.0}
     middle = torch.stack([p[:, :-1].mean(0) for p in seen[0].unpack()])
     torch.testing.assert_close(middle, torch.zeros_like(middle), atol=1e-3, rtol=0)
 
 
-def test_equal_laws_have_no_energy_distance_and_moved_ones_have(ran):
+def test_equal_distributions_have_no_energy_distance_and_moved_ones_have(ran):
     torch.manual_seed(0)
     a, b = ([torch.randn(50, 2, dtype=torch.float64) for _ in range(6)] for _ in range(2))
-    same = tissue_stages._energy(a, a)
+    same = tissue_stages.spot_energy(a, a)
     assert same["value"] == pytest.approx(0, abs=1e-12)
     # E|X - Y| of unit normals in the plane is sqrt(pi) (over sqrt 2 of the columns); 2 E / m with m = 300.
-    assert 0 <= tissue_stages._energy(a, b)["value"] < 0.03
-    assert tissue_stages._energy(a, [x + 3 for x in b])["value"] > 2
+    assert 0 <= tissue_stages.spot_energy(a, b)["value"] < 0.03
+    assert tissue_stages.spot_energy(a, [x + 3 for x in b])["value"] > 2
 
 
 def test_a_second_run_repeats_nothing_and_a_lost_answer_comes_back(ran, monkeypatch):
     root, result = ran
-    file = root / "out" / "fly" / "torn.json"
+    file = root / "out" / "smoke" / "fly" / "torn.json"
     kept = json.loads(file.read_text())
     file.unlink()
-    again = tissue.run(root / "out", "smoke")
+    again = measured(root / "out")
     for part in ("rows", "over", "unknown", "genes"):
-        assert json.loads(file.read_text())[part] == kept[part]
+        assert json.loads(file.read_text())["result"][part] == kept["result"][part]
     assert again["tissues"]["chick"] == result["tissues"]["chick"]
 
 
-def test_the_files_of_a_study(ran, tmp_path, monkeypatch):
+def test_the_files_of_a_study(ran, tmp_path):
     result = ran[1]
-    monkeypatch.setattr(tissue, "run", lambda out, scale, seed: result)
-    paths = STUDIES["tissue"].run(tmp_path, "smoke", 0)
+    run = tissue.STUDY.begin(tmp_path, "smoke")
+    paths = run.write(result, tissue.table(result), tissue.figure(result))
     assert [p.name for p in paths] == ["smoke.json", "smoke.md", "smoke.png"]
     text = paths[1].read_text()
     for words in ("its start", "kriging", "days 7 and 14, half each", *QUESTIONS.values()):
         assert words in text
     assert all(p.stat().st_size > 1000 for p in paths)
-    assert {p.name for p in (ran[0] / "out" / "fly").glob("torn-*.png")} == {
+    assert {p.name for p in (ran[0] / "out" / "smoke" / "fly").glob("torn-*.png")} == {
         "torn-ftz.png",
         "torn-eve.png",
         "torn-twi.png",
     }
-    assert tissue_figures.table(result) == text.removesuffix("\n")
 
 
 def test_without_data_it_says_where_they_would_be(tmp_path, monkeypatch):
     monkeypatch.setenv("NOISEFOLD_DATA", str(tmp_path))
-    with pytest.raises(ValueError, match=r"spatial_omics/ in \$NOISEFOLD_DATA"):
-        tissue.run(tmp_path / "out", "smoke")
+    with pytest.raises(ValueError, match="spatial_omics"):
+        measured(tmp_path / "out")
 
 
-def test_refusals(tmp_path):
-    with pytest.raises(ValueError, match="scale must be one of smoke, short, paper, got 'tiny'"):
-        tissue.run(tmp_path, "tiny")
-    with pytest.raises(ValueError, match="tissues has 'frog'; known are fly, mouse, cortex, chick"):
-        tissue.run(tmp_path, "smoke", tissues=["frog"])
+def test_an_unknown_tissue_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="'frog'"):
+        measured(tmp_path, tissues=["frog"])
 
 
 @pytest.mark.slow
 def test_real_tissues(shared, tmp_path, monkeypatch):
     monkeypatch.setenv("NOISEFOLD_DATA", str(shared))
-    result = tissue.run(tmp_path, "smoke")
+    result = measured(tmp_path)
     assert result["missing"] == []
     assert result["tissues"]["mouse"]["whole"]["genes"] == 351

@@ -6,26 +6,26 @@ import pytest
 import torch
 
 from noisefold.noise import Target
-from noisefold.studies.chain import NOISES, SCHEDULES, chain
-from noisefold.studies.networks import (
+from noisefold.studies.diffusion.chains import NOISES, SCHEDULES, chain
+from noisefold.studies.diffusion.distributions import MIXTURE
+from noisefold.studies.diffusion.perceptrons import (
     TARGETS,
-    Cell,
-    Networks,
+    Perceptrons,
     Recipe,
+    Trial,
     batches,
     perceptron,
     read_out,
     train,
     update_one,
 )
-from noisefold.studies.toys import MIXTURE
 
 _SMALL = Recipe(points=200, epochs=3, batch=16, hidden=(7, 5))
 
 
 @pytest.fixture(params=[(), (6,), (7, 5)], ids=str)
 def nets(request):
-    out = Networks(2, request.param, [0, 1, 1])
+    out = Perceptrons(2, request.param, [0, 1, 1])
     out.flat = out.flat.double()
     return out
 
@@ -70,22 +70,22 @@ def test_the_same_seed_begins_with_the_same_weights(nets):
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_all_at_once_is_one_after_the_other(shuffled):
     """36 steps in float32 in another order of sums: weights of size 1 agree to 1e-5."""
-    cells = [
-        Cell(target, noise, schedule, seed, shuffled)
+    trials = [
+        Trial(target, noise, schedule, seed, shuffled)
         for target, noise, schedule, seed in product(("noise", "previous"), NOISES, SCHEDULES, (0, 4))
     ]
-    together = train(MIXTURE, cells, _SMALL)
+    together = train(MIXTURE, trials, _SMALL)
     for i in (0, 7, 13, 23):
-        alone = perceptron(2, _SMALL.hidden, cells[i].seed)
-        update_one(alone, batches(MIXTURE, [cells[i]], _SMALL), _SMALL)
+        alone = perceptron(2, _SMALL.hidden, trials[i].seed)
+        update_one(alone, batches(MIXTURE, [trials[i]], _SMALL), _SMALL)
         one = together.pick([i])
         for told, truth in zip(one.views(one.flat), alone.parameters(), strict=True):
             torch.testing.assert_close(told[0].reshape(truth.shape), truth.detach(), atol=1e-5, rtol=1e-4)
 
 
-def test_cells_of_a_seed_share_points_and_times():
-    cells = [Cell(noise=kind, seed=seed) for kind, seed in product(NOISES, (0, 1))]
-    x, _ = batches(MIXTURE, cells, _SMALL)(2)
+def test_trials_of_a_seed_share_points_and_times():
+    trials = [Trial(noise=kind, seed=seed) for kind, seed in product(NOISES, (0, 1))]
+    x, _ = batches(MIXTURE, trials, _SMALL)(2)
     assert x.shape == (12, 6, 3, 16)
     times = x[:, :, 2]
     assert torch.equal(times[:, 0], times[:, 2])
@@ -95,7 +95,7 @@ def test_cells_of_a_seed_share_points_and_times():
 
 
 def test_shuffled_times_are_those_of_the_batch():
-    x, y = batches(MIXTURE, [Cell(), Cell(shuffled=True)], _SMALL)(0)
+    x, y = batches(MIXTURE, [Trial(), Trial(shuffled=True)], _SMALL)(0)
     assert torch.equal(x[:, 0, :2], x[:, 1, :2])
     assert torch.equal(y[:, 0], y[:, 1])
     assert torch.equal(x[:, 0, 2].sort().values, x[:, 1, 2].sort().values)
@@ -105,10 +105,10 @@ def test_shuffled_times_are_those_of_the_batch():
 @pytest.mark.parametrize(("target", "schedule"), list(product(TARGETS, SCHEDULES)))
 def test_a_perfect_answer_is_read_as_the_data(target, schedule):
     """Batches and `read_out` are inverse: float32 answers, divided by as little as .1 in these steps."""
-    cell, walk = Cell(target=target, schedule=schedule), chain(schedule, 100)
+    trial, walk = Trial(target=target, schedule=schedule), chain(schedule, 100)
     x0 = MIXTURE.draw(50, torch.Generator().manual_seed(0))
     eps = torch.randn(50, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    at = read_out([cell], Recipe())
+    at = read_out([trial], Recipe())
     for k in (1, 20, 40):
         t = walk.times[k]
         x = walk.path.mix(x0, eps, t)
@@ -120,8 +120,8 @@ def test_a_perfect_answer_is_read_as_the_data(target, schedule):
 
 def test_training_lowers_the_loss():
     recipe = Recipe(points=2000, epochs=5)
-    cells = [Cell(target=target) for target in TARGETS]
-    x, y = batches(MIXTURE, cells, recipe)(9)
+    trials = [Trial(target=target) for target in TARGETS]
+    x, y = batches(MIXTURE, trials, recipe)(9)
     x, y = (v.movedim(0, 2).flatten(2) for v in (x, y))  # [C, rows, updates * batch]
 
     def losses(nets):
@@ -130,5 +130,5 @@ def test_training_lowers_the_loss():
             out = torch.baddbmm(weights[i + 1], weights[i], out.relu() if i else out)
         return (out - y).square().mean((1, 2))
 
-    first = losses(Networks(2, recipe.hidden, [0] * 4))
-    assert bool((losses(train(MIXTURE, cells, recipe)) < 0.7 * first).all())
+    first = losses(Perceptrons(2, recipe.hidden, [0] * 4))
+    assert bool((losses(train(MIXTURE, trials, recipe)) < 0.7 * first).all())

@@ -17,9 +17,18 @@ from noisefold import cli
 from noisefold.configuration import decode
 from noisefold.geometry import Graphs
 from noisefold.nn.adaptive import Exponential, Information
-from noisefold.studies.own_range import ALONE, FIXED, OWN, PAPER, WIDE, measure, stem_of
-from noisefold.studies.own_range_figures import figure
-from noisefold.studies.own_range_tables import flat, lines_to_use, table
+from noisefold.studies.neighbors.range_of_data import measure, stem_of
+from noisefold.studies.neighbors.range_of_data_report import (
+    ALONE,
+    FIXED,
+    OWN,
+    PAPER,
+    WIDE,
+    figure,
+    flat,
+    lines_to_use,
+    warnings,
+)
 from noisefold.theory import SquaredExponential, fit_correlation, point_information, variogram
 
 LENGTH = 0.15
@@ -111,20 +120,19 @@ def test_the_schedule_is_that_of_the_library(data, result):
     assert measure(data, 512) == result
 
 
-def test_noise_without_correlation_says_so(tmp_path):
+def test_noise_without_correlation_says_so():
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(60 * 100, 1, generator=generator)
     found = measure(fields(FIELD).replace(x=x), 512)
     assert flat(found)
-    assert "Nothing to follow" in table(found, "noise.npz", tmp_path / "smoke.yaml")
+    assert len(warnings(found)) == 3
 
 
-def test_positions_are_warned_of(tmp_path):
+def test_positions_are_warned_of():
     found = measure(nf.data.shapes(30, points=60), 128)
     assert found["variable"] == "pos"
-    text = table(found, "shapes", tmp_path / "smoke.yaml")
-    assert "there the theory does not hold" in text
-    assert "Nothing to follow" not in text
+    assert not flat(found)
+    assert "Positions" in warnings(found)[-2]
 
 
 def test_lines_in_python_build_the_network(result, tmp_path):

@@ -1,20 +1,22 @@
 """The studies of range and resolution: complete, plain, and in agreement with what the theory says."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from noisefold.studies import STUDIES, range, resolution
+from noisefold.studies import STUDIES
+from noisefold.studies.neighbors import range
 
 
 @pytest.fixture(scope="module")
 def result():
-    return range.run("smoke", seed=0)
+    return range.measure(range.STUDY.begin(Path(), "smoke"))
 
 
-def test_range_is_plain_repeats_and_agrees(result):
+@pytest.mark.slow
+def test_range_is_plain_and_agrees(result):
     assert json.loads(json.dumps(result)) == result
-    assert range.run("smoke", seed=0) == result
     assert len(result["radii"]) == 12
     for row in result["radii"]:
         assert row["radius"] == sorted(row["radius"], reverse=True)
@@ -22,10 +24,11 @@ def test_range_is_plain_repeats_and_agrees(result):
     assert len(rows) == 36 + 12
     for row in rows:  # 48 rows of 500 draws: beyond 4 errors once in 300 runs
         assert abs(row["simulated"] - row["formula"]) < 4 * row["error"]
-    assert "Largest difference in 48 rows" in range.table(result)
+    assert range.table(result).count("| spherical |") == 2 + 2 * 3
     assert len(range.figure(result).axes) == 3
 
 
+@pytest.mark.slow
 def test_range_shows_the_erratum(result):
     paper = result["paper"]
     assert paper["printed"] == sorted(paper["printed"], reverse=True)
@@ -43,9 +46,3 @@ def test_resolution_has_every_row(tmp_path):
         for best, low, high in row["best"]:
             assert low <= best <= high
     assert paths[1].read_text().count("| pos | mean |") == 2
-
-
-@pytest.mark.parametrize("study", [range, resolution])
-def test_unknown_scale_is_refused(study):
-    with pytest.raises(ValueError, match="scale"):
-        study.run("paper")

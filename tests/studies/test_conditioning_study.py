@@ -2,18 +2,19 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
 from noisefold.noise import Gaussian
-from noisefold.studies import conditioning as study
-from noisefold.studies import conditioning_laws
+from noisefold.studies.sampling import conditioning as study
+from noisefold.studies.sampling import posteriors
 
 
 @pytest.fixture(scope="module")
 def result():
-    return study.run("smoke")
+    return study.measure(study.STUDY.begin(Path(), "smoke"))
 
 
 def test_every_law_and_method_has_its_row(result):
@@ -45,13 +46,13 @@ def test_guidance_is_nearer_than_replacement_and_that_than_the_prior(result):
 
 def test_the_posterior_is_that_of_the_law():
     """Against the posterior in the limit of little noise, and against weighted draws of the law."""
-    law = conditioning_laws.modes()
-    truths = law.sample(2, torch.Generator().manual_seed(0))
-    posterior = conditioning_laws.posterior_of(law, conditioning_laws.MODES_KNOWN, truths)
+    mixture = posteriors.modes()
+    truths = mixture.sample(2, torch.Generator().manual_seed(0))
+    posterior = posteriors.posterior_of(mixture, posteriors.MODES_KNOWN, truths)
     means, covariances = posterior.means, posterior.covariances
-    draws = law.sample(400_000, torch.Generator().manual_seed(1))
-    others = [i for i in range(10) if i not in conditioning_laws.MODES_KNOWN]
-    given = list(conditioning_laws.MODES_KNOWN)
+    draws = mixture.sample(400_000, torch.Generator().manual_seed(1))
+    others = [i for i in range(10) if i not in posteriors.MODES_KNOWN]
+    given = list(posteriors.MODES_KNOWN)
     for i in range(2):
         gap = (draws[:, given] - truths[i, given]).square().sum(1)
         near = draws[gap < 0.15**2][:, others]
@@ -66,17 +67,17 @@ def test_the_posterior_is_that_of_the_law():
 
 def test_exact_draws_have_no_error():
     """But for chance: 60 truths with 99 draws each."""
-    law = conditioning_laws.line()
-    task = study._Task.of(law, conditioning_laws.LINE_KNOWN, 60, 0)
+    mixture = posteriors.line()
+    task = study.Task.of(mixture, posteriors.LINE_KNOWN, 60, 0)
     means = task.posterior.means
-    draws = task.posterior.draws(study._DRAWS, torch.Generator().manual_seed(0))
-    found = study._errors(task, draws)
+    draws = task.posterior.draws(study.DRAWS, torch.Generator().manual_seed(0))
+    found = study.errors(task, draws)
     assert found["mean"] < 0.02
     assert found["covariance"] < 0.05
     assert found["variance"] == pytest.approx(1, abs=0.03)
     for level in (50, 90):
         assert abs(found[f"cover{level}"] - level / 100) < 4 * found[f"cover{level}_error"]
-    shifted = study._errors(task, 2 * draws - means[:, None] + 0.5)
+    shifted = study.errors(task, 2 * draws - means[:, None] + 0.5)
     size = float(means.square().sum(1).mean().sqrt())
     assert shifted["mean"] == pytest.approx(0.5 * math.sqrt(7) / size, rel=0.03)
     assert shifted["variance"] == pytest.approx(4, rel=0.03)
@@ -84,7 +85,7 @@ def test_exact_draws_have_no_error():
 
 
 def test_draws_of_several_modes_have_the_posteriors_moments():
-    task = study._Task.of(conditioning_laws.modes(), conditioning_laws.MODES_KNOWN, 3, 0)
+    task = study.Task.of(posteriors.modes(), posteriors.MODES_KNOWN, 3, 0)
     draws = task.posterior.draws(40_000, torch.Generator().manual_seed(0))
     spread = task.posterior.covariances.diagonal(dim1=1, dim2=2)
     gap = (draws.mean(1) - task.posterior.means).abs() / (spread / 40_000).sqrt()
@@ -94,23 +95,18 @@ def test_draws_of_several_modes_have_the_posteriors_moments():
 
 
 def test_the_field_of_the_task_is_that_of_the_law():
-    task = study._Task.of(conditioning_laws.field(), tuple(range(40)), 2, 0)
+    task = study.Task.of(posteriors.field(), tuple(range(40)), 2, 0)
     x = torch.randn(2, 100, dtype=torch.float64)
     t = torch.tensor(0.5, dtype=torch.float64)
-    expected = task.law.denoise(x, t, Gaussian())
+    expected = task.distribution.denoise(x, t, Gaussian())
     torch.testing.assert_close(task.oracle()(x.view(-1, 1), t).view(2, 100), expected)
 
 
-def test_study_leaves_its_files(tmp_path, monkeypatch, result):
-    monkeypatch.setattr(study, "run", lambda scale, seed: result)
-    paths = study.CONDITIONING.run(tmp_path, "smoke", 0)
+def test_study_leaves_its_files(tmp_path, result):
+    run = study.STUDY.begin(tmp_path, "smoke")
+    paths = run.write(result, study.table(result), study.figure(result))
     assert [p.name for p in paths] == ["smoke.json", "smoke.md", "smoke.png"]
     text = paths[1].read_text()
     for law in ("line", "field", "modes", "line, learned"):
         assert f"### {law}\n" in text
     assert text.count("| full 4 |") == 4
-
-
-def test_refuses_a_scale_it_has_not():
-    with pytest.raises(ValueError, match="scale must be one of smoke, short, got 'paper'"):
-        study.run("paper")
