@@ -9,9 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from noisefold.noise import Cosine, Gaussian, Schedule, derive_seed
-from noisefold.noise.digits import digits
-from noisefold.noise.quasi_random import quasi_normal
+from noisefold.noise import Cosine, Gaussian, Schedule, derive_seed, digits, quasi_normal
 
 __all__ = ["NOISES", "SCHEDULES", "Betas", "Chain", "chain", "grid", "noise_table"]
 

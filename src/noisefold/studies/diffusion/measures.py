@@ -27,8 +27,7 @@ import torch
 from torch import Tensor
 
 from noisefold.eval import wasserstein
-from noisefold.noise import derive_seed
-from noisefold.noise.quasi_random import quasi_normal
+from noisefold.noise import derive_seed, quasi_normal
 from noisefold.studies.diffusion.chains import Chain
 from noisefold.studies.diffusion.distributions import Distribution
 from noisefold.studies.diffusion.samplers import Estimate

@@ -10,9 +10,8 @@ from typing import TypeVar
 
 import torch
 
-from noisefold.data.shapes import shapes
-from noisefold.data.shapes.modelnet import modelnet40
-from noisefold.geometry.graphs import Graphs
+from noisefold.data import modelnet40, shapes
+from noisefold.geometry import Graphs
 
 __all__ = ["Sets", "all_classes", "chairs", "data_folder", "modelnet", "needed", "procedural"]
 

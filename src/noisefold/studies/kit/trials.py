@@ -25,21 +25,16 @@ import torch
 from torch import nn
 
 from noisefold.configuration import encode
-from noisefold.eval.cloud_scores import score_clouds
-from noisefold.eval.score_table import Scores
-from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.transform import Transform
+from noisefold.eval import Scores, score_clouds
+from noisefold.geometry import Graphs, Transform
 from noisefold.model import Model
-from noisefold.noise.gaussian import Gaussian
-from noisefold.noise.source import seeded
-from noisefold.noise.target import Target
-from noisefold.sample.solver import DPMSolver, Solver
+from noisefold.noise import Gaussian, Target, seeded
+from noisefold.sample import DPMSolver, Solver
 from noisefold.studies.kit.cache import cached, claimed, read, slug
 from noisefold.studies.kit.datasets import Sets
 from noisefold.studies.kit.experiment import Result
+from noisefold.train import Training, validate
 from noisefold.train.checkpoint import atomic_text
-from noisefold.train.settings import Training
-from noisefold.train.validation import validate
 
 __all__ = ["METRICS", "Bench", "Build", "Trial", "measure_costs", "relative_loss", "train_all", "work"]
 

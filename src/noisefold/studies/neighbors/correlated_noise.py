@@ -27,17 +27,13 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from noisefold.geometry import Graphs, Scaling
 from noisefold.geometry.correlation import Correlation, Matern
-from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.scaling import Scaling
 from noisefold.model import Model
-from noisefold.nn.adaptive import Adaptive, Exponential, Fixed
+from noisefold.nn import DMP, Adaptive
+from noisefold.nn.adaptive import Exponential, Fixed
 from noisefold.nn.adaptive.budget import Schedule
-from noisefold.nn.dmp.network import DMP
-from noisefold.noise.gaussian import Gaussian
-from noisefold.noise.gp_noise import GPNoise
-from noisefold.noise.kernels import Stationary
-from noisefold.noise.source import Streams, derive_seed, seeded
+from noisefold.noise import Gaussian, GPNoise, Stationary, Streams, derive_seed, seeded
 from noisefold.progress import progress
 from noisefold.studies.kit.cache import slug
 from noisefold.studies.kit.experiment import Experiment, Result, Run, written
@@ -56,7 +52,7 @@ from noisefold.studies.kit.plots import (
 from noisefold.studies.kit.statistics import mean_and_error
 from noisefold.studies.kit.tables import markdown
 from noisefold.theory import GaussianProcess, point_information, weighted_information
-from noisefold.train.settings import Training
+from noisefold.train import Training
 
 __all__ = [
     "NOISES",

@@ -20,7 +20,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from noisefold.noise.source import derive_seed
+from noisefold.noise import derive_seed
 from noisefold.progress import progress
 from noisefold.studies.kit.experiment import Experiment, Result, Run
 from noisefold.studies.kit.plots import BLUE, GREEN, ORANGE, PINK, RED, panels

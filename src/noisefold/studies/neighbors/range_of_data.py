@@ -30,9 +30,9 @@ from torch import Tensor
 
 from noisefold.configuration import encode
 from noisefold.data.source import HELD_OUT, DataSource
+from noisefold.geometry import Graphs
 from noisefold.geometry.correlation import Correlation, Nested
 from noisefold.geometry.correlation_fit import Fit
-from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.variogram import Variogram
 from noisefold.nn.adaptive import Exponential, Fixed, Information
 from noisefold.nn.adaptive.budget import Schedule

@@ -14,7 +14,7 @@ from itertools import product
 
 from matplotlib.figure import Figure
 
-from noisefold.data.shapes import shapes
+from noisefold.data import shapes
 from noisefold.studies.kit.experiment import Experiment, Result, Run, written
 from noisefold.studies.kit.plots import BLACK, BLUE, GREEN, ORANGE, PINK, RED, SKY, outer_legend, panels
 from noisefold.studies.kit.tables import markdown

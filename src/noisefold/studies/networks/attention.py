@@ -33,19 +33,17 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn import functional
 
+from noisefold.data import shapes
 from noisefold.data.mesh import Mesh, sample_surface, unit_sphere
-from noisefold.data.shapes import shapes
+from noisefold.geometry import Graphs
 from noisefold.geometry.correlation import Matern
-from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
+from noisefold.nn import DMP
 from noisefold.nn.adaptive import Fixed
 from noisefold.nn.denoiser import noised_value
 from noisefold.nn.dmp.edges import SLOPE
 from noisefold.nn.dmp.message import GAT
-from noisefold.nn.dmp.network import DMP
-from noisefold.noise.gp_noise import GPNoise
-from noisefold.noise.kernels import Stationary
-from noisefold.noise.source import Streams, derive_seed, seeded
+from noisefold.noise import GPNoise, Stationary, Streams, derive_seed, seeded
 from noisefold.progress import progress
 from noisefold.studies.kit.cache import slug
 from noisefold.studies.kit.datasets import data_folder
@@ -53,7 +51,7 @@ from noisefold.studies.kit.experiment import Experiment, Result, Run, written
 from noisefold.studies.kit.plots import BLACK, BLUE, ORANGE, RED, panels
 from noisefold.studies.kit.statistics import mean_and_error
 from noisefold.studies.kit.tables import markdown
-from noisefold.train.settings import Training
+from noisefold.train import Training
 
 __all__ = [
     "STUDY",

@@ -28,23 +28,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from noisefold.data.limb_bud.dataset import limb_bud
-from noisefold.data.limb_bud.range_by_time import RangeByTime
-from noisefold.eval.field_scores import score_fields
-from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.neighbors import KNN
-from noisefold.geometry.scaling import Scaling
+from noisefold.data import RangeByTime, limb_bud
+from noisefold.eval import score_fields
+from noisefold.geometry import KNN, Graphs, Scaling
 from noisefold.model import Model
+from noisefold.nn import DMP, Details
 from noisefold.nn.adaptive import Fixed
 from noisefold.nn.denoiser import with_noised
-from noisefold.nn.dmp.network import DMP, Details
-from noisefold.noise.source import derive_seed, seeded
-from noisefold.sample.solver import DPMSolver
+from noisefold.noise import derive_seed, seeded
+from noisefold.sample import DPMSolver
 from noisefold.studies.kit.experiment import Experiment, Result, Run, written
 from noisefold.studies.kit.plots import marks, over_seeds, panels
 from noisefold.studies.kit.tables import markdown, with_error
-from noisefold.train.settings import Training
-from noisefold.train.validation import validate
+from noisefold.train import Training, validate
 
 __all__ = ["STUDY", "figure", "layer_smoothness", "measure", "smoothness", "table"]
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -25,31 +25,20 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import nn
 
-from noisefold.data.limb_bud.dataset import limb_bud
-from noisefold.data.limb_bud.range_by_time import RangeByTime
-from noisefold.eval.cloud_scores import score_clouds
-from noisefold.eval.field_scores import score_fields
-from noisefold.eval.score_table import Scores
-from noisefold.geometry.graphs import Graphs
-from noisefold.nn.adaptive import (
-    Adaptive,
-    Exponential,
-    Fixed,
-    Information,
-    Learned,
-    Linear,
-    Logarithmic,
-    ReLU,
-)
-from noisefold.nn.dmp.network import DMP
+from noisefold.data import RangeByTime, limb_bud
+from noisefold.eval import Scores, score_clouds, score_fields
+from noisefold.geometry import Graphs
+from noisefold.nn import DMP, Adaptive
+from noisefold.nn.adaptive import Exponential, Fixed, Information, Learned, Linear, Logarithmic, ReLU
 from noisefold.studies.kit.cache import slug
 from noisefold.studies.kit.datasets import Sets, chairs
 from noisefold.studies.kit.experiment import Experiment, Result, Run, written
 from noisefold.studies.kit.plots import marks, outer_legend, over_seeds, panels
+from noisefold.studies.kit.presets import SHORT, TINY
 from noisefold.studies.kit.statistics import mean_and_error, paired
 from noisefold.studies.kit.tables import markdown
 from noisefold.studies.kit.trials import Bench, relative_loss, train_all
-from noisefold.train.settings import Training
+from noisefold.train import Training
 
 __all__ = ["STUDY", "best_fixed", "figure", "measure", "rules", "table", "thinned"]
 
@@ -106,22 +95,13 @@ class Scale:
     net: Mapping[str, Any] = field(default_factory=dict)
 
 
-_TINY: dict[str, Any] = {"batch": 4, "warmup": 1, "ema": 0.5, "keep": 1}
-_SHORT: dict[str, Any] = {
-    "lr": 3e-3,
-    "warmup": 20,
-    "ema": 0.99,
-    "precision": "bfloat16",
-    "validate_every": 10**9,
-    "checkpoint_every": 10**9,
-    "keep": 1,
-}
+_SHORT = replace(SHORT, batch=32, lr=3e-3, warmup=20, checkpoint_every=10**9)
 SCALES = {
     "smoke": Scale(
         2,
         {"chairs": 0.05, "limb bud": 0.05},
-        Training(nodes=27, **_TINY),
-        Training(**_TINY),
+        replace(TINY, nodes=27),
+        TINY,
         simulations=16,
         held_out=16,
         grid=4,
@@ -133,8 +113,8 @@ SCALES = {
     "short": Scale(
         3,
         {"chairs": 10.0, "limb bud": 8.0},
-        Training(batch=16, nodes=256, **_SHORT),
-        Training(batch=32, **_SHORT),
+        replace(_SHORT, batch=16, nodes=256),
+        _SHORT,
         simulations=2000,
         held_out=256,
         grid=10,

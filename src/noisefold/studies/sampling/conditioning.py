@@ -23,11 +23,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from noisefold.geometry.graphs import Graphs
-from noisefold.nn.denoiser import Denoiser
-from noisefold.nn.set_transformer import SetTransformer
-from noisefold.noise import Gaussian, Target, derive_seed
-from noisefold.noise.source import seeded
+from noisefold.geometry import Graphs
+from noisefold.nn import Denoiser, SetTransformer
+from noisefold.noise import Gaussian, Target, derive_seed, seeded
 from noisefold.progress import progress
 from noisefold.sample import (
     DDIM,

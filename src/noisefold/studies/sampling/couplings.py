@@ -26,19 +26,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from noisefold.configuration import encode
-from noisefold.eval.cloud_scores import score_clouds
-from noisefold.geometry.graphs import Graphs
+from noisefold.eval import score_clouds
+from noisefold.geometry import Graphs
 from noisefold.model import Model
-from noisefold.noise.coupling import Coupling, Independent, MiniBatch
-from noisefold.noise.point_coupling import WithinCloud
-from noisefold.noise.source import Streams, White
-from noisefold.sample.solver import DPMSolver, Euler, Heun, Solver
+from noisefold.noise import Coupling, Independent, MiniBatch, Streams, White, WithinCloud
+from noisefold.sample import DPMSolver, Euler, Heun, Solver
 from noisefold.studies.kit.datasets import Sets, chairs
 from noisefold.studies.kit.experiment import Experiment, Result, Run, written
 from noisefold.studies.kit.plots import log_ticks, marks, outer_legend, over_seeds, panels
+from noisefold.studies.kit.presets import SHORT, SMALL_LATENTS, TINY
 from noisefold.studies.kit.tables import markdown, with_interval
+from noisefold.train import Training
 from noisefold.train.batches import Batches
-from noisefold.train.settings import Training
 
 __all__ = ["COUPLINGS", "METRICS", "SCALES", "STUDY", "figure", "measure", "table"]
 
@@ -96,28 +95,17 @@ class Scale:
     net: Mapping[str, Any] = field(default_factory=dict)
 
 
-_SHORT = Training(
-    steps=500,
-    batch=32,
-    nodes=400,
-    lr=1.5e-3,
-    warmup=50,
-    ema=0.99,
-    precision="bfloat16",
-    validate_every=10**9,
-    checkpoint_every=100,
-    keep=1,
-)
+_SHORT = replace(SHORT, steps=500, batch=32, nodes=400)
 _PAPER = replace(_SHORT, steps=20_000, batch=128, warmup=200, ema=0.999, checkpoint_every=1000)
 _STEPS = (2, 5, 10, 20, 50)
 SCALES = {
     "smoke": Scale(
-        Training(steps=5, batch=4, nodes=48, warmup=1, ema=0.5, keep=1),
+        replace(TINY, steps=5, nodes=48),
         seeds=1,
         draws=6,
         counts={"Euler": (2, 4), "DPMSolver": (4,)},
         many=6,
-        net={"width": 16, "latents": 4, "latent_width": 16, "rounds": 1, "blocks": 1, "heads": 2},
+        net=SMALL_LATENTS,
     ),
     "short": Scale(_SHORT, 2, 64, {"Euler": _STEPS, "DPMSolver": (5, 10, 20)}, many=25),
     "paper": Scale(_PAPER, 3, 150, {"Euler": _STEPS, "DPMSolver": _STEPS}, many=100),

@@ -14,30 +14,25 @@ https://arxiv.org/abs/2507.09391
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
-from noisefold.eval.cloud_scores import score_clouds
-from noisefold.geometry.coarsen import Balanced, Voxel
-from noisefold.geometry.graphs import Graphs
+from noisefold.eval import score_clouds
+from noisefold.geometry import Balanced, Graphs, Voxel
+from noisefold.nn import DMP, ExpertDenoisers, Latents
 from noisefold.nn.adaptive import Exponential, Fixed, Learned, Linear, Logarithmic, ReLU
-from noisefold.nn.dmp.network import DMP
-from noisefold.nn.experts import ExpertDenoisers
-from noisefold.nn.latents import Latents
-from noisefold.noise.gaussian import Gaussian
-from noisefold.noise.schedule import VP
-from noisefold.noise.source import derive_seed
-from noisefold.noise.target import Target
-from noisefold.sample.solver import Ancestral
+from noisefold.noise import VP, Gaussian, Target, derive_seed
+from noisefold.sample import Ancestral
 from noisefold.studies.kit.datasets import all_classes, chairs
 from noisefold.studies.kit.experiment import Experiment, Result, Run, written
+from noisefold.studies.kit.presets import SHORT, SMALL_LATENTS, TINY
 from noisefold.studies.kit.trials import METRICS, Bench, train_all
 from noisefold.studies.shapes.architectures_report import figure, table
-from noisefold.train.settings import Training
+from noisefold.train import Training
 
 __all__ = ["ROWS", "SCALES", "STUDY", "bench_of", "measure"]
 
@@ -158,29 +153,18 @@ PAPER = {
     "relu": 4.485,
 }
 
-_SHORT = Training(
-    batch=32,
-    nodes=400,
-    lr=3e-3,
-    warmup=20,
-    ema=0.99,
-    precision="bfloat16",
-    validate_every=10**9,
-    checkpoint_every=100,
-    keep=1,
-)
-_TINY = Training(batch=4, nodes=64, warmup=1, ema=0.5, keep=1)
+_SHORT = replace(SHORT, batch=32, nodes=400, lr=3e-3, warmup=20)
 _PAPER = Training(batch=128, nodes=400, lr=1e-4, warmup=300, ema=0.95, checkpoint_every=1000, keep=1)
 SCALES = {
     "smoke": Scale(
         seeds=2,
-        training=_TINY,
+        training=replace(TINY, nodes=64),
         draws=8,
         sample_steps=2,
         looks=64,
         seconds=0.05,
         net={"width": 8, "layers": 1},
-        latent={"width": 16, "latents": 4, "latent_width": 16, "rounds": 1, "blocks": 1, "heads": 2},
+        latent=SMALL_LATENTS,
     ),
     "short": Scale(seeds=3, training=_SHORT, draws=100, sample_steps=25, seconds=35.0),
     "paper": Scale(seeds=3, training=_PAPER, draws=2232, sample_steps=1000, epochs=300, paper=True),

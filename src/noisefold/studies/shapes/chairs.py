@@ -20,24 +20,21 @@ from typing import Any
 import torch
 
 from noisefold.configuration import encode
-from noisefold.eval.cloud_scores import score_clouds
-from noisefold.eval.score_table import Scores
-from noisefold.geometry.graphs import Graphs
+from noisefold.eval import Scores, score_clouds
+from noisefold.geometry import Graphs
 from noisefold.model import Model
-from noisefold.nn.compute_budget import ComputeBudget
-from noisefold.nn.latents import Latents
-from noisefold.noise.levels import LevelDistribution
+from noisefold.nn import ComputeBudget, Latents
+from noisefold.noise import LevelDistribution
 from noisefold.report.plots import contact_sheet
-from noisefold.sample.grid import Grid, LevelGrid
-from noisefold.sample.solver import DPMSolver
+from noisefold.sample import DPMSolver, Grid, LevelGrid
 from noisefold.studies.kit.datasets import chairs
 from noisefold.studies.kit.experiment import Experiment, Run
+from noisefold.studies.kit.presets import LARGE_LATENTS, TINY
 from noisefold.studies.kit.tables import markdown
 from noisefold.studies.kit.trials import METRICS
-from noisefold.train.settings import Training
-from noisefold.train.skill import SkillByLevel
+from noisefold.train import SkillByLevel, Training
 
-__all__ = ["LARGE", "SHORT", "SMALL", "STUDY"]
+__all__ = ["HOUR", "SMALL", "STUDY"]
 
 _TEST = 50
 _SKIPPED = (0.1, 0.2, 0.3, 0.4)
@@ -56,8 +53,7 @@ class Scale:
     net: Mapping[str, Any] = field(default_factory=dict)
 
 
-_TINY = Training(steps=4, batch=4, nodes=64, warmup=1, ema=0.5, keep=1)
-SHORT = Training(
+HOUR = Training(
     steps=7000,
     batch=64,
     nodes=400,
@@ -67,13 +63,15 @@ SHORT = Training(
     validate_every=500,
     checkpoint_every=250,
 )
+"""The training of an hour on one core."""
+
 SMALL = {"width": 16, "latents": 4, "latent_width": 16, "blocks": 1, "heads": 2}
-LARGE = {"width": 128, "latents": 128, "latent_width": 256, "rounds": 3}
-_PAPER = replace(SHORT, steps=100_000, batch=256)
+
+_PAPER = replace(HOUR, steps=100_000, batch=256)
 SCALES = {
-    "smoke": Scale(_TINY, 2, 64, 8, (1, 2, 3), SMALL),
-    "short": Scale(SHORT, 700, 400, 150, (5, 10, 25, 50)),
-    "paper": Scale(_PAPER, 10_000, 400, 150, (5, 10, 25, 50), LARGE),
+    "smoke": Scale(replace(TINY, steps=4, nodes=64), 2, 64, 8, (1, 2, 3), SMALL),
+    "short": Scale(HOUR, 700, 400, 150, (5, 10, 25, 50)),
+    "paper": Scale(_PAPER, 10_000, 400, 150, (5, 10, 25, 50), LARGE_LATENTS),
 }
 
 

@@ -13,16 +13,17 @@ from typing import Any
 
 import torch
 
-from noisefold.eval.cloud_scores import score_clouds
-from noisefold.geometry.graphs import Graphs
+from noisefold.eval import score_clouds
+from noisefold.geometry import Graphs
 from noisefold.model import Model
 from noisefold.report.plots import contact_sheet
-from noisefold.sample.solver import DPMSolver
+from noisefold.sample import DPMSolver
 from noisefold.studies.kit.datasets import modelnet, needed
 from noisefold.studies.kit.experiment import Experiment, Result, Run
+from noisefold.studies.kit.presets import LARGE_LATENTS, TINY
 from noisefold.studies.kit.tables import markdown, with_error
-from noisefold.studies.shapes.chairs import LARGE, SHORT, SMALL
-from noisefold.train.settings import Training
+from noisefold.studies.shapes.chairs import HOUR, SMALL
+from noisefold.train import Training
 
 __all__ = ["STUDY", "table"]
 
@@ -42,12 +43,11 @@ class Scale:
     net: Mapping[str, Any] = field(default_factory=dict)
 
 
-_TINY = Training(steps=4, batch=4, nodes=64, warmup=1, ema=0.5, keep=1)
 _WEIGHTS = (1.0, 1.5, 2.5)
 SCALES = {
-    "smoke": Scale(_TINY, 64, (1.0, 2.0), 2, 6, SMALL),
-    "short": Scale(replace(SHORT, steps=2000), 400, _WEIGHTS, 25, 100),
-    "paper": Scale(replace(SHORT, steps=200_000, batch=256), 400, _WEIGHTS, 25, 100, LARGE),
+    "smoke": Scale(replace(TINY, steps=4, nodes=64), 64, (1.0, 2.0), 2, 6, SMALL),
+    "short": Scale(replace(HOUR, steps=2000), 400, _WEIGHTS, 25, 100),
+    "paper": Scale(replace(HOUR, steps=200_000, batch=256), 400, _WEIGHTS, 25, 100, LARGE_LATENTS),
 }
 
 

@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from noisefold.data.shapes import shapes
-from noisefold.eval.cloud_scores import score_clouds
-from noisefold.eval.score_table import Scores
+from noisefold.data import shapes
+from noisefold.eval import Scores, score_clouds
 from noisefold.model import Model
 from noisefold.report.plots import contact_sheet
 from noisefold.runs import facts_of
 from noisefold.studies.kit.experiment import Experiment, Run, provenance
+from noisefold.studies.kit.presets import LARGE_LATENTS
+from noisefold.train import Training
 from noisefold.train.checkpoint import atomic_tensors, atomic_text
-from noisefold.train.settings import Training
 
 __all__ = ["STUDY"]
 
@@ -61,7 +61,7 @@ SCALES = {
         500,
         500,
         400,
-        {"width": 128, "latents": 128, "latent_width": 256, "rounds": 3},
+        LARGE_LATENTS,
         replace(_SHORT, steps=100_000, batch=256),
     ),
 }

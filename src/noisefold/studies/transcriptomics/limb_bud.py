@@ -20,27 +20,30 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from noisefold.data.limb_bud.dataset import limb_bud
-from noisefold.data.limb_bud.range_by_time import RangeByTime
-from noisefold.eval.baselines import Baseline, FeatureKNN, MarginalNormal, SpatialKNN
-from noisefold.eval.field_scores import score_fields
-from noisefold.eval.kriging import Kriging
-from noisefold.eval.posterior_scores import score_posterior
-from noisefold.eval.regression import GaussianField, Regression
-from noisefold.eval.score_table import Scores
-from noisefold.geometry.graphs import Graphs
+from noisefold.data import RangeByTime, limb_bud
+from noisefold.eval import (
+    Baseline,
+    FeatureKNN,
+    GaussianField,
+    Kriging,
+    MarginalNormal,
+    Regression,
+    Scores,
+    SpatialKNN,
+    score_fields,
+    score_posterior,
+)
+from noisefold.geometry import Graphs
 from noisefold.model import Model
+from noisefold.nn import DMP, Latents, SetTransformer
 from noisefold.nn.adaptive import Fixed
-from noisefold.nn.dmp.network import DMP
-from noisefold.nn.latents import Latents
-from noisefold.nn.set_transformer import SetTransformer
-from noisefold.sample import masks
-from noisefold.sample.solver import DPMSolver
+from noisefold.sample import DPMSolver, masks
 from noisefold.studies.kit.datasets import Sets
 from noisefold.studies.kit.experiment import Experiment, Result, Run, written
+from noisefold.studies.kit.presets import SHORT, TINY
 from noisefold.studies.kit.trials import Bench, measure_costs, train_all
 from noisefold.studies.transcriptomics.limb_bud_report import figure, table
-from noisefold.train.settings import Training
+from noisefold.train import Training
 
 __all__ = ["PAPER", "QUESTIONS", "ROWS", "SCALES", "STUDY", "measure", "score_draws"]
 
@@ -113,23 +116,10 @@ ROWS: dict[str, Callable[[Scale], nn.Module]] = {
 """Networks by the name of their row."""
 
 # Wasserstein distances of table 3 of arXiv 2507.09391, whose tests compare raw with normalised values.
+_TESTS = ("unconditional", "trajectory", "interpolation", "gene", "region", "knockout")
 PAPER = {
-    "GCN DMP": {
-        "unconditional": 0.812,
-        "trajectory": 0.960,
-        "interpolation": 2.880,
-        "gene": 2.529,
-        "region": 2.907,
-        "knockout": 2.392,
-    },
-    "GAT DMP": {
-        "unconditional": 0.834,
-        "trajectory": 1.032,
-        "interpolation": 2.912,
-        "gene": 2.575,
-        "region": 2.913,
-        "knockout": 2.397,
-    },
+    "GCN DMP": dict(zip(_TESTS, (0.812, 0.960, 2.880, 2.529, 2.907, 2.392), strict=True)),
+    "GAT DMP": dict(zip(_TESTS, (0.834, 1.032, 2.912, 2.575, 2.913, 2.397), strict=True)),
 }
 
 QUESTIONS: dict[str, tuple[str, Callable[[Graphs], tuple[Graphs, Tensor]]]] = {
@@ -152,21 +142,12 @@ _BASELINES: dict[str, Baseline] = {
     "Gaussian field": GaussianField(),
 }
 
-_SHORT = Training(
-    batch=64,
-    lr=1.5e-3,
-    warmup=50,
-    ema=0.99,
-    precision="bfloat16",
-    validate_every=10**9,
-    checkpoint_every=200,
-    keep=1,
-)
+_SHORT = replace(SHORT, batch=64, checkpoint_every=200)
 SCALES = {
     "smoke": Scale(
         seeds=2,
         seconds=0.05,
-        training=Training(batch=4, warmup=1, ema=0.5, keep=1),
+        training=TINY,
         train=24,
         test=24,
         draws=8,

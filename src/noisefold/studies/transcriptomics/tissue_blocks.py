@@ -16,11 +16,9 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from noisefold.data.tissue.expression import Expression
+from noisefold.data import Expression, Tissue
 from noisefold.data.tissue.patches import blocks
-from noisefold.data.tissue.tissue import Tissue
-from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.scaling import Scaling
+from noisefold.geometry import Graphs, Scaling
 from noisefold.studies.kit.datasets import data_folder
 
 __all__ = ["QUESTIONS", "SUBJECTS", "HeldOut", "Subject", "held_out", "patches_of", "source"]

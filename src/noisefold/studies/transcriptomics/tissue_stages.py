@@ -17,19 +17,17 @@ import torch
 from torch import Tensor
 
 from noisefold.configuration import encode
-from noisefold.data.tissue.expression import Expression
-from noisefold.data.tissue.tissue import Tissue
+from noisefold.data import Expression, Tissue
+from noisefold.eval import score_fields
 from noisefold.eval.field_metrics import distances
-from noisefold.eval.field_scores import score_fields
-from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.scaling import Scaling
+from noisefold.geometry import Graphs, Scaling
 from noisefold.model import Model
-from noisefold.nn.set_transformer import SetTransformer
-from noisefold.noise.source import seeded
-from noisefold.sample.solver import DPMSolver
+from noisefold.nn import SetTransformer
+from noisefold.noise import seeded
+from noisefold.sample import DPMSolver
 from noisefold.studies.kit.experiment import Result, Run
 from noisefold.studies.transcriptomics.tissue_blocks import patches_of, source
-from noisefold.train.settings import Training
+from noisefold.train import Training
 
 __all__ = ["FILE", "Stages", "spot_energy", "stages"]
 

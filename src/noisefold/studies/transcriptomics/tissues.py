@@ -19,18 +19,22 @@ import torch
 from torch import Tensor
 
 from noisefold.configuration import encode
-from noisefold.eval.baselines import Baseline, FeatureKNN, MarginalNormal, SpatialKNN
-from noisefold.eval.kriging import Kriging
-from noisefold.eval.posterior_scores import PosteriorScores, score_posterior
-from noisefold.eval.regression import Regression
-from noisefold.eval.spatial_statistics import morans_i
-from noisefold.geometry.graphs import Graphs
+from noisefold.eval import (
+    Baseline,
+    FeatureKNN,
+    Kriging,
+    MarginalNormal,
+    PosteriorScores,
+    Regression,
+    SpatialKNN,
+    morans_i,
+    score_posterior,
+)
+from noisefold.geometry import Graphs
 from noisefold.model import Model
-from noisefold.nn.prior.kriging_residual import KrigingResidual
-from noisefold.nn.set_transformer import SetTransformer
-from noisefold.noise.source import seeded
-from noisefold.sample.completion import Completion
-from noisefold.sample.solver import DPMSolver
+from noisefold.nn import KrigingResidual, SetTransformer
+from noisefold.noise import seeded
+from noisefold.sample import Completion, DPMSolver
 from noisefold.studies.kit.datasets import data_folder
 from noisefold.studies.kit.experiment import Experiment, Result, Run, written
 from noisefold.studies.kit.statistics import mean_and_error
@@ -38,8 +42,7 @@ from noisefold.studies.transcriptomics.tissue_blocks import QUESTIONS, SUBJECTS,
 from noisefold.studies.transcriptomics.tissue_stages import Stages, stages
 from noisefold.studies.transcriptomics.tissues_report import figure, maps, table
 from noisefold.tissues import complete_tissue
-from noisefold.train.masks import Masks
-from noisefold.train.settings import Training
+from noisefold.train import Masks, Training
 
 __all__ = ["SCALES", "STUDY", "measure"]
 
@@ -241,17 +244,20 @@ def _asked(
 
     def timed(row: str, draw: Callable[[], Any]) -> Any:
         start = time.process_time()
-        drawn = draw()
+        values = draw()
         seconds[row] = time.process_time() - start
-        return drawn
+        return values
 
     options: dict[str, Any] = {"draws": size.draws, "steps": size.steps, "solver": DPMSolver(), "seed": seed}
     answer = timed(NETWORK, lambda: model.complete(test, known, **options))
     draws = {NETWORK: answer.values, START: _start(model, blocks, known, size.draws, seed)}
     cells, unit = blocks.transform.apply(blocks.train.graphs()), test.replace(x=truth)
     for row, baseline in _BASELINES.items():
-        draw = partial(lambda b: blocks.data_units(b.fit(cells).draw(unit, known, size.draws, seed)), baseline)
-        draws[row] = timed(row, draw)
+
+        def drawn(baseline: Baseline = baseline) -> Tensor:
+            return blocks.data_units(baseline.fit(cells).draw(unit, known, size.draws, seed))
+
+        draws[row] = timed(row, drawn)
     units = {row: torch.stack([blocks.unit(v) for v in values]) for row, values in draws.items()}
     rows = {row: _score(values, truth, known, blocks) for row, values in units.items()}
     _maps(out, blocks, answer, known, truth, name, question)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from noisefold.report.fields import Names
 from noisefold.report.maps import completion_maps
-from noisefold.sample.completion import Completion
+from noisefold.sample import Completion
 from noisefold.studies.kit.experiment import Result
 from noisefold.studies.kit.plots import marks, outer_legend, panels
 from noisefold.studies.kit.tables import markdown, with_interval
