@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-import typer
 from matplotlib.axes import Axes
 from matplotlib.text import Text
+from typer.testing import CliRunner
 
 from noisefold import cli
 from noisefold.studies import STUDIES, Study
@@ -128,13 +128,11 @@ def test_unknown_scales_and_data_are_refused(tmp_path):
         ablation.STUDY.begin(tmp_path, "smoke", data="nowhere.csv")
 
 
-def test_the_command_takes_data_where_a_study_does(tmp_path, monkeypatch, capsys):
+def test_the_command_takes_data_where_a_study_does(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(Study, "run", lambda self, out, scale, seed, data: seen.append(data) or [])
-    cli.study("diffusion", data="moons", out=tmp_path)
-    cli.study("diffusion", "rings", out=tmp_path)
-    assert seen == ["moons", "rings"]
-    with pytest.raises(typer.Exit) as left:
-        cli.study("chairs", "moons", out=tmp_path)
-    assert left.value.exit_code == 2
-    assert "takes no other" in capsys.readouterr().err
+    monkeypatch.setattr(Study, "run", lambda self, out, scale, seed, data: seen.append((out, data)) or [])
+    for words in (["diffusion", "rings"], ["diffusion", "--data", "moons"], ["chairs"]):
+        assert CliRunner().invoke(cli.app, ["study", *words, "--out", str(tmp_path)]).exit_code == 0
+    assert CliRunner().invoke(cli.app, ["study", "chairs", "moons"]).exit_code == 2
+    diffusion, chairs = tmp_path / "diffusion", tmp_path / "chairs"
+    assert seen == [(diffusion, "rings"), (diffusion, "moons"), (chairs, None)]

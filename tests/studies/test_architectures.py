@@ -202,7 +202,7 @@ def test_table_has_a_line_for_every_row_and_reference(ran):
 
 
 def test_difference_is_taken_seed_by_seed(ran):
-    """Losses that move together by seed: a difference of .25 without an error, however seeds differ."""
+    """Losses that move together by seed: a difference of 0.25 without an error, however seeds differ."""
     result = json.loads(json.dumps(ran[1]))
     for row, gap in (("GAT kNN", 0.0), ("Latents", 0.25)):
         for c, level in zip(result["rows"][row], (1.0, 5.0), strict=True):

@@ -56,7 +56,7 @@ def test_the_posterior_is_that_of_the_law():
     for i in range(2):
         gap = (draws[:, given] - truths[i, given]).square().sum(1)
         near = draws[gap < 0.15**2][:, others]
-        # Some hundred draws within .15 of what is known, whose mean is off by less than .15 for that.
+        # Some hundred draws within 0.15 of what is known, whose mean is off by less than 0.15 for that.
         assert len(near) > 100
         assert (
             float((near.mean(0) - means[i]).abs().max())

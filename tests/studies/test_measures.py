@@ -23,7 +23,7 @@ _N = 4000
 
 @pytest.mark.parametrize("data", [MIXTURE, GRAPHS], ids=lambda t: t.name)
 def test_exact_draws_measure_as_the_truth(data):
-    """Standard errors at 4,000: mass .0011, share .008, det sqrt(2 d / 2000) a mode.
+    """Standard errors at 4,000: mass 0.0011, share 0.008, det sqrt(2 d / 2000) a mode.
 
     The graphs' corridor is 3.6 deviations from a mode, with 1.4e-4 of the law on that side.
     """
@@ -46,7 +46,7 @@ def test_known_errors_are_told(stretch):
     found = Evaluator(MIXTURE)(x, centre + stretch * (x - centre))
     assert found["det"] == pytest.approx(stretch**4, rel=0.15)
     assert found["bits"] == pytest.approx(1, abs=0.01)
-    # In either mode W2^2 = (stretch - 1)^2 tr C = .4 (stretch - 1)^2; 200 draws add their own distance.
+    # In either mode W2^2 = (stretch - 1)^2 tr C = 0.4 (stretch - 1)^2; 200 draws add their own distance.
     assert found["w2"] == pytest.approx(abs(stretch - 1) * 0.4**0.5, abs=0.15)
 
 
@@ -62,7 +62,7 @@ def test_the_corridor_and_lost_modes_are_told():
 
 @pytest.mark.parametrize("name", ["moons", "checkerboard"])
 def test_a_large_sample_stands_for_a_distribution(name):
-    """New draws: mass is the share that defined the distance, .99 within 5 errors of .0016 and its own."""
+    """New draws: mass is the share that defined the distance, 0.99 within 5 errors of 0.0016 and its own."""
     data = NAMED[name]
     evaluate, generator = Evaluator(data), torch.Generator().manual_seed(5)
     x = data.draw(_N, generator)
@@ -77,7 +77,7 @@ def test_a_large_sample_stands_for_a_distribution(name):
 
 @pytest.mark.parametrize(("share", "bits"), [(1.0, 1.0), (0.5, 0.0), (0.9, 0.531)])
 def test_information_of_two_sides(share, bits):
-    """1 - h(p) of a symmetric channel: h(.9) = .469."""
+    """1 - h(p) of a symmetric channel: h(0.9) = 0.469."""
     a = torch.arange(1000) % 2 == 0
     flipped = (torch.arange(1000) // 2) % 10 >= round(10 * share)
     assert information(a, a ^ flipped) == pytest.approx(bits, abs=1e-3)
@@ -86,7 +86,7 @@ def test_information_of_two_sides(share, bits):
 def test_where_the_schedules_put_their_steps():
     """Against quadrature of the symmetric binary channel that a mixture is along its axis.
 
-    The paper's other count for the cosine, 3/22/75, is that of a Monte Carlo estimate: step 97 tells .0495.
+    The paper's other count for the cosine, 3/22/75, is that of a Monte Carlo estimate: step 97 tells 0.0495.
     """
     nodes = torch.linspace(-12, 12, 4001, dtype=torch.float64)
     for name, steps in (("linear", (25, 32, 43)), ("cosine", (4, 21, 75))):

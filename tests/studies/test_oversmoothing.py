@@ -31,6 +31,6 @@ def test_smoothness_of_known_states() -> None:
     assert distance == pytest.approx(0, abs=1e-12)
     free = torch.randn(2000, 30, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     energy, distance = layer_smoothness(free, edges, graphs)
-    # Of 60,000 numbers: standard errors near .005; cosines of independent states have mean 0.
+    # Of 60,000 numbers: standard errors near 0.005; cosines of independent states have mean 0.
     assert energy == pytest.approx(1, abs=0.03)
     assert distance == pytest.approx(1, abs=0.01)

@@ -104,7 +104,7 @@ def test_shuffled_times_are_those_of_the_batch():
 
 @pytest.mark.parametrize(("target", "schedule"), list(product(TARGETS, SCHEDULES)))
 def test_a_perfect_answer_is_read_as_the_data(target, schedule):
-    """Batches and `read_out` are inverse: float32 answers, divided by as little as .1 in these steps."""
+    """Batches and `read_out` are inverse: float32 answers, divided by as little as 0.1 in these steps."""
     trial, walk = Trial(target=target, schedule=schedule), chain(schedule, 100)
     x0 = MIXTURE.draw(50, torch.Generator().manual_seed(0))
     eps = torch.randn(50, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)

@@ -198,16 +198,17 @@ def test_constant_features_are_refused(tmp_path):
     nf.save(fields(FIELD, 3, 30).replace(x=torch.ones(90, 1)), tmp_path / "flat.npz")
     status, _, errors = run("study", "range", tmp_path / "flat.npz", "--out", tmp_path / "out")
     assert status == 2
-    assert "every value is constant" in errors
+    assert "constant" in errors
 
 
 def test_where_other_data_do_not_go(tmp_path):
     status, _, errors = run("study", "chairs", "mine.npz", "--out", tmp_path)
     assert status == 2
-    assert "takes no other, got 'mine.npz'; diffusion, range do" in " ".join(errors.split())
+    assert "'mine.npz'" in errors
     status, _, errors = run("study", "range", "a.npz", "--data", "b.npz", "--out", tmp_path)
     assert status == 2
-    assert "named twice" in errors
+    assert "'a.npz'" in errors
+    assert "'b.npz'" in errors
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_held_out_cells_are_in_no_patch_and_alone_are_hidden():
         assert not hidden[~blocks.core].any()
         share = float(hidden[blocks.core].double().mean())
         expected = {"torn": 1.0, "genes": 1 / 7, "entries": 0.5}[question]
-        # 72 cells x 7 values: a standard deviation of .022 for the entries, none for the others.
+        # 72 cells x 7 values: a standard deviation of 0.022 for the entries, none for the others.
         assert share == pytest.approx(expected, abs=0.09 if question == "entries" else 1e-9)
 
 
