@@ -21,18 +21,18 @@ from results import record
 from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
-from noisefold.studies.chain import NOISES, SCHEDULES
-from noisefold.studies.networks import (
+from noisefold.studies.diffusion.chains import NOISES, SCHEDULES
+from noisefold.studies.diffusion.distributions import MIXTURE
+from noisefold.studies.diffusion.perceptrons import (
     TARGETS,
-    Cell,
-    Networks,
+    Perceptrons,
     Recipe,
+    Trial,
     batches,
     perceptron,
     update,
     update_one,
 )
-from noisefold.studies.toys import MIXTURE
 
 SEEDS = 5
 
@@ -43,9 +43,9 @@ def seconds(run: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def functional(cells: list[Cell], recipe: Recipe) -> Callable[[Tensor, Tensor], object]:
+def functional(trials: list[Trial], recipe: Recipe) -> Callable[[Tensor, Tensor], object]:
     """The gradient of all networks by torch.func."""
-    nets = [perceptron(2, recipe.hidden, cell.seed) for cell in cells]
+    nets = [perceptron(2, recipe.hidden, cell.seed) for cell in trials]
     weights = {k: v.detach() for k, v in stack_module_state(nets)[0].items()}
 
     def loss(parameters: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
@@ -62,18 +62,18 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="write docs/results/benchmarks.json")
     options = parser.parse_args()
     recipe = Recipe(epochs=options.epochs)
-    cells = [Cell(*what) for what in product(TARGETS, NOISES, SCHEDULES, range(SEEDS))]
-    every, single = batches(MIXTURE, cells, recipe), batches(MIXTURE, cells[:1], recipe)
+    trials = [Trial(*what) for what in product(TARGETS, NOISES, SCHEDULES, range(SEEDS))]
+    every, single = batches(MIXTURE, trials, recipe), batches(MIXTURE, trials[:1], recipe)
     together, alone = [], []
     for _ in range(options.repeats):
         together.append(
-            seconds(lambda: update(Networks(2, recipe.hidden, [c.seed for c in cells]), every, recipe))
+            seconds(lambda: update(Perceptrons(2, recipe.hidden, [c.seed for c in trials]), every, recipe))
         )
         alone.append(seconds(lambda: update_one(perceptron(2, recipe.hidden, 0), single, recipe)))
     one, all_ = statistics.median(alone), statistics.median(together)
     x, y = (part[0] for part in every(0))
-    nets = Networks(2, recipe.hidden, [c.seed for c in cells])
-    out, by_func = torch.zeros_like(nets.flat), functional(cells, recipe)
+    nets = Perceptrons(2, recipe.hidden, [c.seed for c in trials])
+    out, by_func = torch.zeros_like(nets.flat), functional(trials, recipe)
     steps = {}
     for name, way in (
         ("written out", lambda: nets.gradient(x, y, out)),
@@ -83,11 +83,11 @@ def main() -> None:
         steps[name] = statistics.median(seconds(way) for _ in range(20 * options.repeats)) * 1e3
     scale = 50 / options.epochs
     result = {
-        "networks": len(cells),
+        "networks": len(trials),
         "one_s": one * scale,
-        "one_after_the_other_s": one * scale * len(cells),
+        "one_after_the_other_s": one * scale * len(trials),
         "all_at_once_s": all_ * scale,
-        "times_faster": len(cells) * one / all_,
+        "times_faster": len(trials) * one / all_,
         "gradient_ms": steps,
     }
     for name, value in result.items():

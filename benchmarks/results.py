@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from noisefold.studies.study import provenance
+from noisefold.studies.kit.experiment import provenance
 from noisefold.train.checkpoint import atomic_text
 
 FILE = Path(__file__).parents[1] / "docs" / "results" / "benchmarks.json"

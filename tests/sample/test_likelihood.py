@@ -18,8 +18,6 @@ from noisefold import noise
 from noisefold.geometry import Chain, Graphs, Scaling
 from noisefold.nn import Denoiser, SetTransformer
 from noisefold.noise import (
-from noisefold.noise.variable import variable_of
-    variable_of,
     VE,
     VP,
     Cosine,
@@ -31,6 +29,7 @@ from noisefold.noise.variable import variable_of
     Schedule,
     Stationary,
     Target,
+    variable_of,
 )
 from noisefold.sample import (
     Bound,

@@ -202,7 +202,9 @@ def test_calls_back_after_every_step(case, schedule):
     x = MIXTURE.marginal(times[0], path).sample(3, torch.Generator().manual_seed(0))
     kept = x.clone()
     seen: list[tuple[int, float, Tensor]] = []
-    out = solve(case.solver, MIXTURE.bound(path),
+    out = solve(
+        case.solver,
+        MIXTURE.bound(path),
         x,
         times,
         path,

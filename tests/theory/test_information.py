@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.optimize import minimize_scalar
 
-from noisefold.studies.range import simulated_distance, simulated_information
+from noisefold.studies.neighbors.range import simulated_distance, simulated_information
 from noisefold.theory import (
     Exponential,
     Matern,

@@ -34,15 +34,11 @@ def study(
         return
     if name not in STUDIES:
         raise ValueError(f"study {name!r} is unknown; known are {', '.join(STUDIES)}.")
-    if scale not in STUDIES[name].scales:
-        raise ValueError(f"study {name} has no scale {scale!r}; it has {', '.join(STUDIES[name].scales)}.")
     if source is not None and data is not None:
         raise ValueError(f"data were named twice, {source!r} and --data {data!r}; name them once.")
-    chosen, other = STUDIES[name], source if data is None else data
-    if other is not None:
-        if chosen.on is None:
-            taking = ", ".join(known for known, item in STUDIES.items() if item.on is not None)
-            raise ValueError(f"study {name} has its own data and takes no other, got {other!r}; {taking} do.")
-        chosen = chosen.on(other)
-    for path in chosen.run(out / name, scale, seed):
+    other = source if data is None else data
+    if other is not None and not STUDIES[name].takes_data:
+        taking = ", ".join(known for known, item in STUDIES.items() if item.takes_data)
+        raise ValueError(f"study {name} has its own data and takes no other, got {other!r}; {taking} do.")
+    for path in STUDIES[name].run(out / name, scale, seed, other):
         say(str(path))

@@ -27,7 +27,6 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from noisefold.geometry import Graphs
@@ -216,6 +215,8 @@ class _SpatialKNN(PredictiveDistribution):
     train_mask: Tensor
 
     def _draw(self, graphs: Graphs, values: Tensor, mask: Tensor, draws: int, seed: int) -> Tensor:
+        from scipy.spatial import cKDTree
+
         pick = picks(graphs, 1 << 30, draws, seed)
         out = values.repeat(draws, 1, 1)
         pos = graphs.pos.detach().cpu().double().numpy()

@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from noisefold.eval.baselines import Baseline, PredictiveDistribution, entries, moments, normals, patterns
@@ -257,6 +256,8 @@ class _Kriging(PredictiveDistribution):
         return solve
 
     def _local(self, pos: Tensor, known: Tensor, target: Tensor) -> _Solve:
+        from scipy.spatial import cKDTree
+
         rho, k = _KERNELS[self.settings.kernel], min(self.settings.neighbours, len(known))
         if k == 0:
             ones = torch.ones(len(target), dtype=pos.dtype)

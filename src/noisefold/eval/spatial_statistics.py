@@ -14,7 +14,6 @@ import math
 
 import numpy as np
 import torch
-from scipy import fft
 from torch import Tensor
 
 from noisefold.eval.field_metrics import aligned, values_of
@@ -192,6 +191,8 @@ def power_spectrum(graphs: Graphs) -> Tensor:
     ValueError
         If the graphs do not all stand on one regular grid.
     """
+    from scipy import fft
+
     found = _grid(graphs)
     if found is None:
         raise ValueError("a power spectrum needs all graphs on one regular grid; compare variograms instead.")

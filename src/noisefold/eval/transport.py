@@ -20,8 +20,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
-from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from noisefold.geometry import Graphs
@@ -136,6 +134,8 @@ def _map(function: Callable[[int], _Array], count: int, workers: int) -> list[_A
 
 
 def _solve(cost: _Array, weight_a: _Array | None = None, weight_b: _Array | None = None) -> float:
+    from scipy.optimize import linear_sum_assignment
+
     n, m = cost.shape
     if n == m < _ASSIGNMENT_LIMIT and weight_a is None and weight_b is None:
         rows, columns = linear_sum_assignment(cost)
@@ -151,6 +151,8 @@ def _solve(cost: _Array, weight_a: _Array | None = None, weight_b: _Array | None
 
 
 def _distances(a: _Array, b: _Array) -> _Array:
+    from scipy.spatial.distance import cdist
+
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"a and b must have the same dimension, got {a.shape[1]} and {b.shape[1]}.")
     distances: _Array = cdist(a, b)

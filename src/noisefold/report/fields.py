@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 __all__ = [
@@ -221,6 +220,8 @@ def times_of(pos: Tensor, names: Names, most: int) -> list[tuple[float, NDArray[
 
 def _side(where: Numbers, columns: Sequence[int], names: Names) -> Places:
     """Nodes by the first two of these columns, seen along the third, if any."""
+    from scipy.spatial import cKDTree
+
     across = where[:, columns[0]]
     up = where[:, columns[1]] if len(columns) > 1 else np.zeros(len(where))
     xy = np.column_stack([across, up])

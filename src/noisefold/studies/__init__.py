@@ -1,40 +1,156 @@
-"""The tables and figures of the papers and of the documentation, each as a study that can be run again."""
+"""The tables and figures of the papers and of the documentation, each as a study that can be run again.
 
-from noisefold.studies.attention import ATTENTION
-from noisefold.studies.chairs import CHAIRS
-from noisefold.studies.classes import CLASSES
-from noisefold.studies.conditioning import CONDITIONING
-from noisefold.studies.couplings import COUPLINGS
-from noisefold.studies.depth import DEPTH
-from noisefold.studies.diffusion import DIFFUSION
-from noisefold.studies.noise import NOISE
-from noisefold.studies.pretrained import PRETRAINED
-from noisefold.studies.range import RANGE
-from noisefold.studies.resolution import RESOLUTION
-from noisefold.studies.schedules import SCHEDULES
-from noisefold.studies.shapes import SHAPES
-from noisefold.studies.solvers import SOLVERS
-from noisefold.studies.study import Study
-from noisefold.studies.tissue import TISSUE
-from noisefold.studies.transcriptomics import TRANSCRIPTOMICS
+`STUDIES` lists them by name. A study's module, and what it needs, is imported when the study is run.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
 
 __all__ = ["STUDIES", "Study"]
 
+
+@dataclass(frozen=True)
+class Study:
+    """A table, a figure and their numbers, which can be made again at several scales.
+
+    Parameters
+    ----------
+    name
+        On the command line.
+    module
+        Where it is, below ``noisefold.studies``; imported when the study is run.
+    description
+        One sentence.
+    scales
+        Sizes it can be run at, smallest first.
+    takes_data
+        Whether it can be run on other data, given by their name or file.
+    """
+
+    name: str
+    module: str
+    description: str
+    scales: tuple[str, ...] = ("smoke", "short", "paper")
+    takes_data: bool = False
+
+    def run(self, out: Path, scale: str, seed: int = 0, data: str | None = None) -> list[Path]:
+        """Run the study, or go on with it, and return the files that it wrote.
+
+        Parameters
+        ----------
+        out
+            Folder of the results.
+        scale
+            One of `scales`.
+        seed
+            The first seed; the others follow it.
+        data
+            Name or file of other data than the study's own.
+
+        Raises
+        ------
+        ValueError
+            If the study has no such scale or takes no other data, if data that it needs are missing, or if
+            `out` holds parts made with other settings.
+        """
+        module = importlib.import_module(f"noisefold.studies.{self.module}")
+        files: list[Path] = module.STUDY.run(Path(out), scale, seed, data)
+        return files
+
+
+_SMALL = ("smoke", "short")
+
 STUDIES: dict[str, Study] = {
-    "attention": ATTENTION,
-    "chairs": CHAIRS,
-    "classes": CLASSES,
-    "conditioning": CONDITIONING,
-    "couplings": COUPLINGS,
-    "depth": DEPTH,
-    "diffusion": DIFFUSION,
-    "noise": NOISE,
-    "pretrained": PRETRAINED,
-    "range": RANGE,
-    "resolution": RESOLUTION,
-    "schedules": SCHEDULES,
-    "shapes": SHAPES,
-    "solvers": SOLVERS,
-    "tissue": TISSUE,
-    "transcriptomics": TRANSCRIPTOMICS,
+    study.name: study
+    for study in (
+        Study("attention", "networks.attention", "attention by distance and noise level (figure 3)", _SMALL),
+        Study(
+            "chairs",
+            "shapes.chairs",
+            "the default network on ModelNet10's chairs: quality, steps, and compute by noise level",
+        ),
+        Study(
+            "classes",
+            "shapes.classes",
+            "one model for ModelNet10's ten classes: scores by class, and guidance",
+        ),
+        Study(
+            "conditioning",
+            "sampling.conditioning",
+            "error of the posterior against cost, for every conditioning, where the posterior is known",
+            _SMALL,
+        ),
+        Study(
+            "couplings",
+            "sampling.couplings",
+            "fewer sampling steps by coupling noise and data more closely",
+        ),
+        Study(
+            "depth",
+            "networks.oversmoothing",
+            "oversmoothing: 1 to 64 layers of messages, and gates that keep a node's own state",
+        ),
+        Study(
+            "diffusion",
+            "diffusion.ablation",
+            "what schedule, target, sampler and noise contribute, beside the exact answer (figures 3 to 11)",
+            _SMALL,
+            takes_data=True,
+        ),
+        Study(
+            "noise",
+            "neighbors.correlated_noise",
+            "range under white and correlated noise, theory beside experiment",
+            _SMALL,
+        ),
+        Study(
+            "pretrained",
+            "shapes.pretrained",
+            "trains the model shipped in the package, scores it and writes its card",
+        ),
+        Study(
+            "range",
+            "neighbors.range",
+            "range of greatest mutual information by noise (figure 2, corrected); or on your own data",
+            _SMALL,
+            takes_data=True,
+        ),
+        Study(
+            "resolution",
+            "neighbors.resolution",
+            "distance of noised, coarse-grained shapes from the clean ones (figures 4 and 10)",
+            _SMALL,
+        ),
+        Study(
+            "schedules",
+            "networks.schedules",
+            "adaptive schedules at equal training time, one of them from the data",
+            _SMALL,
+        ),
+        Study(
+            "shapes",
+            "shapes.architectures",
+            "NCGN on ModelNet: graphs, schedules and open questions at equal training time",
+        ),
+        Study(
+            "solvers",
+            "sampling.solvers",
+            "error of the sampled distribution by evaluations, for every solver, grid and schedule",
+            _SMALL,
+        ),
+        Study(
+            "tissue",
+            "transcriptomics.tissues",
+            "real tissues: missing regions, unmeasured genes, missing values, a stage between stages",
+        ),
+        Study(
+            "transcriptomics",
+            "transcriptomics.limb_bud",
+            "NCGN on a simulated limb bud: generate, forecast, interpolate, impute, knock out",
+        ),
+    )
 }
+"""All studies by name."""

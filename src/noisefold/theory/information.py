@@ -31,7 +31,6 @@ from __future__ import annotations
 import math
 
 import torch
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from noisefold.geometry.correlation import Function
@@ -168,6 +167,8 @@ def best_radius(
         If a function is no correlation in the largest ball, bounds are missing or out of order, or the
         formula has no value anywhere.
     """
+    from scipy.optimize import minimize_scalar
+
     low, high = _bounds(correlation, bounds)
     for function in (correlation, noise) if check else ():
         if function is not None:

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import torch
-from scipy.special import betainc
 from torch import Tensor
 
 from noisefold.geometry.correlation import Correlation, Function
@@ -29,6 +28,8 @@ def common_share(distance: Tensor, radius: Tensor, dim: int) -> Tensor:
     :math:`I_{1 - h^2/4r^2}\big(\tfrac{d+1}{2}, \tfrac12\big)`, the regularised incomplete beta function; on
     the line :math:`1 - h / 2r`.
     """
+    from scipy.special import betainc
+
     inside = (1 - (distance / (2 * radius)) ** 2).clamp(min=0)
     share: Tensor = torch.from_numpy(betainc((dim + 1) / 2, 0.5, inside.numpy()))
     return share

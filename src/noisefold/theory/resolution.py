@@ -25,7 +25,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from noisefold.geometry import Balanced, FarthestPoint, Graphs, KMeans, Scaling, Supernodes, Voxel
@@ -166,6 +165,8 @@ def _values(data: Graphs, variable: str) -> Tensor:
 
 
 def _distance(data: Graphs, values: Tensor, cells: Supernodes, coarse: Tensor, graph: int) -> float:
+    from scipy.spatial.distance import cdist
+
     a, b = data.ptr[graph : graph + 2].tolist()
     c, d = cells.ptr[graph : graph + 2].tolist()
     clean, pooled = values[a:b].numpy(), coarse[c:d].numpy()

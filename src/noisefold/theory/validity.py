@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-from scipy.special import jv
 from torch import Tensor
 
 from noisefold.geometry.correlation import Correlation, Function
@@ -45,6 +44,8 @@ def spectral_density(
     window
         See above.
     """
+    from scipy.special import jv
+
     # A panel of 16 nodes sees a wave of 8 radians to the last digits.
     panels = math.ceil(float(wavenumber.max()) * reach / 8) + 1
     h, weight = (v[0] for v in radial_nodes(correlation, torch.tensor([reach]), dim, panels))

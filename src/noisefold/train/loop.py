@@ -286,9 +286,7 @@ def _measure(net: nn.Module, data: Graphs, settings: Training, transform: Transf
     net.learn(batches.part(0, range(count)).graphs)
 
 
-def _check_data(
-    denoiser: Denoiser[Any, Any], data: Graphs, name: str, transform: Transform | None
-) -> None:
+def _check_data(denoiser: Denoiser[Any, Any], data: Graphs, name: str, transform: Transform | None) -> None:
     denoiser.variable.read(data)
     if len(data) == 0 or int(data.sizes.min()) == 0:
         raise ValueError(f"{name} must hold at least one graph, and no empty ones.")

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse
 
 from noisefold.data.formats.arrays import parsing
 from noisefold.data.formats.stores import Store, libraries, opened_store
@@ -111,6 +110,8 @@ class Parts:
 
 def is_sparse(values: Any) -> bool:
     """Whether a matrix is one of SciPy's sparse ones."""
+    from scipy.sparse import issparse
+
     return bool(issparse(values))
 
 

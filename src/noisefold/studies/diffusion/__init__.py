@@ -1,0 +1,1 @@
+"""Studies of the noise itself: schedules, targets, samplers and starts, beside exact answers."""

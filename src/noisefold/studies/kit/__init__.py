@@ -1,0 +1,1 @@
+"""What studies share: scales, cached results, trials at equal training time, tables, figures and data."""

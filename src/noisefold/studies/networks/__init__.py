@@ -1,0 +1,1 @@
+"""Studies of networks: attention, depth, and adaptive schedules."""

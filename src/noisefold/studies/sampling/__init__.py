@@ -1,0 +1,1 @@
+"""Studies of sampling: solvers, conditioning, and couplings of noise and data."""

@@ -1,0 +1,1 @@
+"""Studies of spatial transcriptomics: a simulated limb bud and real tissues."""
