@@ -14,7 +14,6 @@ import yaml
 from noisefold.configuration import __version__
 from noisefold.data.source import DataSource
 from noisefold.geometry.graphs import Graphs
-from noisefold.model import Model
 from noisefold.train.checkpoint import Checkpoints, atomic_text
 from noisefold.train.device import is_main
 from noisefold.train.log import read_log
@@ -27,7 +26,6 @@ __all__ = [
     "machine",
     "reading_of",
     "remember_data",
-    "trajectory",
 ]
 
 
@@ -114,21 +112,3 @@ def machine() -> dict[str, str]:
         "device": f"{device}, {torch.get_num_threads()} threads",
         "software": f"noisefold {__version__}, torch {torch.__version__}, Python {platform.python_version()}",
     }
-
-
-def trajectory(
-    model: Model, seed: int = 0, frames: int = 25, like: Graphs | None = None
-) -> list[tuple[float, Graphs]]:
-    """Seven samples from noise to shape, of the first classes if there are any: (signal level, graphs).
-
-    Of a model of features it is one sample, on the positions of the first of the graphs `like`.
-    """
-    states: list[tuple[float, Graphs]] = []
-
-    def callback(step: int, signal: float, graphs: Graphs) -> None:
-        states.append((signal, graphs))
-
-    labels = list(model.classes[:7]) if model.conditional else None
-    count = 7 if like is None else 1
-    model.sample(count, like=like, labels=labels, steps=frames, seed=seed, callback=callback)
-    return states

@@ -46,13 +46,10 @@ from noisefold.configuration import __version__
 from noisefold.data import save
 from noisefold.data.save import check_target
 from noisefold.data.source import HELD_OUT, DataSource, Learning
-from noisefold.eval.cloud_scores import score_clouds
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
-from noisefold.report.fields import Names
-from noisefold.report.heldout import evidence
-from noisefold.report.page import write_report
-from noisefold.runs import data_of, describe, facts_of, log_of, reading_of, remember_data, trajectory
+from noisefold.report import Names, write_report
+from noisefold.runs import data_of, describe, facts_of, log_of, reading_of, remember_data
 from noisefold.studies import STUDIES
 from noisefold.train.checkpoint import Checkpoints, atomic_text
 from noisefold.train.device import is_main
@@ -308,26 +305,18 @@ def report(
     """Write one self-contained page about a model: samples, path, curves, scores."""
     model = Model.from_pretrained(run)
     learnt, test = (None, _like_run(run, data).graphs(held_out=True)) if data else data_of(run)
-    like = None if model.variable == "pos" else learnt if test is None else test
-    facts = {**facts_of(run), "command": f"noisefold report {run} {data or ''}".strip()}
-    shown: dict[str, Any] = {"names": Names(model.feature_names, time=_time_axis(run, like))}
-    if like is not None:
-        shown |= evidence(model, like, learnt, draws=draws, steps=steps, seed=seed)
-        if test is None:
-            facts["held out"] = "nothing: the fields of this page are those the model learned from"
-    elif test is None:
-        shown["samples"] = model.sample(16, steps=steps, seed=seed)
-    else:
-        samples = model.sample_for(test, draws, steps=steps, seed=seed)
-        shown |= {"samples": samples, "real": test, "scores": score_clouds(samples, test, learnt, seed=seed)}
     page = write_report(
         out or (run if run.is_dir() else Path()) / "report.html",
         model=model,
+        test=test,
+        train=learnt,
         log=log_of(run),
-        trajectory=trajectory(model, seed=seed, like=like),
-        facts=facts,
+        facts={**facts_of(run), "command": f"noisefold report {run} {data or ''}".strip()},
+        names=Names(model.feature_names, time=_time_axis(run, learnt if test is None else test)),
         features=genes.split(",") if genes else (),
-        **shown,
+        draws=draws,
+        steps=steps,
+        seed=seed,
     )
     _say(f"report: {page}")
 

@@ -12,8 +12,8 @@ from typing import Any
 from noisefold.data import save, shapes
 from noisefold.eval.cloud_scores import score_clouds
 from noisefold.model import Model
-from noisefold.report.page import write_report
-from noisefold.runs import facts_of, log_of, remember_data, trajectory
+from noisefold.report import write_report
+from noisefold.runs import facts_of, log_of, remember_data
 from noisefold.train.checkpoint import atomic_text
 from noisefold.train.settings import Training
 
@@ -91,11 +91,12 @@ def run(
         model=small,
         samples=made["model"],
         others={"shipped": made["shipped"]},
-        real=test,
+        test=test,
+        train=train,
         log=log_of(out),
         scores=scores,
-        trajectory=trajectory(small, seed=seed),
         facts=facts,
+        seed=seed,
     )
     say(f"report: {page}")
     if show:

@@ -28,7 +28,7 @@ from noisefold.model import Model
 from noisefold.nn.compute_budget import ComputeBudget
 from noisefold.nn.latents import Latents
 from noisefold.noise.levels import LevelDistribution
-from noisefold.report.plots import contact_sheet
+from noisefold.report.figures.clouds import contact_sheet
 from noisefold.sample.grid import Grid, LevelGrid
 from noisefold.sample.solver import DPMSolver
 from noisefold.studies.cells import one_thread

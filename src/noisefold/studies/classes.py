@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from noisefold.eval.cloud_scores import score_clouds
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
-from noisefold.report.plots import contact_sheet
+from noisefold.report.figures.clouds import contact_sheet
 from noisefold.sample.solver import DPMSolver
 from noisefold.studies.cells import one_thread
 from noisefold.studies.chairs import LARGE, SHORT, SMALL

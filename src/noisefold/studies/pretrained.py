@@ -15,7 +15,7 @@ from noisefold.data.shapes import shapes
 from noisefold.eval.cloud_scores import score_clouds
 from noisefold.eval.score_table import Scores
 from noisefold.model import Model
-from noisefold.report.plots import contact_sheet
+from noisefold.report.figures.clouds import contact_sheet
 from noisefold.runs import facts_of
 from noisefold.studies.study import Study, provenance
 from noisefold.train.checkpoint import atomic_tensors, atomic_text
