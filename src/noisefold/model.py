@@ -18,6 +18,7 @@ from noisefold.eval.cloud_scores import CLOUD_METRICS, score_clouds
 from noisefold.eval.field_scores import score_fields
 from noisefold.eval.score_table import Scores
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.notebook import table_html
 from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.transform import Chain, Transform
 from noisefold.nn.defaults import default_net
@@ -166,6 +167,18 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
             f"Model({type(self.net).__name__}, {self.num_parameters:,} parameters, {self.path.schedule!r}, "
             f"target={self.target.name!r}, variable={self.variable!r})"
         )
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "network": repr(self.net).splitlines()[0],
+            "path": repr(self.path.schedule),
+            "predicts": self.target.name,
+            "generates": self.variable,
+            "classes": ", ".join(self.classes[:12]),
+            "features": ", ".join(self.feature_names[:12]),
+        }
+        rows = [(name, value) for name, value in facts.items() if value]
+        return table_html(f"Model, {self.num_parameters:,} parameters", ("", ""), rows)
 
     @classmethod
     def for_data(
