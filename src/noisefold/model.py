@@ -170,7 +170,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
 
     def _repr_html_(self) -> str:
         facts = {
-            "network": repr(self.net).splitlines()[0],
+            "network": type(self.net).__name__,
             "path": repr(self.path.schedule),
             "predicts": self.target.name,
             "generates": self.variable,
