@@ -13,7 +13,7 @@ LOWEST = {"configuration", "progress", "errors"}
 NOISE = LOWEST | {"geometry", "arguments"}
 CHAIN = NOISE | {"noise", "nn", "sample"}
 DATA = CHAIN | {"train", "data", "eval", "theory"}
-MODEL = DATA | {"pretrained", "domains", "model"}
+MODEL = DATA | {"pretrained", "domains", "report", "model"}
 ALLOWED = {
     "configuration": set(),
     "progress": {"configuration"},
@@ -31,7 +31,7 @@ ALLOWED = {
     "testing": CHAIN | {"theory"},
     "domains": DATA,
     "model": MODEL - {"model"},
-    "report": MODEL,
+    "report": DATA,
     "runs": MODEL,
     "studies": MODEL | {"report", "runs"},
     "cli": MODEL | {"report", "runs", "studies"},

@@ -16,6 +16,7 @@ from noisefold.domains import Recipe, Request, domain_of
 from noisefold.eval.score_table import Scores
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.names import columns_of
+from noisefold.geometry.notebook import table_html
 from noisefold.geometry.summary import DataSummary
 from noisefold.geometry.transform import Chain, Transform
 from noisefold.nn.denoiser import Denoiser, classes_of
@@ -25,11 +26,14 @@ from noisefold.noise.prediction import Prediction
 from noisefold.noise.target import Target
 from noisefold.noise.variable import Variable
 from noisefold.pretrained import FORMAT, PACKAGED, Pretrained, upgraded
+from noisefold.report import write_report
 from noisefold.sample.completion import Completion, complete
 from noisefold.sample.conditioning import Conditioning
 from noisefold.sample.defaults import method_for
+from noisefold.sample.densities import LikelihoodMethod
 from noisefold.sample.draw import SampleCallback
 from noisefold.sample.frames import Labels, Nodes, labels_in, labels_of
+from noisefold.sample.likelihood import LogProb, log_det, log_prob
 from noisefold.sample.samples import draw_samples
 from noisefold.sample.sampling import Sampling, SamplingOptions
 from noisefold.train.batches import Batches
@@ -155,6 +159,18 @@ class Model(Pretrained):
             f"Model({type(self.net).__name__}, {self.num_parameters:,} parameters, {self.path!r}, "
             f"{self.target!r}, generates {self.variable.noun})"
         )
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "network": type(self.net).__name__,
+            "path": repr(self.path.schedule),
+            "predicts": self.target.name,
+            "generates": self.variable,
+            "classes": ", ".join(self.classes[:12]),
+            "features": ", ".join(self.feature_names[:12]),
+        }
+        rows = [(name, value) for name, value in facts.items() if value]
+        return table_html(f"Model, {self.num_parameters:,} parameters", ("", ""), rows)
 
     @classmethod
     def for_data(
@@ -450,6 +466,62 @@ class Model(Pretrained):
             sizes = self.data.sizes
             nodes = list(sizes) if len(set(sizes)) == 1 else test.sizes.tolist()
         return self.sample(draws or len(test), like=like, nodes=nodes, labels=labels, **options)
+
+    def log_prob(
+        self,
+        graphs: Graphs,
+        *,
+        method: LikelihoodMethod | None = None,
+        guidance: float = 1.0,
+        seed: int = 0,
+        batch: int = 64,
+    ) -> LogProb:
+        """Return the log-densities of graphs in the data's units, in nats, with their errors.
+
+        Parameters
+        ----------
+        graphs
+            Graphs in the data's units; their classes are those the network is given.
+        method
+            `noisefold.sample.ProbabilityFlow`, the default, or `noisefold.sample.EvidenceBound`.
+        guidance, seed, batch
+            As of `noisefold.sample.Sampling`.
+
+        Raises
+        ------
+        ValueError
+            If the path has no likelihood, or the model's transformation no known Jacobian.
+        """
+        self.net.eval()
+        matched = self._matched(graphs)
+        if self.conditional:
+            matched = matched.replace(label=torch.tensor(labels_in(graphs, self.classes)), classes=self.classes)
+        change = log_det(self.units, matched, self.variable.name)
+        unit = self.units.apply(matched)
+        found = log_prob(
+            self.path, self.denoiser, unit, method=method, guidance=guidance, seed=seed, batch=batch
+        )
+        return found.plus(change)
+
+    def report(
+        self, path: str | Path, test: Graphs | None = None, train: Graphs | None = None, **shown: Any
+    ) -> Path:
+        """Write one self-contained page about the model and return its path.
+
+        Parameters
+        ----------
+        path
+            The HTML file.
+        test, train
+            Held-out and training data, to compare with.
+        **shown
+            As of `noisefold.report.write_report`, such as ``scores``, ``log`` and ``draws``.
+        """
+        if test is not None:
+            test = self._test_graphs(test)
+        if train is not None:
+            train = self._matched(domain_of(train, self.variable).training_graphs(train))
+        return write_report(path, model=self, test=test, train=train, **shown)
 
     # -- keeping -----------------------------------------------------------------------------------------
 

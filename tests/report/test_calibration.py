@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 
 from noisefold.geometry.graphs import Graphs
-from noisefold.report.calibration import Calibration, calibration_plot
+from noisefold.report import Calibration, calibration_plot
 
 
 def predicted(

@@ -70,6 +70,7 @@ def demo(
         samples=made["model"],
         others={"shipped": made["shipped"]},
         test=test,
+        train=train,
         log=run.log(),
         scores=scores,
         facts={**run.facts(), "whole demo": seconds, "command": command},

@@ -30,7 +30,6 @@ def report(
 ) -> None:
     """Write one self-contained page about a model: samples, path, curves, scores."""
     from noisefold.model import Model
-    from noisefold.report import write_report
     from noisefold.runs import Run
     from noisefold.train.device import resolve_device
 
@@ -43,11 +42,10 @@ def report(
             train, test = home.data()
         except (FileNotFoundError, ValueError):
             train, test = None, None
-    page = write_report(
+    page = model.report(
         out or (run if run.is_dir() else Path()) / "report.html",
-        model=model,
-        test=test,
-        train=train,
+        test,
+        train,
         scores=home.scores() if data is None else None,
         log=home.log(),
         facts={**home.facts(), "command": f"noisefold report {run} {data or ''}".strip()},

@@ -24,6 +24,8 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
+from noisefold.geometry.notebook import data_frame, table_html
+
 __all__ = ["Metric", "Score", "Scores", "half_sampled"]
 
 
@@ -234,6 +236,26 @@ class Scores:
         legend = [f"**{name}**: {sentence}" for name, sentence in self._legend()]
         return "\n".join([*table, "", *(f"- {line}" for line in [*legend, *self._notes()])])
 
+    def _repr_html_(self) -> str:
+        head = ["metric", "best", *self.rows]
+        lines = [[m.name, m.direction, *self._column(m.name)] for m in self.metrics]
+        return table_html("Scores", head, lines, [*(f"{k}: {v}" for k, v in self._legend()), *self._notes()])
+
+    def to_pandas(self) -> Any:
+        """Return a data frame with columns (metric, "value" | "low" | "high"); NaN where there is none.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        columns = {
+            (name, part): [_cell(cells.get(name), part) for cells in self.table.values()]
+            for name in self.columns
+            for part in ("value", "low", "high")
+        }
+        return data_frame(columns, self.rows)
+
     # -- writing and reading ---------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
@@ -276,6 +298,11 @@ class Scores:
         except (KeyError, TypeError) as error:
             raise ValueError(f"data is not a table of scores written by Scores.to_dict ({error}).") from error
         return cls(metrics, table, about, data.get("note", ""))
+
+
+def _cell(score: Score | None, part: str) -> float:
+    value = None if score is None else getattr(score, part)
+    return math.nan if value is None else float(value)
 
 
 def _aligned(cells: Sequence[str]) -> list[str]:

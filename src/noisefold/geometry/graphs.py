@@ -21,6 +21,8 @@ from torch import Tensor
 
 from noisefold.geometry.collate import collated
 from noisefold.geometry.names import columns_of
+from noisefold.geometry.notebook import graphs_html
+from noisefold.geometry.scene import MOST, show_graphs
 
 __all__ = ["Graphs", "Modality"]
 
@@ -195,6 +197,13 @@ class Graphs:
         if self.classes:
             parts.append(f"{len(self.classes)} classes")
         return f"Graphs({', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        return graphs_html(self)
+
+    def show(self, count: int = MOST, points: int = 1200) -> Any:
+        """Return a plotly figure of up to `count` graphs, thinned to `points` each, that turns."""
+        return show_graphs(self, count, points)
 
     # -- making ----------------------------------------------------------------------------------------
 

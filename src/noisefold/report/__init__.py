@@ -1,12 +1,14 @@
 """Pictures: static figures, and the report of a model as one HTML page."""
 
-from noisefold.report.calibration import Calibration, calibration_plot
-from noisefold.report.fields import Names
-from noisefold.report.heldout import hidden_genes, recover
-from noisefold.report.maps import completion_maps, field_maps
-from noisefold.report.page import report_html, write_report
-from noisefold.report.plots import contact_sheet, schedule_curves, training_curves, trajectory_strip
-from noisefold.report.strip import film_strip, time_strip
+from noisefold.report.data.calibration import Calibration
+from noisefold.report.data.projection import Names
+from noisefold.report.data.recovery import hide_features, recover
+from noisefold.report.data.trajectory import sample_trajectory
+from noisefold.report.figures.clouds import contact_sheet, trajectory_strip
+from noisefold.report.figures.curves import calibration_plot, schedule_curves, training_curves
+from noisefold.report.figures.field_maps import completion_maps, field_maps
+from noisefold.report.figures.field_series import field_trajectory, time_series
+from noisefold.report.page.build import write_report
 
 __all__ = [
     "Calibration",
@@ -15,12 +17,12 @@ __all__ = [
     "completion_maps",
     "contact_sheet",
     "field_maps",
-    "film_strip",
-    "hidden_genes",
+    "field_trajectory",
+    "hide_features",
     "recover",
-    "report_html",
+    "sample_trajectory",
     "schedule_curves",
-    "time_strip",
+    "time_series",
     "training_curves",
     "trajectory_strip",
     "write_report",

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.notebook import data_frame, graphs_html, table_html
 from noisefold.geometry.patches import take
 from noisefold.geometry.transform import Transform
 from noisefold.nn.denoiser import Denoiser
@@ -29,6 +30,7 @@ from noisefold.sample.tiled import TILED_NODES, tiled
 __all__ = ["Completion", "complete"]
 
 _STEPS = 20
+_SHOWN = 12  # columns that a notebook shows
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +76,48 @@ class Completion:
         if self.values is None:
             raise ValueError("the draws were not kept; complete with keep=True.")
         return self.values
+
+    def _repr_html_(self) -> str:
+        shares = self.known.double().mean(0).tolist() if self.known.numel() else []
+        spread = self.std.mean(0).tolist() if len(self) > 1 else [float("nan")] * len(shares)
+        rows = [
+            (self.column(k), f"{share:.0%}", f"{width:.3g}")
+            for k, (share, width) in enumerate(zip(shares[:_SHOWN], spread, strict=False))
+        ]
+        rest = [f"{len(shares) - _SHOWN} more columns"] if len(shares) > _SHOWN else []
+        table = table_html(repr(self), ("column", "known", "mean standard deviation"), rows, rest)
+        return table + (graphs_html(self.draws[0]) if len(self) else "")
+
+    def column(self, k: int) -> str:
+        """Return the name of column k of the variable that was drawn."""
+        names = self.graphs.feature_names if self.variable == "x" else ()
+        return names[k] if k < len(names) else f"{self.variable}{k}"
+
+    def to_pandas(self, level: float = 0.9) -> Any:
+        """Return a data frame with a row for each value that was drawn.
+
+        Columns are graph, node (within its graph), column, mean, std, and the ends low and high of the
+        central interval of this level; NaN where there are too few draws for them.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        node, column = (~self.known).cpu().nonzero(as_tuple=True)
+        nan = torch.full_like(self.mean, float("nan"))
+        needed = int(2 / (1 - level) - 1e-9)
+        low, high = self.interval(level) if len(self) >= needed else (nan, nan)
+        values = {"mean": self.mean, "std": self.std if len(self) > 1 else nan, "low": low, "high": high}
+        graph = self.graphs.batch.cpu()[node]
+        places = {"graph": graph, "node": node - self.graphs.ptr.cpu()[graph]}
+        return data_frame(
+            {
+                **{name: place.numpy() for name, place in places.items()},
+                "column": [self.column(int(k)) for k in column],
+                **{name: value.cpu()[node, column].numpy() for name, value in values.items()},
+            }
+        )
 
     @property
     def draws(self) -> list[Graphs]:

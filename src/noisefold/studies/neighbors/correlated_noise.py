@@ -33,7 +33,7 @@ from noisefold.model import Model
 from noisefold.nn import DMP, Adaptive
 from noisefold.nn.adaptive import Exponential, Fixed
 from noisefold.nn.adaptive.schedule import Schedule
-from noisefold.noise import Gaussian, GPNoise, Stationary, Streams, derive_seed, seeded
+from noisefold.noise import Gaussian, GPNoise, Streams, derive_seed, seeded
 from noisefold.progress import progress
 from noisefold.studies.kit.cache import slug
 from noisefold.studies.kit.experiment import Experiment, Result, Run, written

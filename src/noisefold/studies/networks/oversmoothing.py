@@ -30,7 +30,7 @@ from torch import Tensor
 
 from noisefold.data import RangeByTime, limb_bud
 from noisefold.eval import score_fields
-from noisefold.geometry import KNN, Graphs
+from noisefold.geometry import KNN, DataSummary, Graphs
 from noisefold.model import Model
 from noisefold.nn import DMP, Details
 from noisefold.nn.adaptive import Fixed

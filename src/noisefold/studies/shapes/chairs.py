@@ -25,7 +25,7 @@ from noisefold.geometry import Graphs
 from noisefold.model import Model
 from noisefold.nn import ComputeBudget, Latents
 from noisefold.noise import LevelDistribution
-from noisefold.report.plots import contact_sheet
+from noisefold.report.figures.clouds import contact_sheet
 from noisefold.sample import DPMSolver, Grid, LevelGrid
 from noisefold.studies.kit.datasets import chairs
 from noisefold.studies.kit.experiment import Experiment, Run

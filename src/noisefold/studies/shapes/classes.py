@@ -16,7 +16,7 @@ import torch
 from noisefold.eval import score_clouds
 from noisefold.geometry import Graphs
 from noisefold.model import Model
-from noisefold.report.plots import contact_sheet
+from noisefold.report.figures.clouds import contact_sheet
 from noisefold.sample import DPMSolver
 from noisefold.studies.kit.datasets import modelnet, needed
 from noisefold.studies.kit.experiment import Experiment, Result, Run

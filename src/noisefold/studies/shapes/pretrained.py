@@ -14,7 +14,7 @@ from typing import Any
 from noisefold.data import shapes
 from noisefold.eval import Scores, score_clouds
 from noisefold.model import Model
-from noisefold.report.plots import contact_sheet
+from noisefold.report.figures.clouds import contact_sheet
 from noisefold.runs import Run as RunFolder
 from noisefold.studies.kit.experiment import Experiment, Run, provenance
 from noisefold.studies.kit.presets import LARGE_LATENTS

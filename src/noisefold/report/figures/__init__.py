@@ -1,0 +1,1 @@
+"""Pictures of a report: matplotlib for paper, plotly for the screen."""

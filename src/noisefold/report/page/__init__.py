@@ -1,0 +1,1 @@
+"""A report as one HTML page: its sections, template, style sheet and script."""
