@@ -26,7 +26,7 @@ def _walks(data, sampler, steps=100, start="normal", schedule="cosine"):
     [("posterior", 0.7, 1.1), ("ddim", 0.85, 1.1), ("mean", 0.17, 0.27), ("draw", 0.8, 1.25)],
 )
 def test_spread_of_the_modes(sampler, low, high):
-    """The dry run: renoising the mean shrinks det to 0.22, a draw restores it. Error of det: 0.07 / sqrt(3)."""
+    """The dry run: renoising the mean shrinks det to 0.22, a draw restores it. Its error: 0.07 / sqrt(3)."""
     found = _walks(MIXTURE, sampler)
     assert low < found["det"] < high
     assert found["corridor"] == 0

@@ -62,94 +62,42 @@ class Study:
 
 
 _SMALL = ("smoke", "short")
+_FACTORS = "what schedule, target, sampler and noise contribute, beside the exact answer (figures 3 to 11)"
+_RANGE = "range of greatest mutual information by noise (figure 2, corrected); or on your own data"
 
 STUDIES: dict[str, Study] = {
     study.name: study
     for study in (
         Study("attention", "networks.attention", "attention by distance and noise level (figure 3)", _SMALL),
         Study(
-            "chairs",
-            "shapes.chairs",
-            "the default network on ModelNet10's chairs: quality, steps, and compute by noise level",
+            "chairs", "shapes.chairs", "the default network on chairs: quality, steps, compute by noise level"
         ),
         Study(
-            "classes",
-            "shapes.classes",
-            "one model for ModelNet10's ten classes: scores by class, and guidance",
+            "classes", "shapes.classes", "one model for ten classes of shapes: scores by class, and guidance"
         ),
+        Study("conditioning", "sampling.conditioning", "error of known posteriors against cost", _SMALL),
+        Study("couplings", "sampling.couplings", "fewer sampling steps by coupling noise and data"),
+        Study("depth", "networks.oversmoothing", "oversmoothing: 1 to 64 layers of messages, and a remedy"),
+        Study("diffusion", "diffusion.ablation", _FACTORS, _SMALL, takes_data=True),
+        Study("noise", "neighbors.correlated_noise", "range under white and correlated noise", _SMALL),
         Study(
-            "conditioning",
-            "sampling.conditioning",
-            "error of the posterior against cost, for every conditioning, where the posterior is known",
-            _SMALL,
+            "pretrained", "shapes.pretrained", "trains, scores and describes the model shipped in the package"
         ),
-        Study(
-            "couplings",
-            "sampling.couplings",
-            "fewer sampling steps by coupling noise and data more closely",
-        ),
-        Study(
-            "depth",
-            "networks.oversmoothing",
-            "oversmoothing: 1 to 64 layers of messages, and gates that keep a node's own state",
-        ),
-        Study(
-            "diffusion",
-            "diffusion.ablation",
-            "what schedule, target, sampler and noise contribute, beside the exact answer (figures 3 to 11)",
-            _SMALL,
-            takes_data=True,
-        ),
-        Study(
-            "noise",
-            "neighbors.correlated_noise",
-            "range under white and correlated noise, theory beside experiment",
-            _SMALL,
-        ),
-        Study(
-            "pretrained",
-            "shapes.pretrained",
-            "trains the model shipped in the package, scores it and writes its card",
-        ),
-        Study(
-            "range",
-            "neighbors.range",
-            "range of greatest mutual information by noise (figure 2, corrected); or on your own data",
-            _SMALL,
-            takes_data=True,
-        ),
+        Study("range", "neighbors.range", _RANGE, _SMALL, takes_data=True),
         Study(
             "resolution",
             "neighbors.resolution",
-            "distance of noised, coarse-grained shapes from the clean ones (figures 4 and 10)",
+            "how coarsely to look at noisy shapes (figures 4, 10)",
             _SMALL,
         ),
+        Study("schedules", "networks.schedules", "adaptive schedules at equal training time", _SMALL),
         Study(
-            "schedules",
-            "networks.schedules",
-            "adaptive schedules at equal training time, one of them from the data",
-            _SMALL,
+            "shapes", "shapes.architectures", "NCGN on ModelNet: graphs and schedules at equal training time"
         ),
+        Study("solvers", "sampling.solvers", "error of the sampled distribution by evaluations", _SMALL),
+        Study("tissue", "transcriptomics.tissues", "real tissues: missing regions, genes, values and stages"),
         Study(
-            "shapes",
-            "shapes.architectures",
-            "NCGN on ModelNet: graphs, schedules and open questions at equal training time",
-        ),
-        Study(
-            "solvers",
-            "sampling.solvers",
-            "error of the sampled distribution by evaluations, for every solver, grid and schedule",
-            _SMALL,
-        ),
-        Study(
-            "tissue",
-            "transcriptomics.tissues",
-            "real tissues: missing regions, unmeasured genes, missing values, a stage between stages",
-        ),
-        Study(
-            "transcriptomics",
-            "transcriptomics.limb_bud",
-            "NCGN on a simulated limb bud: generate, forecast, interpolate, impute, knock out",
+            "transcriptomics", "transcriptomics.limb_bud", "NCGN on a limb bud: generate, forecast, impute"
         ),
     )
 }
