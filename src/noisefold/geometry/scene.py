@@ -67,9 +67,9 @@ class Table:
 
     def layout(self, names: Sequence[str]) -> dict[str, Any]:
         """Return the plotly layout: a scene in parallel projection, names below the graphs."""
-        eye = {"x": 0, "y": 0, "z": 2}
+        eye = {"x": 0.0, "y": 0.0, "z": 2.0}
         if not self.flat:
-            eye = {"x": 0, "y": -2 * math.cos(_TILT), "z": 2 * math.sin(_TILT)}
+            eye = {"x": 0.0, "y": -2 * math.cos(_TILT), "z": 2 * math.sin(_TILT)}
         wide, deep = 2 * self.reach * self.scale, 2 * _REACH * self.scale
         labels = [
             {

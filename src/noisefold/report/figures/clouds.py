@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from noisefold.geometry.display import Cloud, ViewScale, clouds_of, dot_size, project, short_name
 from noisefold.geometry.graphs import Graphs
@@ -21,6 +22,7 @@ __all__ = ["contact_sheet", "draw_clouds", "draw_trajectory", "trajectory_strip"
 
 _SHOWN = 2000  # points of a cloud
 _COLORS = colormaps["viridis"]
+_CLOSE = ConstrainedLayoutEngine(w_pad=0, h_pad=0, wspace=0, hspace=0)
 _FILL = 0.9  # of a panel: some points lie outside the unit ball
 
 
@@ -101,8 +103,7 @@ def draw_clouds(
         raise ValueError(f"columns must be at least 1, got {columns}.")
     columns = min(columns, len(clouds))
     rows = -(-len(clouds) // columns)
-    figure = new_figure(columns * size, rows * (size + (0.22 if any(names) else 0.0)))
-    figure.get_layout_engine().set(w_pad=0, h_pad=0, wspace=0, hspace=0)  # type: ignore[union-attr]
+    figure = new_figure(columns * size, rows * (size + (0.22 if any(names) else 0.0)), LIGHT, _CLOSE)
     panels = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
     for axes in panels:
         axes.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal")

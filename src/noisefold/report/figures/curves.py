@@ -155,7 +155,7 @@ def _loss(axes: Axes, history: History) -> None:
     _dress(axes)
     rate = history.minutes_per_step
     if rate:
-        top = axes.secondary_xaxis(
+        top: Any = axes.secondary_xaxis(
             "top", functions=(lambda s: np.multiply(s, rate), lambda m: np.divide(m, rate))
         )
         labels(top, LIGHT, "minutes")
@@ -165,7 +165,7 @@ def _loss(axes: Axes, history: History) -> None:
 def _by_signal(axes: Axes, history: History, snapshots: Sequence[int]) -> None:
     for place, k in enumerate(snapshots):
         late = (place + 1) / len(snapshots)
-        look = {"color": LIGHT.second, "alpha": late, "markersize": 3.5}
+        look: dict[str, Any] = {"color": LIGHT.second, "alpha": late, "markersize": 3.5}
         axes.plot(*history.by_signal(k), "o-", label=f"step {history.val_step[k]:,}", **look)
     axes.set_xlim(0, 1)
     labels(axes, LIGHT, "signal level  (0 = noise, 1 = data)", "held-out loss")

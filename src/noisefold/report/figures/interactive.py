@@ -124,7 +124,7 @@ def curve_figure(axes: Axes) -> Figure:
                 "line": {
                     "color": color,
                     "width": 1.4 * line.get_linewidth(),
-                    "dash": _DASHES[line.get_linestyle()],
+                    "dash": _DASHES[str(line.get_linestyle())],
                 },
                 "marker": {"color": color, "size": 7},
                 "hovertemplate": "%{y:.4~g}",

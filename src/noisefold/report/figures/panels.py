@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -74,7 +75,7 @@ class PanelGrid:
     def fill(self, row: int, column: int, places: Projection, values: Numbers, scale: ColorScale) -> None:
         """Draw values ``[n]`` at their places; nodes whose value is NaN are left blank."""
         axes, known, grid = self.axes[row][column], np.isfinite(values), places.grid
-        look = {"cmap": scale.colors, "norm": scale.norm, "rasterized": True}
+        look: dict[str, Any] = {"cmap": scale.colors, "norm": scale.norm, "rasterized": True}
         if grid is not None:
             if not known.all():
                 axes.add_patch(_hatched(grid.columns, grid.rows, self.paper))
@@ -114,7 +115,7 @@ class PanelGrid:
             shrink=shrink, aspect=shrink * length / 0.1, pad=0.02 if right else 0.04,
         )  # fmt: skip
         bar.ax.set_label("scale")
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
         bar.locator = MaxNLocator(4 if right else 3, steps=[1, 2, 2.5, 5, 10])
         bar.update_ticks()
         bar.ax.tick_params(colors=self.paper.ink, labelsize=SMALL, length=2, pad=2)

@@ -17,15 +17,16 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, Normalize
+from matplotlib.colors import Colormap, Normalize, to_hex
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageChops
 
 from noisefold.report.data.projection import Numbers, color_limits
 
 __all__ = ["DARK", "LIGHT", "SMALL", "TEXT", "ColorScale", "Paper", "dress", "labels", "new_figure", "png"]
 
 SMALL, TEXT = 7.5, 8.5  # sizes of text, points
+_EDGE = 8  # pixels around what is drawn
 
 
 @dataclass(frozen=True)
@@ -131,11 +132,20 @@ def labels(axes: Axes, paper: Paper, x: str = "", y: str = "") -> None:
 
 
 def png(figure: Figure, colors: int = 256) -> str:
-    """Return the drawn part of a figure as PNG in base64; few colours make it a third of the size."""
-    drawn, file = io.BytesIO(), io.BytesIO()
+    """Return a figure, cut to what is drawn, as PNG in base64; few colours make it a third of the size."""
+    canvas, file = FigureCanvasAgg(figure), io.BytesIO()
     with warnings.catch_warnings():
         # A class's name may be in a script that the font lacks; the page itself shows it.
         warnings.filterwarnings("ignore", "Glyph")
-        figure.savefig(drawn, format="png", bbox_inches="tight", pad_inches=0.06)
-    Image.open(drawn).convert("RGB").quantize(colors).save(file, format="png", optimize=True)
+        canvas.draw()
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    ground = Image.new("RGB", image.size, to_hex(figure.get_facecolor()))
+    left, top, right, bottom = ImageChops.difference(image, ground).getbbox() or (0, 0, *image.size)
+    box = (
+        max(left - _EDGE, 0),
+        max(top - _EDGE, 0),
+        min(right + _EDGE, image.width),
+        min(bottom + _EDGE, image.height),
+    )
+    image.crop(box).quantize(colors).save(file, format="png", optimize=True)
     return base64.b64encode(file.getvalue()).decode("ascii")

@@ -48,17 +48,17 @@ class PointCloudPictures:
 
     def completed(self, content: Content) -> Content:
         """Return the content with samples, their path from noise, and scores against the test set."""
-        model, test, how = content.model, content.test, {"steps": content.steps, "seed": content.seed}
+        model, test, steps, seed = content.model, content.test, content.steps, content.seed
         samples, scores, trajectory = content.samples, content.scores, content.trajectory
-        if samples is None:
-            samples = model.sample(min(content.draws, 16), **how) if test is None else None
-            samples = samples or model.sample_for(test, content.draws, **how)
+        if samples is None and test is None:
+            samples = model.sample(min(content.draws, 16), steps=steps, seed=seed)
+        elif samples is None and test is not None:
+            samples = model.sample_for(test, content.draws, steps=steps, seed=seed)
+        assert samples is not None
         if scores is None and test is not None and min(len(test), len(samples)) > 1:
-            scores = score_clouds(
-                {"model": samples, **content.others}, test, content.train, seed=content.seed
-            )
+            scores = score_clouds({"model": samples, **content.others}, test, content.train, seed=seed)
         if trajectory is None:
-            trajectory = sample_trajectory(model, seed=content.seed)
+            trajectory = sample_trajectory(model, seed=seed)
         return replace(content, samples=samples, scores=scores, trajectory=trajectory)
 
     def sections(self, content: Content) -> list[Section]:
