@@ -7,9 +7,8 @@ every path with the same signal-to-noise ratio, and has no direction of time tha
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +19,9 @@ from noisefold.nn.linear import Linear
 __all__ = ["Condition", "Fourier", "Modulation", "in_out", "perceptron", "thinned"]
 
 
-def in_out(arguments: Mapping[str, Any]) -> str:
+def in_out(net: nn.Module) -> str:
     """Return "positions + features -> outputs" in columns, from a network's arguments, for its repr."""
+    arguments = vars(net)["arguments"]
     pos_dim, features = arguments["pos_dim"], arguments["features"]
     out = arguments["out_dim"] or pos_dim
     return f"{pos_dim} + {features} -> {out}" if features else f"{pos_dim} -> {out}"

@@ -155,7 +155,7 @@ class Latents(nn.Module):
     def extra_repr(self) -> str:
         """Columns in and out, and the latents."""
         count, width = self.latents.shape
-        return f"{in_out(self.arguments)}, latents={count}x{width}"
+        return f"{in_out(self)}, latents={count}x{width}"
 
     def _tier(self, graphs: Graphs, condition: Tensor, tier: int) -> Tensor:
         budget = self.compute_budget

@@ -105,7 +105,7 @@ class SetTransformer(nn.Module):
 
     def extra_repr(self) -> str:
         """Columns in and out."""
-        return f"{in_out(self.arguments)}"
+        return in_out(self)
 
 
 def _all_equal(values: Tensor) -> bool:

@@ -274,7 +274,7 @@ class Learned(nn.Module):
 
     def extra_repr(self) -> str:
         """Arguments, as in a configuration."""
-        return ", ".join(f"{k}={v}" for k, v in self.arguments.items())
+        return ", ".join(f"{k}={v}" for k, v in vars(self)["arguments"].items())
 
     def fraction(self, signal: Tensor) -> Tensor:
         """Return the position on the ladder, 0 at pure noise and 1 on clean data; differentiable."""

@@ -318,7 +318,7 @@ class DMP(nn.Module):
 
     def extra_repr(self) -> str:
         """Columns in and out."""
-        return f"{in_out(self.arguments)}"
+        return in_out(self)
 
     def coarse_graph(self, graphs: Graphs, log_snr: Tensor) -> CoarseGraph:
         """Return the supernodes and edges that the network uses for these graphs at ``log_snr [g]``."""
