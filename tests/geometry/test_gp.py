@@ -277,6 +277,19 @@ def test_square_root_of_full_and_of_low_rank():
         torch.testing.assert_close(root @ root.T, cov, rtol=0, atol=2e-9)
 
 
+def test_square_root_of_variables_of_any_scale():
+    """A constant among them, and scales of which the smaller would drown in the jitter of the larger."""
+    scale = torch.tensor([1e-12, 0.0, 1.0, 1e12], dtype=torch.float64)
+    unit = Matern(0.5).matrix(places(4))
+    for correlation in (unit, torch.ones(4, 4, dtype=torch.float64)):
+        root = square_root(correlation * scale[:, None] * scale)
+        assert torch.equal(root[1], torch.zeros(4, dtype=torch.float64))
+        kept = [0, 2, 3]
+        found = (root @ root.T)[kept][:, kept] / scale[kept, None] / scale[kept]
+        # 1e-10 is added to correlations.
+        torch.testing.assert_close(found, correlation[kept][:, kept], rtol=0, atol=2e-10)
+
+
 def test_eigh_that_does_not_converge_is_tried_in_double(monkeypatch):
     original = torch.linalg.eigh
 

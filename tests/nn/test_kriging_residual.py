@@ -380,3 +380,23 @@ def test_without_places_apart_nothing_is_measured():
         graphs = Graphs.dense(pos, torch.randn(*pos.shape[:2], 3))
         with pytest.raises(ValueError, match="three nodes"):
             KrigingResidual(Zero(), 3, 2).learn(graphs)
+
+
+@pytest.mark.parametrize(("nodes", "features"), [(12, 3), (12, 8), (400, 3), (4, 40)])
+def test_covariance_between_features_is_shrunk_by_their_number_and_that_of_nodes(nodes, features):
+    """Towards its diagonal, by ridge + f / 4n and at most entirely; the jitter of 1e-4 is added."""
+    generator = torch.Generator().manual_seed(6)
+    x = torch.randn(1, nodes, features, generator=generator)
+    x = x + 0.8 * x.mean(2, keepdim=True)
+    graphs = Graphs.dense(torch.rand(1, nodes, 2, generator=generator), x)
+    for ridge in (0.02, 0.3):
+        prior = FieldPrior(features, 2, kernels=1).learn(graphs, ridge=ridge)
+        share = min(1.0, ridge + features / (4 * nodes))
+        cov = x[0].T @ x[0] / nodes
+        expected = (1 - share) * cov + torch.diag(share * cov.diagonal() + 1e-4)
+        # Rounding of float32, with values clamped at 8 that are far below.
+        torch.testing.assert_close(prior.related[0], expected, rtol=1e-5, atol=1e-6)
+        # A third of the nodes are in the hole, and every node is left out in turn.
+        for case, seen in ((1, nodes // 3 + 1), (2, nodes)):
+            off = prior.related[case] - torch.diag(prior.related[case].diagonal())
+            assert bool((off == 0).all()) == (ridge + features / (4 * seen) >= 1)

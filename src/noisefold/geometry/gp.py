@@ -301,8 +301,9 @@ def eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
 def square_root(covariance: Tensor) -> Tensor:
     """Return a matrix R ``[n, n]`` with R R^T the covariance, which may be singular.
 
-    The Cholesky factor, with 1e-10 of the mean variance on the diagonal, where it exists; else by
-    eigenvectors, with negative eigenvalues set to 0.
+    Of the correlation the Cholesky factor, with 1e-10 on the diagonal, where it exists; else by eigenvectors,
+    with negative eigenvalues set to 0. Variables may so have scales far apart; one without variance has a row
+    of zeros.
 
     Raises
     ------
@@ -310,12 +311,16 @@ def square_root(covariance: Tensor) -> Tensor:
         If the matrix holds NaN or infinity.
     """
     _check_finite(covariance, "the covariance")
-    share = covariance.diagonal().clamp(min=0).mean() * 1e-10 + 1e-300
-    lower, failed = torch.linalg.cholesky_ex(_lifted(covariance, share))
+    scale = covariance.diagonal().clamp(min=0).sqrt()
+    varies = scale > 0
+    unit = torch.where(varies, scale, 1.0)
+    both = varies[:, None] & varies
+    correlation = torch.where(both, covariance / unit[:, None] / unit, torch.eye(len(unit)).to(covariance))
+    lower, failed = torch.linalg.cholesky_ex(_lifted(correlation, correlation.new_tensor(1e-10)))
     if not bool(failed):
-        return lower
-    values, vectors = eigh(covariance)
-    root: Tensor = vectors * values.clamp(min=0).sqrt()
+        return scale[:, None] * lower
+    values, vectors = eigh(correlation)
+    root: Tensor = scale[:, None] * vectors * values.clamp(min=0).sqrt()
     return root
 
 
