@@ -23,6 +23,7 @@ from __future__ import annotations
 import glob
 import inspect
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -309,7 +310,7 @@ class _Reading:
             read = READERS[ending](content, self.ask)
             return self.piece(read, str(path), self.ask.random(content).bit_generator)
         except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+            raise ValueError(f"{path}: {_brief(str(error))}") from error
 
     def tissue(self, source: Any) -> Graphs:
         """Return a tissue as graphs, one for each group of cells."""
@@ -386,6 +387,12 @@ def _is_data(path: Path) -> bool:
 def _begins_with_points(path: Path) -> bool:
     with path.open("rb") as stream:
         return holds_points(stream.read(4096))
+
+
+def _brief(text: str) -> str:
+    """One line, in which no name from a file takes more than its share."""
+    text = re.sub(r"(\S{80})\S+", r"\1...", " ".join(text.split()))
+    return text if len(text) <= 600 else f"{text[:400]} ... {text[-150:]}"
 
 
 def _unsupported(ending: str) -> str:

@@ -10,10 +10,13 @@ from torch import Tensor
 
 __all__ = ["columns_of", "merged_codes", "nearest_name"]
 
+_LETTERS = 80
+
 
 def nearest_name(name: str, known: Sequence[str]) -> str:
     """Return the end of a sentence that says which known name is nearest, or which there are."""
-    close = difflib.get_close_matches(name, list(known), n=3)
+    # Names from a damaged file may be of any length, and the comparison is quadratic in it.
+    close = difflib.get_close_matches(name[:_LETTERS], [k[:_LETTERS] for k in known], n=3)
     if close:
         return f"; did you mean {' or '.join(map(repr, close))}?"
     listed = ", ".join(repr(k) for k in list(known)[:8])

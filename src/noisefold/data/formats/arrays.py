@@ -23,7 +23,6 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -200,19 +199,18 @@ def read_npz(data: bytes, ask: Ask = ASK) -> Graphs | Part:
 
 def _archive(data: bytes) -> dict[str, NDArray[Any]]:
     """The arrays that mean something; all, if none is called `pos`."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = {i.filename.removesuffix(".npy"): i for i in archive.infolist()}
-            if any(n in members for n in _POSITIONS):
-                known = (*_POSITIONS, *_TENSORS, *_WORDS, "quant", "ptr", "origin")
-                members = {n: i for n, i in members.items() if n in known}
-            bounded(sum(i.file_size for i in members.values()), len(data))
-            for name, info in members.items():
-                if info.compress_type not in (0, 8) or info.flag_bits & 1:
-                    raise ValueError(f"`{name}` is packed as NumPy never does; save it with numpy.savez.")
-            content = {name: archive.read(info) for name, info in members.items()}
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, KeyError) as error:
-        raise ValueError(f"the file is truncated or damaged ({error}); export or copy it again.") from error
+    with parsing():
+        archive = zipfile.ZipFile(io.BytesIO(data))
+        members = {i.filename.removesuffix(".npy"): i for i in archive.infolist()}
+    if any(n in members for n in _POSITIONS):
+        known = (*_POSITIONS, *_TENSORS, *_WORDS, "quant", "ptr", "origin")
+        members = {n: i for n, i in members.items() if n in known}
+    bounded(sum(i.file_size for i in members.values()), len(data))
+    for name, info in members.items():
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
+            raise ValueError(f"`{name}` is packed as NumPy never does; save it with numpy.savez.")
+    with parsing():
+        content = {name: archive.read(info) for name, info in members.items()}
     return {name: _array(raw, f"`{name}`") for name, raw in content.items()}
 
 

@@ -160,6 +160,7 @@ def _delimiter(lines: Sequence[Line], first: str) -> tuple[str, _Split, bool]:
             break
         seen.append(line)
     order = dict.fromkeys([first, "\t", ";", "|", " ", ",", ""])
+    serves = False  # whether a mixture of delimiters is out of the question
     best: tuple[tuple[bool, int, int], str, bool] | None = None
     for rank, mark in enumerate(order):
         split = _splitter(mark)
@@ -170,13 +171,14 @@ def _delimiter(lines: Sequence[Line], first: str) -> tuple[str, _Split, bool]:
         if width < 2:
             continue
         even = len(counts) == 1 and len(rows[0]) in (width, width - 1)
-        if mark == "" and (not even or (best is not None and best[0][0])):
-            continue  # a mixture, if nothing else serves
+        if mark == "" and (not even or serves):
+            continue
         comma = mark != "" and any("," in c and is_number(c, True) for r in body for c in r[:_COLUMNS])
         full = [r for r in body if len(r) == width]
         numeric = sum(
             2 * sum(is_number(r[i], comma) for r in full) >= len(full) for i in range(min(width, _COLUMNS))
         )
+        serves |= even and (comma or all(is_number(c) for r in body for c in r[:_COLUMNS]))
         score = (even, numeric, -rank)
         if best is None or score > best[0]:
             best = (score, mark, comma)
