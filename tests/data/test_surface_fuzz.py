@@ -1,4 +1,4 @@
-"""Damaged mesh and cloud files: a graph or a ValueError, in seconds and in bounded memory, whatever the bytes."""
+"""Damaged mesh and cloud files: a graph or a ValueError, in seconds and in bounded memory."""
 
 import random
 import struct
@@ -129,15 +129,17 @@ def battery(name, folder, count):
             path.write_bytes(mutated(WHOLE[name], rng))
             tracemalloc.reset_peak()
             start = time.process_time()
+            said = ""
             try:
                 graphs = load(path, points=8)
             except ValueError as error:
-                assert str(error).startswith(str(path)), (i, error)
-            except ImportError as error:
-                assert "noisefold[" in str(error), i  # a flipped bit makes a compressed scan of it
+                said = str(error)
+            except ImportError:
+                assert path.suffix == ".las", i  # a flipped bit makes a compressed scan of it
             else:
                 assert torch.isfinite(graphs.pos).all(), i
                 read += 1
+            assert said.startswith(str(path)) or not said, (i, said)
             assert time.process_time() - start < SECONDS, i
             assert tracemalloc.get_traced_memory()[1] < BYTES, i
     finally:

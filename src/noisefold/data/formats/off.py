@@ -12,7 +12,8 @@ import re
 
 import numpy as np
 
-from noisefold.data.formats.vertices import Numbers, Vertices, decoded, numbers, polygons
+from noisefold.data.formats.text import decoded
+from noisefold.data.formats.vertices import Numbers, Vertices, numbers, polygons
 from noisefold.data.mesh import Array
 from noisefold.data.polygons import Ints
 
@@ -30,13 +31,13 @@ def read_off(data: bytes) -> Vertices:
     ValueError
         If the bytes are cut or damaged, binary, or of another dimension than 3.
     """
+    if re.match(rb"\s*\w*OFF\s+BINARY", data[:64], re.IGNORECASE):
+        raise ValueError("binary OFF files are not read; export it as text, or as .ply.")
     text = decoded(data)
     text = re.sub(r"#.*", "", text) if "#" in text else text
     head = _HEAD.match(text)
     if head is None:
         raise ValueError("there is no OFF header; export the file again.")
-    if text[head.end() : head.end() + 6].upper() == "BINARY":
-        raise ValueError("binary OFF files are not read; export it as text, or as .ply.")
     if head[5]:
         raise ValueError("OFF files of any dimension (nOFF) are not read; export it in 3 dimensions.")
     content = numbers(text[head.end() :])

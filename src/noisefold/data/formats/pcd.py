@@ -19,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 
 from noisefold.data.formats.lzf import decompressed
-from noisefold.data.formats.vertices import Vertices, decoded, numbers, position_columns
+from noisefold.data.formats.text import decoded
+from noisefold.data.formats.vertices import Vertices, numbers, position_columns
 from noisefold.geometry.graphs import Graphs
 
 __all__ = ["read_pcd", "write_pcd"]

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from noisefold.data.formats.ply_rows import Binary, Element, Property, Text, Values
-from noisefold.data.formats.vertices import Vertices, decoded, polygons, position_columns
+from noisefold.data.formats.text import decoded
+from noisefold.data.formats.vertices import Vertices, polygons, position_columns
 from noisefold.data.mesh import Array
 from noisefold.data.polygons import Ints
 from noisefold.geometry.graphs import Graphs

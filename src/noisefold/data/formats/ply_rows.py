@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from noisefold.data.formats.vertices import decoded, numbers
+from noisefold.data.formats.text import decoded
+from noisefold.data.formats.vertices import numbers
 from noisefold.data.mesh import Array
 from noisefold.data.polygons import Ints
 

@@ -13,7 +13,8 @@ import re
 
 import numpy as np
 
-from noisefold.data.formats.vertices import Vertices, decoded, numbers, polygons
+from noisefold.data.formats.text import decoded
+from noisefold.data.formats.vertices import Vertices, numbers, polygons
 from noisefold.data.polygons import Ints
 
 __all__ = ["read_stl"]

@@ -19,7 +19,6 @@ __all__ = [
     "Sampler",
     "Vertices",
     "as_graphs",
-    "decoded",
     "guarded",
     "numbers",
     "polygons",
@@ -84,15 +83,6 @@ def guarded() -> Iterator[None]:
         raise ValueError(
             f"the file is damaged ({type(error).__name__}: {str(error)[:_SHOWN]}); copy it again."
         ) from error
-
-
-def decoded(data: bytes) -> str:
-    """Return text in UTF-8, in UTF-16 if it begins with that mark, or in Latin-1; lines end in a line feed."""
-    try:
-        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("latin-1")
-    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 @dataclass(frozen=True, eq=False)
