@@ -26,7 +26,6 @@ from noisefold.noise.prediction import Prediction
 from noisefold.noise.target import Target
 from noisefold.noise.variable import Variable
 from noisefold.pretrained import FORMAT, PACKAGED, Pretrained, upgraded
-from noisefold.report import write_report
 from noisefold.sample.completion import Completion, complete
 from noisefold.sample.conditioning import Conditioning
 from noisefold.sample.defaults import method_for
@@ -495,7 +494,8 @@ class Model(Pretrained):
         self.net.eval()
         matched = self._matched(graphs)
         if self.conditional:
-            matched = matched.replace(label=torch.tensor(labels_in(graphs, self.classes)), classes=self.classes)
+            label = torch.tensor(labels_in(graphs, self.classes))
+            matched = matched.replace(label=label, classes=self.classes)
         change = log_det(self.units, matched, self.variable.name)
         unit = self.units.apply(matched)
         found = log_prob(
@@ -517,6 +517,8 @@ class Model(Pretrained):
         **shown
             As of `noisefold.report.write_report`, such as ``scores``, ``log`` and ``draws``.
         """
+        from noisefold.report import write_report  # pictures take a second to import
+
         if test is not None:
             test = self._test_graphs(test)
         if train is not None:

@@ -17,22 +17,45 @@ class ReportedModel(Protocol):
     """The part of `noisefold.Model` that a report shows and asks."""
 
     @property
-    def net(self) -> nn.Module: ...
+    def net(self) -> nn.Module:
+        """The network."""
+
     @property
-    def path(self) -> Any: ...
+    def path(self) -> Any:
+        """The path from data to noise."""
+
     @property
-    def target(self) -> Any: ...
+    def target(self) -> Any:
+        """What the network predicts."""
+
     @property
-    def variable(self) -> Variable[Any]: ...
+    def variable(self) -> Variable[Any]:
+        """What is generated."""
+
     @property
-    def conditional(self) -> bool: ...
+    def conditional(self) -> bool:
+        """Whether it takes classes."""
+
     @property
-    def num_parameters(self) -> int: ...
+    def num_parameters(self) -> int:
+        """Number of trained numbers."""
+
     @property
-    def classes(self) -> tuple[str, ...]: ...
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+
     @property
-    def feature_names(self) -> tuple[str, ...]: ...
-    def config(self) -> dict[str, Any]: ...
-    def sample(self, count: int, **options: Any) -> Graphs: ...
-    def sample_for(self, test: Graphs, draws: int | None = None, **options: Any) -> Graphs: ...
-    def complete(self, graphs: Graphs, known: Any, **options: Any) -> Completion: ...
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features."""
+
+    def config(self) -> dict[str, Any]:
+        """Return everything but the weights, as plain data."""
+
+    def sample(self, count: int, **options: Any) -> Graphs:
+        """Generate graphs."""
+
+    def sample_for(self, test: Graphs, draws: int | None = None, **options: Any) -> Graphs:
+        """Return samples to compare with a test set."""
+
+    def complete(self, graphs: Graphs, known: Any, **options: Any) -> Completion:
+        """Draw what is not observed."""
