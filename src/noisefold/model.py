@@ -17,6 +17,7 @@ from noisefold.configuration import __version__, decode, encode
 from noisefold.eval.cloud_scores import CLOUD_METRICS, score_clouds
 from noisefold.eval.field_scores import score_fields
 from noisefold.eval.score_table import Scores
+from noisefold.geometry.chunks import is_large
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.transform import Chain, Transform
@@ -201,7 +202,12 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         **net
             Arguments of the network; those of the `SetTransformer` where that is within `KrigingResidual`.
         """
-        unit = data if transform is None else transform.apply(data)
+        unit = data
+        if transform is not None and not is_large(data):
+            unit = transform.apply(data)
+        elif transform is not None:  # its shape says all that a network is chosen by
+            x = transform.apply(data[:1]).x
+            unit = data if x is None else data.replace(x=x[:1].expand(data.num_nodes, -1))
         with seeded(seed):
             model = cls(
                 default_net(unit, for_completion, fields, **net),
@@ -218,7 +224,7 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
         names, features = self.feature_names, data.features
         if names and len(names) != features:
             raise ValueError(f"feature_names has {len(names)} names, but the data have {features} features.")
-        self.scaling = self.scaling or Scaling.fit(self.transform.apply(data) if self.transform else data)
+        self.scaling = self.scaling or Scaling.fit(data, transform=self.transform)
         self.sizes = self.sizes or tuple(sorted(data.sizes.tolist())[:: max(1, len(data) // 256)])
         if data.label is not None and not self.classes:
             count = len(data.classes) or int(data.label.max()) + 1
@@ -279,12 +285,13 @@ class Model(ModelHubMixin, library_name="noisefold", tags=["point-clouds", "diff
                 self._write_plan(folder, settings)
         train(
             self.denoiser,
-            self.units.apply(train_data),
+            train_data,
             settings,
-            val=None if val is None else self.units.apply(val),
+            val=val,
             out=folder,
             resume=resume,
             on_step=on_step,
+            transform=self.units,
         )
         if folder is not None and is_main():
             self._write_plan(folder, settings)

@@ -17,6 +17,7 @@ from scipy.spatial import KDTree
 
 from noisefold.geometry.coarsen import Balanced
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.mapped import gather
 
 __all__ = ["blocks", "cut", "take"]
 
@@ -107,9 +108,15 @@ def take(graphs: Graphs, rows: Sequence[_Rows]) -> Graphs:
     label = graphs.label
     if label is not None:
         label = label[torch.searchsorted(graphs.ptr, chosen[ptr[:-1]], right=True) - 1]
-    kept = {name: None if (v := getattr(graphs, name)) is None else v[chosen] for name in _BY_NODE}
+    kept = {name: None if (v := getattr(graphs, name)) is None else gather(v, chosen) for name in _BY_NODE}
     return graphs.replace(
-        pos=graphs.pos[chosen], ptr=ptr, label=label, edge_index=None, edge_attr=None, edge_type=None, **kept
+        pos=gather(graphs.pos, chosen),
+        ptr=ptr,
+        label=label,
+        edge_index=None,
+        edge_attr=None,
+        edge_type=None,
+        **kept,
     )
 
 

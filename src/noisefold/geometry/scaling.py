@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from noisefold.configuration import configurable
+from noisefold.geometry.chunks import is_large, node_chunks
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.transform import Transform
 
@@ -44,13 +45,17 @@ class Scaling(Transform):
     axis_scale: _Numbers = ()
 
     @classmethod
-    def fit(cls, graphs: Graphs, apart: Sequence[int] = ()) -> Scaling:
+    def fit(cls, graphs: Graphs, apart: Sequence[int] = (), *, transform: Transform | None = None) -> Scaling:
         """Measure a data set; constant variables keep scale 1.
+
+        Data of more than 2^26 numbers are measured piece by piece.
 
         Parameters
         ----------
         graphs
             The data.
+        transform
+            Applied before, piece by piece.
         apart
             Axes of the positions that have a standard deviation of their own, such as -1 for a time.
 
@@ -61,9 +66,10 @@ class Scaling(Transform):
         """
         if graphs.num_nodes == 0:
             raise ValueError("the data hold no nodes; give at least one graph with nodes.")
-        for name, value in (("pos", graphs.pos), ("x", graphs.x)):
-            if value is not None and not bool(torch.isfinite(value).all()):
-                raise ValueError(f"{name} holds NaN or infinite values; remove those nodes first.")
+        if is_large(graphs):
+            return cls._from_moments(*_moments(graphs, transform), apart)
+        graphs = graphs if transform is None else transform.apply(graphs)
+        _check_finite(graphs)
         pos = graphs.pos.double()
         mean = pos.mean(0)
         square = (pos - mean).square()
@@ -80,6 +86,17 @@ class Scaling(Transform):
         deviation = x.std(0, correction=0)
         deviation[deviation == 0] = 1.0
         return cls(tuple(mean.tolist()), spread, tuple(x.mean(0).tolist()), tuple(deviation.tolist()), each)
+
+    @classmethod
+    def _from_moments(cls, mean: Tensor, variance: Tensor, dim: int, apart: Sequence[int]) -> Scaling:
+        """Build it from mean and variance of positions and features side by side, ``[d + f]``."""
+        alone = sorted({axis % dim for axis in apart})
+        others = [axis for axis in range(dim) if axis not in alone]
+        spread = (float(variance[others].mean().sqrt()) if others else 1.0) or 1.0
+        own = variance.sqrt().tolist()
+        each = tuple((own[i] or 1.0) if i in alone else spread for i in range(dim)) if alone else ()
+        x_scale = tuple(value or 1.0 for value in own[dim:])
+        return cls(tuple(mean[:dim].tolist()), spread, tuple(mean[dim:].tolist()), x_scale, each)
 
     def apply(self, graphs: Graphs) -> Graphs:
         """From the data's units to standard ones."""
@@ -106,3 +123,26 @@ class Scaling(Transform):
         numbers = (self.pos_mean, self.axis_scale or self.pos_scale, self.x_mean, self.x_scale)
         mean, scale, x_mean, x_scale = (graphs.pos.new_tensor(v) for v in numbers)
         return mean, scale, x_mean, x_scale
+
+
+def _check_finite(graphs: Graphs) -> None:
+    for name, value in (("pos", graphs.pos), ("x", graphs.x)):
+        if value is not None and not bool(torch.isfinite(value).all()):
+            raise ValueError(f"{name} holds NaN or infinite values; remove those nodes first.")
+
+
+def _moments(graphs: Graphs, transform: Transform | None) -> tuple[Tensor, Tensor, int]:
+    """Return mean and variance ``[d + f]`` of all nodes, and d."""
+    count, mean, squares, dim = 0, torch.zeros(()), torch.zeros(()), graphs.dim
+    for chunk in node_chunks(graphs):
+        part = chunk if transform is None else transform.apply(chunk)
+        _check_finite(part)
+        values = part.pos if part.x is None else torch.cat([part.pos, part.x], 1)
+        values, old, dim = values.double(), count, part.dim
+        count += len(values)
+        # Chan's update of mean and sum of squares.
+        centre = values.mean(0)
+        squares = squares + (values - centre).square().sum(0)
+        squares = squares + (centre - mean).square() * old * len(values) / count
+        mean = mean + (centre - mean) * len(values) / count
+    return mean, squares / count, dim

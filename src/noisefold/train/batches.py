@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.transform import Transform
 from noisefold.noise.source import Streams, derive_seed
 
 __all__ = ["Batch", "Batches"]
@@ -52,6 +53,8 @@ class Batches:
         the data is larger, all lose their edges.
     rank, world
         Which process of how many.
+    transform
+        Applied to each batch, so that no transformed copy of the data is held.
 
     Raises
     ------
@@ -60,13 +63,20 @@ class Batches:
     """
 
     def __init__(
-        self, data: Graphs, size: int, seed: int, nodes: int | None = None, rank: int = 0, world: int = 1
+        self,
+        data: Graphs,
+        size: int,
+        seed: int,
+        nodes: int | None = None,
+        rank: int = 0,
+        world: int = 1,
+        transform: Transform | None = None,
     ) -> None:
         if size < 1 or size % world:
             raise ValueError(f"batch must be a positive multiple of the {world} processes, got {size}.")
         self.data, self.size, self.seed = data, size, seed
         self.nodes = None if nodes is None or int(data.sizes.max()) <= nodes else nodes
-        self.rank, self.world = rank, world
+        self.rank, self.world, self.transform = rank, world, transform
         self._pass: tuple[int, Tensor] = (-1, torch.empty(0))
 
     def __call__(self, step: int) -> Batch:
@@ -78,6 +88,8 @@ class Batches:
         numbers = [step * self.size + p for p in places]
         streams = Streams(self.seed, numbers)
         graphs = self.data[[self._entry(k) for k in numbers]]
+        if self.transform is not None:
+            graphs = self.transform.apply(graphs)
         if self.nodes is not None:
             graphs = _thin(graphs, self.nodes, streams)
         jitter = streams.uniform([1] * len(numbers), 1, torch.empty(0, dtype=torch.float64))[:, 0]

@@ -9,20 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from noisefold.configuration import encode
+from noisefold.geometry.chunks import node_chunks
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.transform import Transform
 from noisefold.nn.denoiser import Denoiser
 from noisefold.train.settings import Training
 
 __all__ = ["check_same_run", "run_identity"]
 
 _FREE = ("steps", "device", "keep", "log_every", "validate_every", "checkpoint_every", "tensorboard")
+_ROWS = 1 << 20  # of a tensor that are read together
 _DIGESTS = {"data": "on other data", "network": "of a network with other weights"}
 
 
-def run_identity(denoiser: Denoiser, data: Graphs, settings: Training) -> dict[str, Any]:
+def run_identity(
+    denoiser: Denoiser, data: Graphs, settings: Training, transform: Transform | None = None
+) -> dict[str, Any]:
     """What must not change between the parts of one run, as plain data.
 
     The number of steps, the device and the bookkeeping may change.
@@ -36,7 +41,7 @@ def run_identity(denoiser: Denoiser, data: Graphs, settings: Training) -> dict[s
         "for_completion": denoiser.for_completion,
         "net": _configuration(denoiser.net),
         "network": hashlib.sha256(json.dumps(shapes).encode()).hexdigest(),
-        "data": _digest(data),
+        "data": _digest(data, transform),
     }
 
 
@@ -74,10 +79,22 @@ def _configuration(net: nn.Module) -> Any:
         return type(net).__name__
 
 
-def _digest(data: Graphs) -> str:
+def _digest(data: Graphs, transform: Transform | None) -> str:
+    """Return a digest of the transformed data, read piece by piece."""
     digest = hashlib.sha256()
-    for tensor in (data.pos, data.x, data.ptr, data.label, data.mask, data.edge_index, data.edge_attr):
-        if tensor is not None:
-            flat = tensor.detach().cpu().contiguous().flatten()
-            digest.update(flat.view(torch.uint8).numpy().data)
+    for name in ("pos", "x"):
+        for chunk in node_chunks(data) if getattr(data, name) is not None else ():
+            _update(digest, getattr(chunk if transform is None else transform.apply(chunk), name))
+    for tensor in (data.ptr, data.label, data.mask):
+        _update(digest, tensor)
+    if data.edge_index is not None:
+        for end in data.edge_index:
+            _update(digest, end)
+    _update(digest, data.edge_attr)
     return digest.hexdigest()
+
+
+def _update(digest: Any, tensor: Tensor | None) -> None:
+    if tensor is not None:
+        for part in tensor.split(_ROWS) if tensor.ndim else [tensor]:
+            digest.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)

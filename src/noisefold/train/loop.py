@@ -18,7 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from noisefold.geometry.chunks import node_chunks
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.transform import Transform
 from noisefold.nn.denoiser import Denoiser, classes_of, noised_value
 from noisefold.nn.fittable import Fittable
 from noisefold.noise.point_coupling import WithinCloud
@@ -54,6 +56,7 @@ def train(
     out: Path | None = None,
     resume: bool = False,
     on_step: Callable[[int], None] | None = None,
+    transform: Transform | None = None,
 ) -> list[dict[str, Any]]:
     """Train a denoiser's network in place; it ends with the averaged weights.
 
@@ -64,7 +67,7 @@ def train(
     denoiser
         Network, path and target.
     data, val
-        Standardised graphs to train on and, optionally, to measure the loss on.
+        Graphs to train on and, optionally, to measure the loss on, standardised, or to be by `transform`.
     settings
         How to train.
     out
@@ -74,6 +77,8 @@ def train(
         and the bookkeeping may differ from those so far; a run that has all its steps already is only read.
     on_step
         Called after every step with the number of steps done.
+    transform
+        Applied to each batch, so that data larger than memory need no standardised copy.
 
     Returns
     -------
@@ -92,13 +97,13 @@ def train(
     KeyboardInterrupt
         On SIGINT or SIGTERM, after the step under way was finished and saved; a second signal does not wait.
     """
-    _check_data(denoiser, data, "data")
+    _check_data(denoiser, data, "data", transform)
     if val is not None:
-        _check_data(denoiser, val, "val")
+        _check_data(denoiser, val, "val", transform)
     _check_masks(denoiser, settings)
     if settings.tensorboard and out is None:
         raise ValueError("tensorboard=True needs a run folder; give out.")
-    run = _Run(denoiser, data, settings, val, out)
+    run = _Run(denoiser, data, settings, val, out, transform)
     with closing(run.log):
         run.begin(resume)
         bar = progress("training", settings.steps, run.step, show=run.runner.main)
@@ -119,28 +124,40 @@ class _Run:
     """State of a training under way."""
 
     def __init__(
-        self, denoiser: Denoiser, data: Graphs, settings: Training, val: Graphs | None, out: Path | None
+        self,
+        denoiser: Denoiser,
+        data: Graphs,
+        settings: Training,
+        val: Graphs | None,
+        out: Path | None,
+        transform: Transform | None,
     ) -> None:
-        self.settings, self.val, self.out = settings, val, out
+        self.settings, self.val, self.out, self.transform = settings, val, out, transform
         self.runner = Runner(settings.precision, settings.device)
         self.denoiser, self.net = denoiser, denoiser.net.to(self.runner.device)
         self.checkpoints = None if out is None else Checkpoints(out / "checkpoints", settings.keep)
         if self.checkpoints is None or not self.checkpoints.steps():
-            _measure(self.net, data, settings)
+            _measure(self.net, data, settings, transform)
         # Also gives every process the weights and buffers of the first; the average must begin with these.
         wrapped = self.runner.prepare(self.net)
         self.learner = Denoiser(
             wrapped, denoiser.path, denoiser.target, denoiser.variable, denoiser.for_completion
         )
         self.batches = Batches(
-            data, settings.batch, settings.seed, settings.nodes, self.runner.rank, self.runner.world
+            data,
+            settings.batch,
+            settings.seed,
+            settings.nodes,
+            self.runner.rank,
+            self.runner.world,
+            transform,
         )
         self.optimizer = torch.optim.AdamW(
             self.net.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
         )
         self.average = EMA(self.net, settings.ema)
         self.log = Log(None if out is None else out / "metrics.jsonl", self.runner.main)
-        self.identity = run_identity(denoiser, data, settings)
+        self.identity = run_identity(denoiser, data, settings, transform)
         self.step, self.note = 0, ""
         self.saved: int | None = None
         self.recent: list[Tensor] = []
@@ -259,28 +276,31 @@ class _Run:
 
     def _validate(self, val: Graphs) -> None:
         with self.average.within(self.net):
-            scores = validate(self.denoiser, val, self.settings, self.runner.device)
+            scores = validate(self.denoiser, val, self.settings, self.runner.device, self.transform)
         if not math.isfinite(scores["val_loss"]):
             raise self._failure(f"the validation loss became {scores['val_loss']}")
         self.log.add({"step": self.step, **scores})
 
 
-def _measure(net: nn.Module, data: Graphs, settings: Training) -> None:
+def _measure(net: nn.Module, data: Graphs, settings: Training, transform: Transform | None) -> None:
     """What a network measures itself, unless it has; a function of data, seed and nodes."""
     if not isinstance(net, Fittable) or bool(net.learned):
         return
     count = min(len(data), _MEASURED)
-    net.learn(Batches(data, count, settings.seed, settings.nodes).part(0, range(count)).graphs)
+    batches = Batches(data, count, settings.seed, settings.nodes, transform=transform)
+    net.learn(batches.part(0, range(count)).graphs)
 
 
-def _check_data(denoiser: Denoiser, data: Graphs, name: str) -> None:
+def _check_data(denoiser: Denoiser, data: Graphs, name: str, transform: Transform | None) -> None:
     noised_value(data, denoiser.variable)
     if len(data) == 0 or int(data.sizes.min()) == 0:
         raise ValueError(f"{name} must hold at least one graph, and no empty ones.")
-    for field in ("pos", "x"):
-        value = getattr(data, field)
-        if value is not None and not bool(value.isfinite().all()):
-            raise ValueError(f"{name}.{field} holds NaN or infinity; leave those graphs out.")
+    for chunk in node_chunks(data):
+        part = chunk if transform is None else transform.apply(chunk)
+        for field in ("pos", "x"):
+            value = getattr(part, field)
+            if value is not None and not bool(value.isfinite().all()):
+                raise ValueError(f"{name}.{field} holds NaN or infinity; leave those graphs out.")
     classes = classes_of(denoiser.net)
     if classes and data.label is not None and not bool(((data.label >= -1) & (data.label < classes)).all()):
         found = f"{int(data.label.min())} to {int(data.label.max())}"

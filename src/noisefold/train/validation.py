@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.transform import Transform
 from noisefold.nn.denoiser import Denoiser
 from noisefold.noise.source import derive_seed
 from noisefold.train.batches import Batches
@@ -20,7 +21,13 @@ _MOST = 512
 
 
 @torch.no_grad()
-def validate(denoiser: Denoiser, val: Graphs, settings: Training, device: torch.device) -> dict[str, Any]:
+def validate(
+    denoiser: Denoiser,
+    val: Graphs,
+    settings: Training,
+    device: torch.device,
+    transform: Transform | None = None,
+) -> dict[str, Any]:
     """Loss on held-out graphs, in all and by signal level (ten equal parts of [0, 1]).
 
     At most 512 graphs, each at one noise level. Graphs, levels and noise are the same at every call, whatever
@@ -29,7 +36,7 @@ def validate(denoiser: Denoiser, val: Graphs, settings: Training, device: torch.
     denoiser.net.eval()
     count = min(len(val), _MOST)
     seed = derive_seed(settings.seed, 77)
-    batches = Batches(val, count, seed, settings.nodes)
+    batches = Batches(val, count, seed, settings.nodes, transform=transform)
     losses, levels = [], []
     for start in range(0, count, settings.batch):
         torch.manual_seed(derive_seed(seed, start))
