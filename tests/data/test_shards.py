@@ -234,6 +234,7 @@ def test_a_large_selection_lies_in_a_file(monkeypatch):
         assert torch.equal(taken, each[rows])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 def test_memory_follows_the_batch(tmp_path):
     """200 MB of clouds are measured and trained on in a third of that."""

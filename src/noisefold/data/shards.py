@@ -100,7 +100,7 @@ class ShardWriter:
         ValueError
             If fields, dimensions or names do not fit those of the first.
         """
-        first = self._first or graphs
+        first = graphs if self._first is None else self._first
         if self._first is None:
             self._first, self._modality = graphs[:0], graphs.modality
             self._names = {name: {} for name in _CODES}
