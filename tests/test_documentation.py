@@ -19,6 +19,8 @@ import yaml
 import noisefold as nf
 from noisefold import cli, plan, testing  # noqa: F401 (its names are looked up below noisefold)
 from noisefold import model as model_module
+from noisefold.domains import Request, domain_of
+from noisefold.domains.plan import from_options
 from noisefold.model import PACKAGED, Model
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,20 +83,19 @@ def test_every_example_of_a_command_is_understood() -> None:
     clouds = nf.data.shapes(8, points=16)
     tissue = clouds.replace(x=clouds.pos.clone(), label=None, classes=())
     for words in commands:
-        options = plan.from_options([value for key, value in pairwise(words) if key == "-o"])
+        changes = from_options([value for key, value in pairwise(words) if key == "-o"])
         for_completion = "--for-completion" in words
-        suggested = plan.suggest(
-            tissue if for_completion else clouds, for_completion, 1, plan.kind_in([options])
-        )
-        plan.build(plan.override(suggested, options))
+        data = tissue if for_completion else clouds
+        request = Request(for_completion, 1 if for_completion else None, changes=(changes,))
+        Model.of_recipe(domain_of(data).recipe(data, request))
 
 
 def test_every_configuration_can_be_built() -> None:
-    suggested = plan.suggest(nf.data.shapes(8, points=16))
+    data = nf.data.shapes(8, points=16)
     parts = [yaml.safe_load(block) for page in PAGES for block in blocks(page, "yaml")]
     assert parts
     for part in parts:
-        plan.build(plan.override(suggested, part))
+        Model.of_recipe(domain_of(data).recipe(data, Request(changes=(part,))))
 
 
 @pytest.fixture

@@ -431,8 +431,8 @@ class Model(Pretrained):
         if train is not None:
             train = self._matched(domain_of(train, self.variable).training_graphs(train))
         unseen = self._test_graphs(test)
-        seed = options.pop("seed", 0)
-        return score(self.sample_for, unseen, train, draws=draws, metrics=metrics, seed=seed, **options)
+        how: dict[str, Any] = {"seed": 0, **options}
+        return score(self.sample_for, unseen, train, draws=draws, metrics=metrics, **how)
 
     def skill(
         self, test: Graphs, *, nodes: int | None = None, levels: int = 20, seed: int = 0

@@ -104,7 +104,7 @@ def _tissue(
     drawn = torch.full_like(done.mean, torch.nan) if len(done) < 2 else done.std
     std = drawn.masked_fill(known, 0.0)
     facts = {**facts, "missing": float((~known).double().mean())}
-    draws = done.values if how["keep"] else None
+    draws = done.kept
     write_layers(
         source.source, out, done.mean, std, facts, draws=draws, genes=tissue.genes, rows=tissue.order
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,14 +35,13 @@ def report(
     from noisefold.train.device import resolve_device
 
     model, home = Model.from_pretrained(run, device=str(resolve_device(device))), Run(run)
-    train: Graphs | None
+    train: Graphs | None = None
+    test: Graphs | None = None
     if data is not None:
-        train, test = None, home.reading(data).load(held_out=True)
+        test = home.reading(data).load(held_out=True)
     else:
-        try:
+        with contextlib.suppress(FileNotFoundError, ValueError):  # then the page shows the model alone
             train, test = home.data()
-        except (FileNotFoundError, ValueError):
-            train, test = None, None
     page = model.report(
         out or (run if run.is_dir() else Path()) / "report.html",
         test,

@@ -71,11 +71,13 @@ class Factor:
 
     def whiten(self, values: Tensor) -> Tensor:
         """Return L^{-1} times ``values [..., n, c]``, which for draws of N(0, K) is white noise."""
-        return torch.linalg.solve_triangular(self.lower, values, upper=False)
+        out: Tensor = torch.linalg.solve_triangular(self.lower, values, upper=False)
+        return out
 
     def whiten_transposed(self, values: Tensor) -> Tensor:
         """Return L^{-T} times ``values [..., n, c]``."""
-        return torch.linalg.solve_triangular(self.lower.mT, values, upper=True)
+        out: Tensor = torch.linalg.solve_triangular(self.lower.mT, values, upper=True)
+        return out
 
     def solve(self, values: Tensor) -> Tensor:
         """Return K^{-1} times ``values [..., n, c]``."""
@@ -287,10 +289,10 @@ def eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
     _check_finite(matrix, "a symmetric matrix")
     try:
         values, vectors = torch.linalg.eigh(matrix)
-    except torch.linalg.LinAlgError:
+    except RuntimeError:  # of which the LinAlgError of torch is a kind
         try:
             values, vectors = torch.linalg.eigh(matrix.double().cpu())
-        except torch.linalg.LinAlgError:
+        except RuntimeError:  # of which the LinAlgError of torch is a kind
             raise ValueError(
                 f"the eigenvalues of a {matrix.shape[-1]} x {matrix.shape[-1]} matrix did not converge; "
                 "scale the values to the order of 1."
@@ -318,7 +320,8 @@ def square_root(covariance: Tensor) -> Tensor:
     correlation = torch.where(both, covariance / unit[:, None] / unit, torch.eye(len(unit)).to(covariance))
     lower, failed = torch.linalg.cholesky_ex(_lifted(correlation, correlation.new_tensor(1e-10)))
     if not bool(failed):
-        return scale[:, None] * lower
+        found: Tensor = scale[:, None] * lower
+        return found
     values, vectors = eigh(correlation)
     root: Tensor = scale[:, None] * vectors * values.clamp(min=0).sqrt()
     return root

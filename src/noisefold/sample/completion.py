@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.notebook import data_frame, graphs_html, table_html
 from noisefold.geometry.patches import take
 from noisefold.geometry.transform import Transform
 from noisefold.nn.denoiser import Denoiser
@@ -49,7 +48,7 @@ class Completion:
         What was drawn.
     known
         Where it was observed, ``[n, d]``, bool.
-    values
+    kept
         Its draws, ``[draws, n, d]``, with the observed values in their places, bit for bit; None if they were
         not kept.
     moments
@@ -59,65 +58,31 @@ class Completion:
     graphs: Graphs
     variable: Variable[Tensor]
     known: Tensor
-    values: Tensor | None
+    kept: Tensor | None
     moments: tuple[int, Tensor, Tensor] | None = None
 
     def __len__(self) -> int:
-        if self.values is None:
+        if self.kept is None:
             assert self.moments is not None
             return self.moments[0]
-        return self.values.shape[0]
+        return self.kept.shape[0]
 
     def __repr__(self) -> str:
         share = float(self.known.double().mean()) if self.known.numel() else 1.0
         return f"Completion({len(self)} draws of {self.variable.noun}, {share:.0%} known, {self.graphs!r})"
 
-    def _kept(self) -> Tensor:
-        if self.values is None:
-            raise ValueError("the draws were not kept; complete with keep=True.")
-        return self.values
-
-    def _repr_html_(self) -> str:
-        shares = self.known.double().mean(0).tolist() if self.known.numel() else []
-        spread = self.std.mean(0).tolist() if len(self) > 1 else [float("nan")] * len(shares)
-        rows = [
-            (self.column(k), f"{share:.0%}", f"{width:.3g}")
-            for k, (share, width) in enumerate(zip(shares[:_SHOWN], spread, strict=False))
-        ]
-        rest = [f"{len(shares) - _SHOWN} more columns"] if len(shares) > _SHOWN else []
-        table = table_html(repr(self), ("column", "known", "mean standard deviation"), rows, rest)
-        return table + (graphs_html(self.draws[0]) if len(self) else "")
-
-    def column(self, k: int) -> str:
-        """Return the name of column k of the variable that was drawn."""
-        names = self.graphs.feature_names if self.variable == "x" else ()
-        return names[k] if k < len(names) else f"{self.variable}{k}"
-
-    def to_pandas(self, level: float = 0.9) -> Any:
-        """Return a data frame with a row for each value that was drawn.
-
-        Columns are graph, node (within its graph), column, mean, std, and the ends low and high of the
-        central interval of this level; NaN where there are too few draws for them.
+    @property
+    def values(self) -> Tensor:
+        """The draws, ``[draws, n, d]``.
 
         Raises
         ------
-        ImportError
-            If pandas is not installed.
+        ValueError
+            If they were not kept.
         """
-        node, column = (~self.known).cpu().nonzero(as_tuple=True)
-        nan = torch.full_like(self.mean, float("nan"))
-        needed = int(2 / (1 - level) - 1e-9)
-        low, high = self.interval(level) if len(self) >= needed else (nan, nan)
-        values = {"mean": self.mean, "std": self.std if len(self) > 1 else nan, "low": low, "high": high}
-        graph = self.graphs.batch.cpu()[node]
-        places = {"graph": graph, "node": node - self.graphs.ptr.cpu()[graph]}
-        return data_frame(
-            {
-                **{name: place.numpy() for name, place in places.items()},
-                "column": [self.column(int(k)) for k in column],
-                **{name: value.cpu()[node, column].numpy() for name, value in values.items()},
-            }
-        )
+        if self.kept is None:
+            raise ValueError("the draws were not kept; complete with keep=True.")
+        return self.kept
 
     @property
     def draws(self) -> list[Graphs]:
@@ -128,12 +93,12 @@ class Completion:
         ValueError
             If the draws were not kept.
         """
-        return [self.variable.write(self.graphs, value) for value in self._kept()]
+        return [self.variable.write(self.graphs, value) for value in self.values]
 
     @property
     def mean(self) -> Tensor:
         """Posterior mean, ``[n, d]``."""
-        if self.values is None:
+        if self.kept is None:
             assert self.moments is not None
             return self.moments[1]
         # Observed values are the same in every draw, and the mean of their copies is only nearly so.
@@ -150,7 +115,7 @@ class Completion:
         """
         if len(self) < 2:
             raise ValueError("the standard deviation needs at least 2 draws, got 1.")
-        if self.values is None:
+        if self.kept is None:
             assert self.moments is not None
             return self.moments[2]
         return self.values.std(0).masked_fill(self.known, 0.0)
@@ -175,7 +140,7 @@ class Completion:
         if place < -1e-9:
             needed = int(2 / (1 - level) - 1e-9)
             raise ValueError(f"an interval at level {level} needs at least {needed} draws, got {m}.")
-        ordered = self._kept().sort(0).values
+        ordered = self.values.sort(0).values
         low = min(max(int(place + 1e-9), 0), m - 1)
         rest = max(place - low, 0.0)
         next_ = min(low + 1, m - 1)

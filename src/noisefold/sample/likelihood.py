@@ -19,6 +19,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import singledispatch
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -101,7 +102,7 @@ class LogProb:
 @singledispatch
 def log_prob(
     path: object,
-    denoiser: Denoiser,
+    denoiser: Denoiser[Any, Any],
     graphs: Graphs,
     *,
     method: LikelihoodMethod | None = None,
@@ -154,7 +155,7 @@ def log_prob(
 @log_prob.register
 def _(
     path: Gaussian,
-    denoiser: Denoiser,
+    denoiser: Denoiser[Any, Any],
     graphs: Graphs,
     *,
     method: LikelihoodMethod | None = None,

@@ -144,7 +144,7 @@ def write_layers(
             elements.write_elem(file, group, {})
         for name, values in (("mean", mean), ("std", std)):
             layer = np.full((len(cells), len(known)), np.nan, dtype=np.float32)
-            layer[np.ix_(places, columns)] = _numpy(values)
+            layer[np.ix_(places, np.asarray(columns))] = _numpy(values)
             packed = {} if Path(source).is_dir() else {"dataset_kwargs": {"compression": "gzip"}}
             elements.write_elem(file, f"layers/noisefold_{name}", layer, **packed)
         elements.write_elem(file, "uns/noisefold", text)

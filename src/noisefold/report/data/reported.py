@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from torch import nn
@@ -51,11 +52,14 @@ class ReportedModel(Protocol):
     def config(self) -> dict[str, Any]:
         """Return everything but the weights, as plain data."""
 
-    def sample(self, count: int, **options: Any) -> Graphs:
+    @property
+    def sample(self) -> Callable[..., Graphs]:
         """Generate graphs."""
 
-    def sample_for(self, test: Graphs, draws: int | None = None, **options: Any) -> Graphs:
+    @property
+    def sample_for(self) -> Callable[..., Graphs]:
         """Return samples to compare with a test set."""
 
-    def complete(self, graphs: Graphs, known: Any, **options: Any) -> Completion:
+    @property
+    def complete(self) -> Callable[..., Completion]:
         """Draw what is not observed."""

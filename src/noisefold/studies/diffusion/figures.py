@@ -204,7 +204,13 @@ def summary(result: Result) -> Figure:
             mean, low, high = (
                 [_bounded(v[key], v["low"], least) for v in values] for key in ("mean", "low", "high")
             )
-            look = {"fmt": mark, "color": colour, "capsize": 2, "markersize": 6, "label": label}
+            look: dict[str, Any] = {
+                "fmt": mark,
+                "color": colour,
+                "capsize": 2,
+                "markersize": 6,
+                "label": label,
+            }
             panel.errorbar(places, mean, yerr=_errors(mean, low, high), **look)
     det.axhline(1, color="0.6", linewidth=0.8)
     whose = ("a mode", "the truth") if exact else ("the samples", "held-out points")
@@ -253,7 +259,7 @@ def _widths(panel: Axes, rows: Sequence[Result], measure: str) -> None:
         values = [[v for v in r["error"][i] if v is not None] for r in rows]
         mean = [sum(v) / len(v) if v else math.nan for v in values]
         low, high = ([f(v) if v else math.nan for v in values] for f in (min, max))
-        look = {"fmt": f"{mark}-", "color": colour, "capsize": 2, "label": f"t = {k - 1}"}
+        look: dict[str, Any] = {"fmt": f"{mark}-", "color": colour, "capsize": 2, "label": f"t = {k - 1}"}
         panel.errorbar(range(len(rows)), mean, yerr=_errors(mean, low, high), **look)
     names = [r["network"].replace("width ", "").replace("time shuffled", "time\nshuffled") for r in rows]
     panel.set_xticks(range(len(rows)), names)

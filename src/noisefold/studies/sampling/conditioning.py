@@ -18,14 +18,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from noisefold.geometry import Graphs
 from noisefold.nn import Denoiser, SetTransformer
-from noisefold.noise import Gaussian, Known, Target, derive_seed, seeded
+from noisefold.noise import Gaussian, Known, Positions, Target, derive_seed, seeded
 from noisefold.progress import progress
 from noisefold.sample import (
     DDIM,
@@ -65,15 +65,10 @@ DRAWS = 99  # intervals of 50 and 90 % end at whole order statistics
 class _Unconditioned(Conditioning):
     """Ignores the observed values."""
 
-    def __call__(
-        self,
-        denoise: Callable[[Tensor, Tensor], Tensor],
-        solver: Solver,
-        known: Known,
-        path: Gaussian,
-        noise: Callable[[], Tensor],
-    ) -> tuple[Callable[[Tensor, Tensor], Tensor], Solver]:
-        return denoise, solver
+    handles: ClassVar[type] = Gaussian
+
+    def __call__(self, task: Any, solver: Solver, known: Known[Any]) -> tuple[Any, Solver]:
+        return task, solver
 
 
 @dataclass(frozen=True)
@@ -155,10 +150,7 @@ def measure(run: Run[Scale]) -> Result:
     return {"seed": seed, "draws": DRAWS, "rows": rows}
 
 
-class _Denoise(Protocol):
-    """A denoiser, which may condition on observed values if it was trained to."""
-
-    def __call__(self, x: Tensor, t: Tensor) -> Tensor: ...
+_Denoise = Callable[[Tensor, Tensor], Tensor]
 
 
 def _generator(seed: int, purpose: int) -> torch.Generator:
@@ -197,7 +189,7 @@ class Task:
             x.reshape(-1, self.distribution.dim), t, Gaussian()
         ).reshape(-1, 1)
 
-    def bound(self, denoiser: Denoiser) -> _Denoise:
+    def bound(self, denoiser: Denoiser[Tensor, Tensor]) -> _Denoise:
         """Return a denoiser on the graphs of the task."""
         place = self.frame()
         return Bound(denoiser, place.replace(pos=place.pos.float()))
@@ -219,7 +211,7 @@ class _Counted:
     def _backwards(self, gradient: Tensor) -> None:
         self.backwards += 1
 
-    def given(self, known: Known) -> _Counted:
+    def given(self, known: Known[Tensor]) -> _Counted:
         assert isinstance(self.denoise, Bound)
         self.denoise = self.denoise.given(known)
         return self
@@ -268,7 +260,9 @@ def errors(task: Task, draws: Tensor) -> dict[str, float]:
     truth = task.truths[:, task.others]
     values = draws.transpose(0, 1).reshape(DRAWS, -1, 1)
     nodes = values.shape[1]
-    done = Completion(Graphs(torch.zeros(nodes, 1)), "pos", torch.zeros(nodes, 1, dtype=torch.bool), values)
+    done = Completion(
+        Graphs(torch.zeros(nodes, 1)), Positions(), torch.zeros(nodes, 1, dtype=torch.bool), values
+    )
     out = {
         "mean": float((bias / means.square().sum()).sqrt()),
         "covariance": float(gap.norm() / spreads.mean(0).norm()),
@@ -282,7 +276,9 @@ def errors(task: Task, draws: Tensor) -> dict[str, float]:
     return out
 
 
-def _learned(distribution: GaussianMixture, for_completion: bool, steps: int, seed: int) -> Denoiser:
+def _learned(
+    distribution: GaussianMixture, for_completion: bool, steps: int, seed: int
+) -> Denoiser[Tensor, Tensor]:
     """A small network that has learned the distribution from its draws."""
     place = torch.linspace(0, 1, distribution.dim)[:, None]
     values = distribution.sample(20_000 if steps > 100 else 64, _generator(seed, 2)).float()

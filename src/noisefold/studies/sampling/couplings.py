@@ -150,8 +150,7 @@ def _trial(run: Run[Scale], name: str, coupling: Coupling, seed: int, sets: Sets
 
 def _scored(model: Model, seed: int, size: Scale, sets: Sets) -> Result:
     """Scores by solver and steps, and of the reference clouds."""
-    assert model.scaling is not None
-    unit = model.scaling.pos_scale
+    unit = model.data.scaling.pos_scale
     sample = partial(model.sample, size.draws, nodes=size.training.nodes, seed=seed)
     end = sample(steps=size.many, solver=Heun()).pos / unit
     cases = [(name, steps) for name, counts in size.counts.items() for steps in counts]

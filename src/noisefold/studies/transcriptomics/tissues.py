@@ -33,7 +33,7 @@ from noisefold.eval import (
 from noisefold.geometry import DataSummary, Graphs
 from noisefold.model import Model
 from noisefold.nn import KrigingResidual, SetTransformer
-from noisefold.noise import seeded
+from noisefold.noise import Features, seeded
 from noisefold.sample import Completion, DPMSolver
 from noisefold.studies.kit.datasets import data_folder
 from noisefold.studies.kit.experiment import Experiment, Result, Run, written
@@ -310,7 +310,7 @@ def _maps(
     """Maps of the largest block in standard deviations, of the chosen or else the first hidden genes."""
     hidden = (~known).any(0)
     units = torch.stack([blocks.unit(v) for v in answer.values])
-    shown = Completion(blocks.test.replace(x=truth), "x", known, units)
+    shown = Completion(blocks.test.replace(x=truth), Features(), known, units)
     genes = [g for g in SUBJECTS[name].shown if hidden[blocks.train.genes.index(g)]]
     genes += [g for g, h in zip(blocks.train.genes, hidden.tolist(), strict=True) if h and g not in genes]
     maps(out, shown, blocks.train.genes, genes[:3], question)

@@ -25,7 +25,7 @@ _STAGES = {
     "Moran-W1": "Moran's I, W1 (lower)",
     "variogram": "variogram (lower)",
 }
-_LOOKS = marks(
+_LOOKS: dict[str, dict[str, Any]] = marks(
     {
         "network": "o #0072B2",
         "its start": "D #56B4E9",
@@ -107,7 +107,7 @@ def _errors(panel: Axes, asked: Mapping[str, Any]) -> None:
             scale = rows["mean"]["scores"]["CRPS"]["value"]
             value, low, high = (rows[row]["scores"]["CRPS"][end] / scale for end in ("value", "low", "high"))
             x = i + (k - (len(_LOOKS) - 1) / 2) * 0.11
-            label = {"label": row} if i == 0 else {}
+            label: dict[str, Any] = {"label": row} if i == 0 else {}
             ends = [[value - low], [high - value]]
             panel.errorbar(x, value, yerr=ends, markersize=5, capsize=2, linestyle="none", **look, **label)
     panel.axhline(1, color="0.4", linewidth=1)
