@@ -49,7 +49,7 @@ def flow_error(solver: Solver, path: Gaussian, steps: int, clock: str = "time") 
     AssertionError
         If the solver draws noise.
     """
-    start, end = _flow(path.schedule)
+    start, end = _flow(path.schedule)  # type: ignore[arg-type]  # schedules are frozen dataclasses
 
     def refused() -> Tensor:
         raise AssertionError(f"{solver!r} draws noise, which has a weak order alone.")
