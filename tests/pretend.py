@@ -7,7 +7,8 @@ mixed with CPU tensors of one dimension or more, as a real device would:
     with Pretended():    # while it is on, device="pretend" makes such tensors
         model.to("pretend").sample(...)
 
-Results are those of the CPU up to rounding: fused operations are taken apart. Not held: autocast.
+Results are those of the CPU up to rounding. Not held: autocast, and the values of some gradients, among them
+those of attention, which PyTorch gets wrong to a few percent through such tensors.
 """
 
 from __future__ import annotations
