@@ -93,7 +93,8 @@ def test_files_of_a_users_points(tmp_path, monkeypatch):
     assert "graphs" not in kept
 
 
-def test_without_a_law_nothing_is_blank_and_nothing_called_exact():
+@pytest.mark.slow
+def test_without_a_mixture_nothing_is_blank_and_nothing_called_exact():
     result, figures = measure(named("moons"))
     figures["summary"] = summary(result)
     for name, picture in figures.items():
@@ -110,6 +111,7 @@ def test_without_a_law_nothing_is_blank_and_nothing_called_exact():
     assert "sample of 2000 points" in words
 
 
+@pytest.mark.slow
 def test_graphs_have_no_pictures_of_the_plane():
     result, figures = measure(GRAPHS)
     assert not figures

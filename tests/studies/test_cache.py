@@ -1,11 +1,8 @@
 """Parts that are made once: kept, given back, and refused where they were made otherwise."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import textwrap
+import multiprocessing
+import time
 
 import pytest
 
@@ -47,23 +44,24 @@ def test_a_claim_holds_against_others_and_dies_with_its_process(tmp_path):
             assert not second
         with claimed(tmp_path / "other") as other:
             assert other
-    script = """
-        import sys, time
-        from pathlib import Path
-        from noisefold.studies.kit.cache import claimed
-        with claimed(Path(sys.argv[1])) as mine:
-            print(mine, flush=True)
-            time.sleep(600)
-    """
-    command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "True\n"
-        with claimed(tmp_path) as mine:
-            assert not mine
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+    context = multiprocessing.get_context("fork")
+    ready = context.Event()
+    process = context.Process(target=hold, args=(tmp_path, ready), daemon=True)
+    process.start()
+    assert ready.wait(60)
+    with claimed(tmp_path) as mine:
+        assert not mine
+    process.kill()
+    process.join()
     with claimed(tmp_path) as mine:
         assert mine
+
+
+def hold(folder, ready):
+    with claimed(folder) as mine:
+        if mine:
+            ready.set()
+        time.sleep(600)
 
 
 def test_slugs_are_names_of_folders():

@@ -17,7 +17,8 @@ def result():
     return study.measure(study.STUDY.begin(Path(), "smoke"))
 
 
-def test_every_law_and_method_has_its_row(result):
+@pytest.mark.slow
+def test_every_distribution_and_method_has_its_row(result):
     keys = [(row["law"], row["method"]) for row in result["rows"]]
     assert len(set(keys)) == len(keys) == 3 * 4 + 4
     assert ("line, learned", "told") in keys
@@ -25,6 +26,7 @@ def test_every_law_and_method_has_its_row(result):
     assert all(math.isfinite(v) for row in result["rows"] for v in row.values() if not isinstance(v, str))
 
 
+@pytest.mark.slow
 def test_passes_are_counted(result):
     """Heun's last step needs one evaluation; four iterations are four passes backwards each."""
     cost = {row["method"]: (row["forwards"], row["backwards"]) for row in result["rows"]}
@@ -37,6 +39,7 @@ def test_passes_are_counted(result):
     }
 
 
+@pytest.mark.slow
 def test_guidance_is_nearer_than_replacement_and_that_than_the_prior(result):
     """Of an oracle, with differences far beyond the chance of a few truths."""
     for law in ("line", "field"):
@@ -102,6 +105,7 @@ def test_the_field_of_the_task_is_that_of_the_law():
     torch.testing.assert_close(task.oracle()(x.view(-1, 1), t).view(2, 100), expected)
 
 
+@pytest.mark.slow
 def test_study_leaves_its_files(tmp_path, result):
     run = study.STUDY.begin(tmp_path, "smoke")
     paths = run.write(result, study.table(result), study.figure(result))

@@ -150,6 +150,7 @@ def test_pictures_say_their_units(result):
         assert panel.get_title()
 
 
+@pytest.mark.slow
 def test_the_command_and_the_lines_it_gives(data, tmp_path, monkeypatch):
     """What is printed to be pasted trains the schedule that was found, with the file and without."""
     monkeypatch.chdir(tmp_path)
@@ -226,6 +227,7 @@ def test_folders_have_the_name_of_the_data(source, name):
     assert stem_of(source) == name
 
 
+@pytest.mark.slow
 def test_a_tissue_is_measured_in_the_units_of_its_network(tmp_path):
     """Counts are normalised: what is measured is the field in their logarithms.
 

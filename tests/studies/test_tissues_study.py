@@ -142,6 +142,7 @@ def test_equal_distributions_have_no_energy_distance_and_moved_ones_have(ran):
     assert tissue_stages.spot_energy(a, [x + 3 for x in b])["value"] > 2
 
 
+@pytest.mark.slow
 def test_a_second_run_repeats_nothing_and_a_lost_answer_comes_back(ran, monkeypatch):
     root, result = ran
     file = root / "out" / "smoke" / "fly" / "torn.json"
