@@ -223,7 +223,8 @@ class _Kriging(PredictiveDistribution):
                 for kind in kernel[feature].unique().tolist():
                     mine = columns[kernel[feature] == kind]
                     graph, which = mine // features, mine % features
-                    mean, spread = solve(*kernels[kind].tolist(), unit[rows[graph][:, known].T, which])
+                    length, nugget = kernels[kind].tolist()
+                    mean, spread = solve(length, nugget, unit[rows[graph][:, known].T, which])
                     place = rows[graph][:, target].T
                     noise = out[:, place, which].double()
                     noise = spread @ noise if spread.ndim == 2 else spread[:, None] * noise

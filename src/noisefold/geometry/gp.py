@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 _RAISE, _RUNGS = 100.0, 4
+_LinAlgError: type[Exception] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
 _LOWEST = {torch.float32: 1e-8, torch.float64: 1e-10}
 _ADVICE = (
     "add white noise (kernel + Nugget(0.01)), merge nodes at one position, or take a shorter length-scale "
@@ -71,11 +72,13 @@ class Factor:
 
     def whiten(self, values: Tensor) -> Tensor:
         """Return L^{-1} times ``values [..., n, c]``, which for draws of N(0, K) is white noise."""
-        return torch.linalg.solve_triangular(self.lower, values, upper=False)
+        white: Tensor = torch.linalg.solve_triangular(self.lower, values, upper=False)
+        return white
 
     def whiten_transposed(self, values: Tensor) -> Tensor:
         """Return L^{-T} times ``values [..., n, c]``."""
-        return torch.linalg.solve_triangular(self.lower.mT, values, upper=True)
+        solved: Tensor = torch.linalg.solve_triangular(self.lower.mT, values, upper=True)
+        return solved
 
     def solve(self, values: Tensor) -> Tensor:
         """Return K^{-1} times ``values [..., n, c]``."""
@@ -287,10 +290,10 @@ def eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
     _check_finite(matrix, "a symmetric matrix")
     try:
         values, vectors = torch.linalg.eigh(matrix)
-    except torch.linalg.LinAlgError:
+    except _LinAlgError:
         try:
             values, vectors = torch.linalg.eigh(matrix.double().cpu())
-        except torch.linalg.LinAlgError:
+        except _LinAlgError:
             raise ValueError(
                 f"the eigenvalues of a {matrix.shape[-1]} x {matrix.shape[-1]} matrix did not converge; "
                 "scale the values to the order of 1."
@@ -318,9 +321,10 @@ def square_root(covariance: Tensor) -> Tensor:
     correlation = torch.where(both, covariance / unit[:, None] / unit, torch.eye(len(unit)).to(covariance))
     lower, failed = torch.linalg.cholesky_ex(_lifted(correlation, correlation.new_tensor(1e-10)))
     if not bool(failed):
-        return scale[:, None] * lower
+        root: Tensor = scale[:, None] * lower
+        return root
     values, vectors = eigh(correlation)
-    root: Tensor = scale[:, None] * vectors * values.clamp(min=0).sqrt()
+    root = scale[:, None] * vectors * values.clamp(min=0).sqrt()
     return root
 
 
