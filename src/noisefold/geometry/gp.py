@@ -319,13 +319,12 @@ def square_root(covariance: Tensor) -> Tensor:
     unit = torch.where(varies, scale, 1.0)
     both = varies[:, None] & varies
     correlation = torch.where(both, covariance / unit[:, None] / unit, torch.eye(len(unit)).to(covariance))
-    lower, failed = torch.linalg.cholesky_ex(_lifted(correlation, correlation.new_tensor(1e-10)))
-    if not bool(failed):
-        root: Tensor = scale[:, None] * lower
-        return root
-    values, vectors = eigh(correlation)
-    root = scale[:, None] * vectors * values.clamp(min=0).sqrt()
-    return root
+    half: Tensor
+    half, failed = torch.linalg.cholesky_ex(_lifted(correlation, correlation.new_tensor(1e-10)))
+    if bool(failed):
+        values, vectors = eigh(correlation)
+        half = vectors * values.clamp(min=0).sqrt()
+    return scale[:, None] * half
 
 
 def _ladder(jitter: float, dtype: torch.dtype) -> Iterator[float]:

@@ -129,7 +129,7 @@ class GaussianMixture:
         return self._law.sample(n, generator)
 
     def log_prob(self, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
-        """Return the log-density of the marginal in nats, ``[n]``; ``x [n, d]``, times a scalar or ``[n]``."""
+        """Return the log-density of the marginal in nats, ``[n]``; ``x [n, d]``, t a scalar or ``[n]``."""
         return self._see(x, t, path).log_prob.to(x.dtype)
 
     def score(self, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
