@@ -138,9 +138,7 @@ def factor(
         if not bool(left.any()):
             break
         lifted = torch.where(left[..., None, None], _lifted(covariance, share * size), lifted)
-        retried, still = torch.linalg.cholesky_ex(lifted)
-        lower = torch.where(left[..., None, None], retried, lower)
-        failed = torch.where(left, still, failed)
+        lower, failed = torch.linalg.cholesky_ex(lifted)
     # LAPACK may pass over NaN.
     failed = (failed > 0) | ~lower.diagonal(dim1=-2, dim2=-1).isfinite().all(-1)
     if bool(failed.any()):
