@@ -268,5 +268,5 @@ def test_refuses_states_and_sources_it_does_not_know():
         MIXTURE.denoise(torch.zeros(4, 2), t, Gaussian())
     with pytest.raises(ValueError, match=r"t must be a scalar or \[4\], got \[3\]"):
         MIXTURE.denoise(torch.zeros(4, 3), torch.zeros(3), Gaussian())
-    with pytest.raises(ValueError, match="takes the noise to be white"):
+    with pytest.raises(ValueError, match="source must be White"):
         MIXTURE.denoise(torch.zeros(4, 3), t, Gaussian(Linear(), source=object()))

@@ -1,7 +1,9 @@
-"""The correlation that says the same as a variogram.
+"""Fit a correlation to a variogram.
 
-A `Nested` correlation is fitted by least squares: a family, its length, and the shares of what near nodes
-have in common, of noise (the nugget) and of what differs between graphs alone (the floor).
+A `Nested` correlation is fitted by least squares: a family, its length, and the shares of the variance that
+are spatially correlated, of the nugget, and between graphs (the floor).
+
+Source: Cressie, Fitting variogram models by weighted least squares (1985), https://doi.org/10.1007/BF01032109.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ class Fit:
     Parameters
     ----------
     correlation
-        What was fitted.
+        The fitted one.
     family
         Its name, as `fit_correlation` takes it.
     low, high
@@ -62,7 +64,7 @@ class Fit:
 
 
 def fit_correlation(measured: Variogram, family: str | None = None) -> Fit:
-    """The nested correlation that is nearest to a variogram, all bins alike, by least squares.
+    """Return the nested correlation that fits a variogram best, by least squares with equal weights.
 
     Parameters
     ----------

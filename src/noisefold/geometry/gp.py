@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 _RAISE, _RUNGS = 100.0, 4
+_LinAlgError: type[Exception] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
 _LOWEST = {torch.float32: 1e-8, torch.float64: 1e-10}
 _ADVICE = (
     "add white noise (kernel + Nugget(0.01)), merge nodes at one position, or take a shorter length-scale "
@@ -71,13 +72,13 @@ class Factor:
 
     def whiten(self, values: Tensor) -> Tensor:
         """Return L^{-1} times ``values [..., n, c]``, which for draws of N(0, K) is white noise."""
-        out: Tensor = torch.linalg.solve_triangular(self.lower, values, upper=False)
-        return out
+        white: Tensor = torch.linalg.solve_triangular(self.lower, values, upper=False)
+        return white
 
     def whiten_transposed(self, values: Tensor) -> Tensor:
         """Return L^{-T} times ``values [..., n, c]``."""
-        out: Tensor = torch.linalg.solve_triangular(self.lower.mT, values, upper=True)
-        return out
+        solved: Tensor = torch.linalg.solve_triangular(self.lower.mT, values, upper=True)
+        return solved
 
     def solve(self, values: Tensor) -> Tensor:
         """Return K^{-1} times ``values [..., n, c]``."""
@@ -137,9 +138,7 @@ def factor(
         if not bool(left.any()):
             break
         lifted = torch.where(left[..., None, None], _lifted(covariance, share * size), lifted)
-        retried, still = torch.linalg.cholesky_ex(lifted)
-        lower = torch.where(left[..., None, None], retried, lower)
-        failed = torch.where(left, still, failed)
+        lower, failed = torch.linalg.cholesky_ex(lifted)
     # LAPACK may pass over NaN.
     failed = (failed > 0) | ~lower.diagonal(dim1=-2, dim2=-1).isfinite().all(-1)
     if bool(failed.any()):
@@ -289,10 +288,10 @@ def eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
     _check_finite(matrix, "a symmetric matrix")
     try:
         values, vectors = torch.linalg.eigh(matrix)
-    except RuntimeError:  # of which the LinAlgError of torch is a kind
+    except _LinAlgError:
         try:
             values, vectors = torch.linalg.eigh(matrix.double().cpu())
-        except RuntimeError:  # of which the LinAlgError of torch is a kind
+        except _LinAlgError:
             raise ValueError(
                 f"the eigenvalues of a {matrix.shape[-1]} x {matrix.shape[-1]} matrix did not converge; "
                 "scale the values to the order of 1."
@@ -318,13 +317,12 @@ def square_root(covariance: Tensor) -> Tensor:
     unit = torch.where(varies, scale, 1.0)
     both = varies[:, None] & varies
     correlation = torch.where(both, covariance / unit[:, None] / unit, torch.eye(len(unit)).to(covariance))
-    lower, failed = torch.linalg.cholesky_ex(_lifted(correlation, correlation.new_tensor(1e-10)))
-    if not bool(failed):
-        found: Tensor = scale[:, None] * lower
-        return found
-    values, vectors = eigh(correlation)
-    root: Tensor = scale[:, None] * vectors * values.clamp(min=0).sqrt()
-    return root
+    half: Tensor
+    half, failed = torch.linalg.cholesky_ex(_lifted(correlation, correlation.new_tensor(1e-10)))
+    if bool(failed):
+        values, vectors = eigh(correlation)
+        half = vectors * values.clamp(min=0).sqrt()
+    return scale[:, None] * half
 
 
 def _ladder(jitter: float, dtype: torch.dtype) -> Iterator[float]:

@@ -1,4 +1,4 @@
-r"""How unlike two values of a data set are, by their distance.
+r"""The empirical variogram: how much two values of a data set differ, by their distance.
 
 The variogram is half the mean squared difference of two values at distance h, in units of the variance of all
 values,
@@ -6,13 +6,15 @@ values,
 .. math:: \gamma(h) = \frac{\mathrm{mean}_{|\eta_i - \eta_j| \approx h}\, (x_i - x_j)^2}{2 \sigma^2}
     = 1 - \rho(h),
 
-over pairs within a graph, while the variance is that of all graphs together, after which a model standardises
-its data. Its intervals are those of a delete-a-group jackknife: groups are whole graphs, or, where there are
-few graphs, patches of space, and both ends of a pair must stay.
+over pairs within a graph, with the variance over all graphs, by which a model standardises its data.
+Intervals are those of a delete-a-group jackknife: groups are whole graphs or, where there are few graphs,
+patches of space, and both ends of a pair must be kept.
 
-**Positions as features.** Where positions are what is noised, x is a node's displacement from the centre of
-its graph, and :math:`\gamma(h) = h^2 / (2 d \sigma^2)` for every shape there is: the paper's
-:math:`\rho = 1 - h^2`, no correlation at any size. What can be fitted to it is the nearest one.
+**Positions as features.** Where positions are noised, x is a node's displacement from the centre of its
+graph, and :math:`\gamma(h) = h^2 / (2 d \sigma^2)` for every shape: the paper's :math:`\rho = 1 - h^2`,
+which is not positive definite at any size. The nearest correlation can be fitted to it.
+
+Source: Matheron, Principles of geostatistics (1963), https://doi.org/10.2113/gsecongeo.58.8.1246.
 """
 
 from __future__ import annotations
@@ -72,13 +74,13 @@ def variogram(
     centres: int = 512,
     seed: int = 0,
 ) -> Variogram:
-    """The variogram of the features, or of the positions as features, all pooled or one alone.
+    """Return the variogram of the features, or of the positions as features, pooled or of one.
 
     Parameters
     ----------
     graphs
         The data.
-    noised
+    variable
         "x" for the features, each in units of its own variance; "pos" for displacements from the mean of the
         graph, in units of the variance of all coordinates.
     feature

@@ -1,7 +1,7 @@
-r"""The oracle of fields: Gaussian processes on the nodes of graphs, at every noise level.
+r"""Exact denoisers of fields: Gaussian processes on the nodes of graphs, at every noise level.
 
-A field :math:`x_0 \sim N(m, C)`, :math:`C = k(\mathrm{pos}, \mathrm{pos})`, independent and alike in every
-column, under white or correlated noise of covariance K has
+A field :math:`x_0 \sim N(m, C)`, :math:`C = k(\mathrm{pos}, \mathrm{pos})`, independent and identically
+distributed in every column, under white or correlated noise of covariance K has
 
 .. math:: x_t \sim N(\alpha m, V), \qquad V = \alpha^2 C + \sigma^2 K, \qquad
     \nabla \log p_t = -V^{-1} (x - \alpha m),
@@ -9,12 +9,13 @@ column, under white or correlated noise of covariance K has
 .. math:: E[x_0 \mid x_t] = m + \alpha C V^{-1} (x_t - \alpha m), \qquad
     \mathrm{Cov}[x_0 \mid x_t] = \sigma^2 C V^{-1} K .
 
-Given the values y at some nodes o, the field is Gaussian again,
+Given observed values y at some nodes o, the field is Gaussian again,
 :math:`m' = m + C_{\cdot o} C_{oo}^{-1} (y - m_o)` and :math:`C' = C - C_{\cdot o} C_{oo}^{-1} C_{o \cdot}`,
-so that the conditional law has all the same answers at every noise level.
+so that the conditional distribution has the same closed forms at every noise level.
 
-Source: Mathieu et al., Geometric Neural Diffusion Processes (arXiv 2307.05431), appendix B; Rasmussen and
-Williams, Gaussian Processes for Machine Learning (2006), chapter 2.
+Source: Mathieu et al., Geometric Neural Diffusion Processes, appendix B, https://arxiv.org/abs/2307.05431;
+Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), chapter 2,
+https://gaussianprocess.org/gpml/.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ __all__ = ["Field", "GaussianProcess"]
 @configurable
 @dataclass(frozen=True)
 class GaussianProcess:
-    """A law of fields: a Gaussian process with a constant mean.
+    """A distribution of fields: a Gaussian process with a constant mean.
 
     Parameters
     ----------
@@ -67,14 +68,18 @@ class GaussianProcess:
     jitter: float = 1e-10
 
     def on(self, graphs: Graphs, path: Gaussian) -> Field:
-        """The law on the nodes of graphs with the same positions, under the noise of a path.
+        """Return the distribution on the nodes of graphs with the same positions, under the noise of a path.
 
         Raises
         ------
         ValueError
-            If the positions of two graphs differ, the covariance cannot be factorised, or the path's source
-            is neither `White` nor `GPNoise`.
+            If the positions of two graphs differ, the kernel has several outputs, the covariance cannot be
+            factorised, or the path's source is neither `White` nor `GPNoise`.
         """
+        if self.kernel.outputs != 1:
+            raise ValueError(
+                f"kernel must have one output, since columns are independent, got {self.kernel.outputs}."
+            )
         places = _places(graphs)
         covariance, _ = cholesky(self.kernel, places, self.jitter)
         noise = _noise(path, places)
@@ -84,16 +89,16 @@ class GaussianProcess:
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """A Gaussian law of fields on the nodes of g graphs, n nodes each, and all that a path makes of it.
+    """A Gaussian distribution of fields on g graphs of n nodes, and its marginals and posteriors on a path.
 
     States are ``[g n, f]`` as in the graphs, times a scalar or ``[g]``. Computed in float64 whatever the type
-    of the states, in which results are returned. Made by `GaussianProcess.on`; `denoise` is called as solvers
-    want it. Making it costs some n^3, a call n^2 for each graph and column.
+    of the states, in which results are returned. Made by `GaussianProcess.on`; `denoise` has the signature
+    that solvers ask for. Making it takes of the order of n^3 operations, a call n^2 for each column.
 
     Attributes
     ----------
     graphs, path
-        Where the fields are, and how they are noised.
+        The nodes, and how their values are noised.
     mean
         m, ``[g, n, 1]`` or ``[g, n, f]``.
     covariance
@@ -109,7 +114,7 @@ class Field:
     noise: Tensor | None = None
 
     def sample(self, columns: int, streams: Streams, t: Tensor | None = None) -> Tensor:
-        """Draws ``[g n, f]``, float64: of the data, or of x_t at times t; one stream for each graph."""
+        """Draw ``[g n, f]``, float64: of the data, or of x_t at times t; one stream for each graph."""
         white = streams.normal(self.graphs.sizes, columns, torch.empty(0, dtype=torch.float64))
         half = (self._law.basis[0] * self._law.spread[0].sqrt()).to(white)
         parts = [half @ z for z in self.graphs.unpack(white)]
@@ -121,42 +126,42 @@ class Field:
         return self.path.mix(x0, eps, self._times(t).repeat_interleave(self.mean.shape[1])[:, None])
 
     def log_prob(self, x: Tensor, t: Tensor) -> Tensor:
-        """Log-density of the marginal in nats, ``[g]``: all nodes and columns of a graph together."""
+        """Return the joint log-density of the marginal in nats, over nodes and columns, ``[g]``."""
         return self._see(x, t)[0].log_prob.reshape(len(self.graphs), -1).sum(1).to(x.dtype)
 
     def score(self, x: Tensor, t: Tensor) -> Tensor:
-        r"""Gradient of the log-density of the marginal, ``[g n, f]``.
+        r"""Return the gradient of the log-density of the marginal, ``[g n, f]``.
 
         Under correlated noise what a network of target "score" learns is K times this.
         """
         return self._rows(self._see(x, t)[0].score, x)
 
     def denoise(self, x: Tensor, t: Tensor) -> Tensor:
-        """The best estimate of the data, E[x_0 | x_t], ``[g n, f]``."""
+        """Return the posterior mean of the data, E[x_0 | x_t], ``[g n, f]``."""
         seen, mean = self._see(x, t)
         return self._rows(seen.mean + mean, x)
 
     def posterior_covariance(self, t: Tensor) -> Tensor:
-        """Covariance of a column of the data given x_t, ``[n, n]``, at a scalar time, whatever the state."""
+        """Return the covariance of a column of the data given x_t, ``[n, n]``, at a scalar time."""
         law = self._law
         alpha, sigma = (f(t.to(law.means)) for f in (self.path.schedule.alpha, self.path.schedule.sigma))
         narrow = sigma**2 * law.spread[0] / (alpha**2 * law.spread[0] + sigma**2)
         return (law.basis[0] * narrow) @ law.basis[0].mT
 
     def given(self, value: Tensor, known: Tensor) -> Field:
-        """The conditional law, given the clean values of some nodes.
+        """Return the conditional distribution, given the clean values of some nodes.
 
         Parameters
         ----------
         value
-            ``[g n, f]``; what stands at other nodes is not used.
+            ``[g n, f]``; other nodes are ignored.
         known
-            Which nodes are known, bool ``[n]``, the same in every graph and column.
+            Which nodes are observed, bool ``[n]``, the same in every graph and column.
 
         Raises
         ------
         ValueError
-            If the shapes do not fit, or what is known leaves no Cholesky factor (a node known before).
+            If the shapes do not fit, or the observed covariance is singular (a node observed before).
         """
         g, n, _ = self.mean.shape
         if known.dtype != torch.bool or tuple(known.shape) != (n,):
@@ -191,7 +196,7 @@ class Field:
         return Law.of(one, centre, self.covariance[None], self.noise)
 
     def _see(self, x: Tensor, t: Tensor) -> tuple[Seen, Tensor]:
-        """States less their mean as rows of one column and graph each, ``[g f, n]``, and the means."""
+        """Return centred states as rows of one column and graph each, ``[g f, n]``, and the means."""
         self._check(x)
         g, n, _ = self.mean.shape
         states = x.to(self.mean).reshape(g, n, -1).mT
@@ -208,7 +213,7 @@ class Field:
         return t.to(self.mean).reshape(-1).expand(len(self.graphs))
 
     def _rows(self, values: Tensor, x: Tensor) -> Tensor:
-        """Rows ``[g f, n]`` in the layout and type of states ``[g n, f]``."""
+        """Return rows ``[g f, n]`` in the layout and type of states ``[g n, f]``."""
         g, n, _ = self.mean.shape
         return self._flat(values.reshape(g, -1, n).mT).to(x)
 
@@ -224,7 +229,7 @@ class Field:
 
 
 def _places(graphs: Graphs) -> Tensor:
-    """Positions ``[n, d]`` that all graphs share, float64."""
+    """Return the positions ``[n, d]`` that all graphs share, float64."""
     size = graphs.uniform
     if not len(graphs) or size is None:
         raise ValueError(f"graphs must be one or more of one size, got sizes {graphs.sizes.tolist()[:8]}.")
@@ -240,4 +245,4 @@ def _noise(path: Gaussian, pos: Tensor) -> Tensor | None:
         return None
     if isinstance(source, GPNoise):
         return source.covariance(pos)
-    raise ValueError(f"the oracle knows the noise of White() and Process(kernel), got {source!r}.")
+    raise ValueError(f"source must be White() or GPNoise(kernel) for an exact denoiser, got {source!r}.")

@@ -1,15 +1,15 @@
-r"""What the noisy surroundings of a node tell about its clean feature: lemma 3.1 in d dimensions.
+r"""Mutual information of a node's clean feature and its noisy neighbourhood: lemma 3.1 in d dimensions.
 
-Let a clean field x of variance :math:`\sigma_1^2` and correlation :math:`\rho` be seen under white noise of
-variance :math:`\sigma_t^2`. A node knows the sum of the noisy field over the ball :math:`D_r` of radius r
-around it. Their mutual information is, in nats,
+Let a clean field x of variance :math:`\sigma_1^2` and correlation :math:`\rho` be observed under white
+noise of variance :math:`\sigma_t^2`. A node observes the sum of the noisy field over the ball :math:`D_r`
+of radius r around it. Its mutual information with the clean value is, in nats,
 
 .. math:: I(r) = \frac12 \log \frac{V / \mathrm{SNR} + A}{V / \mathrm{SNR} + A - B^2}, \qquad
     V = |D_r|, \quad A = \iint_{D_r^2} \rho(|j - k|)\, dj\, dk, \quad B = \int_{D_r} \rho(|j|)\, dj .
 
 On the line V = 2r, the paper's case. Both integrals are radial:
-:math:`A = V \int_{|v| \le 2r} \rho(|v|)\, \omega_r(|v|)\, dv`, with :math:`\omega_r` the share that two balls
-of radius r have in common.
+:math:`A = V \int_{|v| \le 2r} \rho(|v|)\, \omega_r(|v|)\, dv`, with :math:`\omega_r` the overlap of two
+balls of radius r.
 
 Noise that is correlated, by :math:`\kappa`, does not cancel as fast: with SNR the ratio of the variances at
 a point, V gives way to :math:`N = \iint_{D_r^2} \kappa(|j - k|)\, dj\, dk`. Where :math:`\kappa = \rho`, N
@@ -22,8 +22,8 @@ The paper's illustration, :math:`\rho(h) = 1 - h^2`, is no correlation, and its 
 where lemma A.1 has :math:`+\tfrac49 r^6`. A - B^2 is a conditional variance, and negative for none but an
 impossible field. `mutual_information` refuses it; `lemma` evaluates the formula for any numbers.
 
-Source: Geometric Generative Modeling with Noise-Conditioned Graph Networks (arXiv 2507.09391), section 3.1,
-appendix A.
+Source: Geometric Generative Modeling with Noise-Conditioned Graph Networks, section 3.1 and appendix A,
+https://arxiv.org/abs/2507.09391.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _NO_VALUE = -1e9  # finite, so that Brent's method can step back from it
 
 
 def lemma(volume: Tensor, a: Tensor, b: Tensor, snr: float | Tensor) -> Tensor:
-    """The formula of lemma 3.1 for any numbers.
+    """Return the formula of lemma 3.1 for any numbers.
 
     Nothing is checked: where the logarithm does not exist the result is NaN.
 
@@ -63,10 +63,10 @@ def lemma(volume: Tensor, a: Tensor, b: Tensor, snr: float | Tensor) -> Tensor:
 def ball_integrals(
     correlation: Function, radius: float | Tensor, dim: int = 1
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """V, A and B of the lemma, float64 ``[m]``, for ``radius [m]`` in `dim` dimensions.
+    """Return V, A and B of the lemma, float64 ``[m]``, for ``radius [m]`` in `dim` dimensions.
 
-    By Gauss-Legendre quadrature, to about 1e-11 of the values for correlations that change over no less than
-    a thousandth of the radius. The correlation is not held to be valid.
+    By Gauss-Legendre quadrature, for correlations that change over no less than a thousandth of the radius.
+    Whether the correlation is valid is not tested.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def mutual_information(
     *,
     noise: Function | None = None,
 ) -> Tensor:
-    """Information in nats that the noisy sum over a ball holds on the clean value at its centre.
+    """Return the information in nats of the noisy sum over a ball on the clean value at its centre.
 
     Parameters
     ----------
@@ -140,9 +140,9 @@ def best_radius(
     check: bool = True,
     noise: Function | None = None,
 ) -> float:
-    """Radius of the greatest mutual information.
+    """Return the radius of the greatest mutual information.
 
-    The best of a logarithmic grid of 200 radii, refined by Brent's method to about 1e-8 of the radius.
+    The best of a logarithmic grid of 200 radii, refined by Brent's method.
 
     Parameters
     ----------
@@ -156,8 +156,8 @@ def best_radius(
         Where to look; None for a thousandth to thirty times a correlation's length. Where the greatest is at
         an end, the end is returned.
     check
-        Refuse what is no correlation. Without it the bare formula is followed, radii for which it has no
-        value left out, as for the paper's own example.
+        Refuse what is no correlation. Without it the bare formula is maximised over the radii for which it
+        has a value, as for the paper's own example.
     noise
         Correlation of the noise; None for white noise.
 
@@ -196,7 +196,7 @@ def best_radius(
 def expected_square_distance(
     distance: float | Tensor, alpha: float, sigma: float, correlation: float | Tensor = 0.0, dim: int = 1
 ) -> Tensor:
-    r"""Expected squared distance of two nodes after noise, proposition 3.3 with its sign put right.
+    r"""Return the expected squared distance of two noisy nodes, proposition 3.3 with its sign corrected.
 
     .. math:: E|\alpha \eta_i + \sigma \varepsilon_i - \alpha \eta_j - \sigma \varepsilon_j|^2
         = \alpha^2 \gamma^2 + 2 d\, \sigma^2 (1 - \rho), \qquad \gamma = |\eta_i - \eta_j| .
@@ -231,7 +231,7 @@ def expected_square_distance(
 def _integrals(
     correlation: Function, noise: Function | None, radius: float | Tensor, dim: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What the noise sums to, V or N, and A and B."""
+    """Return the variance of the summed noise, V or N, and A and B."""
     own, a, b = ball_integrals(correlation, radius, dim)
     return own if noise is None else ball_integrals(noise, radius, dim)[1], a, b
 

@@ -1,12 +1,14 @@
-r"""Stochastic localization, simulated exactly, and the test that it is what it claims to be.
+r"""Stochastic localization, simulated exactly, and a martingale test of it.
 
-:math:`Y_s = s\, x_* + B_s` watches a draw :math:`x_*` of the data through Brownian noise. What is believed of
-:math:`x_*` at time s, its law given :math:`Y_s`, must be a martingale and must contract:
+:math:`Y_s = s\, x_* + B_s` observes a draw :math:`x_*` of the data under Brownian noise. The posterior of
+:math:`x_*` given :math:`Y_s` is a martingale and contracts:
 
 .. math:: E[m_{s'} \mid Y_s] = m_s, \qquad m_s = E[x_* \mid Y_s], \qquad
     \frac{d}{ds} E\, \mathrm{Cov}_s = -E\, \mathrm{Cov}_s^2 .
 
-Source: Montanari, Sampling, Diffusions, and Stochastic Localization (2023), section 3; Eldan (2013).
+Source: Montanari, Sampling, Diffusions, and Stochastic Localization (2023), section 3,
+https://arxiv.org/abs/2305.10690; Eldan, Thin shell implies spectral gap up to polylog via a stochastic
+localization scheme (2013), https://arxiv.org/abs/1203.0893.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ __all__ = ["Martingale", "believe", "martingale", "observe"]
 
 @dataclass(frozen=True, eq=False)
 class Martingale:
-    """A martingale test. Every deviation is in standard errors: normal with unit scale if the claim holds.
+    """A martingale test. Every deviation is in standard errors: standard normal if the claim holds.
 
     Attributes
     ----------
@@ -50,7 +52,7 @@ class Martingale:
 
 
 def observe(data: Tensor, times: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Y at rising times ``[m]``, for draws ``data [n, d]``, ``[m, n, d]`` float64; exact, whatever the steps.
+    """Draw Y at rising times ``[m]`` for ``data [n, d]``, ``[m, n, d]`` float64, exact for any steps.
 
     Raises
     ------
@@ -67,7 +69,7 @@ def observe(data: Tensor, times: Tensor, generator: torch.Generator | None = Non
 
 
 def believe(law: GaussianMixture, observation: Tensor, time: float | Tensor) -> tuple[Tensor, Tensor]:
-    """Mean ``[n, d]`` and covariance ``[n, d, d]`` of the data, given ``Y_s [n, d]`` at one time s > 0."""
+    """Return posterior mean ``[n, d]`` and covariance ``[n, d, d]`` given ``Y_s [n, d]`` at a time s > 0."""
     s = torch.as_tensor(time, dtype=torch.float64)
     path = Gaussian(Localization())
     t = path.schedule.time(s.log())
@@ -78,16 +80,16 @@ def believe(law: GaussianMixture, observation: Tensor, time: float | Tensor) -> 
 def martingale(
     law: GaussianMixture, times: Tensor, draws: int, generator: torch.Generator | None = None
 ) -> Martingale:
-    """Simulate localization of a law by its exact posterior, and test that the belief is a martingale.
+    """Simulate localization by the exact posterior, and test that the posterior mean is a martingale.
 
     Parameters
     ----------
     law
-        The law of the data.
+        Distribution of the data.
     times
         Rising localization times ``[m]``, from above 0, two or more.
     draws
-        How many independent observers.
+        Number of independent observers.
     generator
         Of the draws.
 
@@ -113,6 +115,6 @@ def martingale(
 
 
 def _deviation(values: Tensor, dim: int) -> Tensor:
-    """Mean over draws in units of its standard error."""
+    """Return the mean over draws in units of its standard error."""
     deviation: Tensor = values.mean(dim) / values.std(dim) * values.shape[dim] ** 0.5
     return deviation

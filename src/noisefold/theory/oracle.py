@@ -1,4 +1,4 @@
-r"""Oracles: laws whose denoiser, score and density are known exactly at every noise level.
+r"""Gaussian mixtures: denoiser, score and density in closed form at every noise level.
 
 With :math:`x_0 \sim \sum_k \pi_k N(m_k, C_k)` and :math:`x_t = \alpha x_0 + \sigma \varepsilon`,
 :math:`\varepsilon \sim N(0, K)` (white noise: K = I), the marginal is again a mixture,
@@ -12,7 +12,10 @@ and so is the posterior: a component is responsible with
           \mathrm{Cov}[x_0 \mid x, k] = \sigma^2 C_k V_k^{-1} K.
 
 Everything is computed in a basis where :math:`C_k` and K are both diagonal, so that every time costs the
-same. A learned network, a solver or a metric can stand beside the truth.
+same. Networks, solvers and metrics are tested against it.
+
+Source: Bishop, Pattern Recognition and Machine Learning (2006), section 2.3,
+https://www.microsoft.com/en-us/research/publication/pattern-recognition-machine-learning/.
 """
 
 from __future__ import annotations
@@ -41,10 +44,10 @@ _Stack = Sequence[Sequence[Sequence[float]]] | Tensor
 @configurable
 @dataclass(frozen=True)
 class GaussianMixture:
-    r"""A mixture of k Gaussians in d dimensions and all that diffusion makes of it, exactly.
+    r"""A mixture of k Gaussians in d dimensions, with its exact marginals and posteriors on a path.
 
     Computed in float64 whatever the type of the states, in which results are returned. Numbers may be given
-    as sequences or tensors; they are kept as tuples, so that laws compare, hash and are written to a file.
+    as sequences or tensors; they are kept as tuples, so that mixtures compare, hash and are saved.
 
     Parameters
     ----------
@@ -97,7 +100,7 @@ class GaussianMixture:
 
     @classmethod
     def gaussian(cls, mean: _Vector, covariance: _Matrix) -> GaussianMixture:
-        """The law of one Gaussian, mean ``[d]`` and covariance ``[d, d]``."""
+        """Return a single Gaussian of mean ``[d]`` and covariance ``[d, d]``."""
         as_float = partial(torch.as_tensor, dtype=torch.float64)
         return cls((1.0,), as_float(mean)[None], as_float(covariance)[None])
 
@@ -112,43 +115,43 @@ class GaussianMixture:
         weights, means, _ = self._numbers
         return weights @ means
 
-    # -- the law at a time ------------------------------------------------------------------------------
+    # -- the marginal at a time ------------------------------------------------------------------------------
 
     def marginal(self, t: Tensor, path: Gaussian) -> GaussianMixture:
-        r"""The law of x_t at a scalar time: means :math:`\alpha m_k`, covariances :math:`V_k`."""
+        r"""Return the marginal of x_t at a scalar time: means :math:`\alpha m_k`, covariances :math:`V_k`."""
         alpha, sigma = self._factors(t, path)
         weights, means, covariances = self._numbers
         unit = torch.eye(self.dim, dtype=torch.float64) if self._noise is None else self._noise
         return GaussianMixture(weights, alpha * means, alpha**2 * covariances + sigma**2 * unit, self.noise)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Independent draws of the data ``[n, d]``, float64."""
+        """Draw from the data distribution, ``[n, d]``, float64."""
         return self._law.sample(n, generator)
 
     def log_prob(self, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
-        """Log-density of the marginal in nats, ``[n]``; states ``x [n, d]``, times t a scalar or ``[n]``."""
+        """Return the log-density of the marginal in nats, ``[n]``; ``x [n, d]``, t a scalar or ``[n]``."""
         return self._see(x, t, path).log_prob.to(x.dtype)
 
     def score(self, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
-        """Gradient of the log-density of the marginal in x, ``[n, d]``."""
+        """Return the gradient of the log-density of the marginal, ``[n, d]``."""
         return self._see(x, t, path).score.to(x.dtype)
 
     # -- the posterior of the data ----------------------------------------------------------------------
 
     def responsibilities(self, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
-        """Probability that each component made a state, ``[n, k]``."""
+        """Return the posterior probability of each component, ``[n, k]``."""
         return self._see(x, t, path).share.T.to(x.dtype)
 
     def denoise(self, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
-        """The best estimate of the data, E[x_0 | x_t], ``[n, d]``."""
+        """Return the posterior mean of the data, E[x_0 | x_t], ``[n, d]``."""
         return self._see(x, t, path).mean.to(x.dtype)
 
     def posterior_covariance(self, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
-        """Covariance of the data given the state, ``[n, d, d]``: within the components and between them."""
+        """Return the posterior covariance, ``[n, d, d]``: within the components and between them."""
         return self._see(x, t, path).covariance.to(x.dtype)
 
     def bound(self, path: Gaussian) -> Callable[[Tensor, Tensor], Tensor]:
-        """The denoiser on a path, ``denoise(x, t)``, as solvers want it."""
+        """Return the denoiser on a path, ``denoise(x, t)``, as solvers ask for it."""
         return partial(self.denoise, path=path)
 
     # -- workings ---------------------------------------------------------------------------------------
@@ -171,7 +174,7 @@ class GaussianMixture:
     def _factors(self, t: Tensor, path: Gaussian) -> tuple[Tensor, Tensor]:
         if self.noise is None and not isinstance(path.source, White):
             raise ValueError(
-                f"the oracle takes the noise to be white, got the source {path.source!r}; use White(), give "
+                f"source must be White() for a mixture without noise, got {path.source!r}; use White(), give "
                 "the covariance of the noise as noise=, or GaussianProcess for fields on graphs."
             )
         t = torch.as_tensor(t, dtype=torch.float64)

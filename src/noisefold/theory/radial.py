@@ -1,4 +1,4 @@
-"""Balls: their volume, what two of them share, points that fill them, and radial integrals over them."""
+"""Balls: volume, overlap of two, points that fill them, and radial integrals over them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _HALVINGS = 12  # panels towards each end, each half as wide as the one before
 
 
 def ball_volume(radius: Tensor, dim: int) -> Tensor:
-    r"""Volume of a ball, :math:`\pi^{d/2} r^d / \Gamma(d/2 + 1)`: 2r on the line."""
+    r"""Return the volume of a ball, :math:`\pi^{d/2} r^d / \Gamma(d/2 + 1)`: 2r on the line."""
     volume: Tensor = radius**dim * (math.pi ** (dim / 2) / math.gamma(dim / 2 + 1))
     return volume
 
 
 def common_share(distance: Tensor, radius: Tensor, dim: int) -> Tensor:
-    r"""The share that two balls of this radius have in common, at this distance of their centres.
+    r"""Return the overlap of two balls of this radius, as a share of one, by the distance of their centres.
 
     :math:`I_{1 - h^2/4r^2}\big(\tfrac{d+1}{2}, \tfrac12\big)`, the regularised incomplete beta function; on
     the line :math:`1 - h / 2r`.
@@ -36,10 +36,11 @@ def common_share(distance: Tensor, radius: Tensor, dim: int) -> Tensor:
 
 
 def radial_nodes(correlation: Function, reach: Tensor, dim: int, panels: int = 1) -> tuple[Tensor, Tensor]:
-    r"""Nodes and weights of :math:`\int_{|v| \le R} f(|v|)\, dv`, for every reach R ``[m]``.
+    r"""Return nodes and weights of :math:`\int_{|v| \le R} f(|v|)\, dv`, for every reach R ``[m]``.
 
     Gauss-Legendre panels that halve towards 0 and towards R and break at the correlation's kinks, so that
-    structure down to some thousandth of R is seen, and roots at R do no harm; none wider than R / `panels`.
+    structure down to about a thousandth of R is resolved and roots at R are integrated; none is wider than
+    R / `panels`.
 
     Returns
     -------
@@ -63,7 +64,7 @@ def radial_nodes(correlation: Function, reach: Tensor, dim: int, panels: int = 1
 
 
 def ball_points(count: int, dim: int) -> Tensor:
-    """Points that fill the unit ball evenly, the same every time, ``[count, dim]``."""
+    """Return points that fill the unit ball evenly, always the same, ``[count, dim]``."""
     if dim == 1:
         return (2 * torch.arange(count, dtype=torch.float64)[:, None] + 1) / count - 1
     sobol = torch.quasirandom.SobolEngine(dim + 1).draw(count + 1, dtype=torch.float64)[1:]

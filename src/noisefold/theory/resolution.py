@@ -1,4 +1,4 @@
-r"""How coarsely a noisy shape may be looked at: distance of its coarse-grained version from the clean one.
+r"""Best resolution by noise level: Gromov-Wasserstein distance of coarse noisy shapes from clean ones.
 
 A clean graph with values v (positions, or features) is noised, its nodes are gathered into s cells, and the
 noisy values pooled. The Gromov-Wasserstein distance between the clean values and the pooled ones,
@@ -6,14 +6,15 @@ noisy values pooled. The Gromov-Wasserstein distance between the clean values an
 .. math:: \mathrm{GW} = \Big( \min_\pi \sum_{ijkl} \big( |v_i - v_j| - |w_k - w_l| \big)^2\,
     \pi_{ik}\, \pi_{jl} \Big)^{1/2},
 
-over couplings of uniform nodes with cells weighted by their size, does not see where a shape stands or how it
-is turned. The best resolution at a level of noise is the s of the least distance.
+over couplings of uniform nodes with cells weighted by their size, is invariant to shifts and
+rotations. The best resolution at a level of noise is the s of the least distance.
 
-The minimum is not convex. Two descents are made, from the coupling that knows which node is in which cell and
-from the product, and the lower end is taken: an upper bound.
+The problem is not convex. Two descents start from the coupling of each node with its cell and from the
+product, and the lower value is taken: an upper bound.
 
-Source: Geometric Generative Modeling with Noise-Conditioned Graph Networks (arXiv 2507.09391), section 3.2,
-figures 4 and 10; Memoli, Gromov-Wasserstein distances and the metric approach to object matching, 2011.
+Source: Geometric Generative Modeling with Noise-Conditioned Graph Networks, section 3.2, figures 4 and 10,
+https://arxiv.org/abs/2507.09391; Memoli, Gromov-Wasserstein distances and the metric approach to object
+matching (2011), https://doi.org/10.1007/s10208-011-9093-5.
 """
 
 from __future__ import annotations
@@ -68,9 +69,9 @@ class Resolution:
         return self.distance.std(2) / math.sqrt(self.distance.shape[2])
 
     def best(self, seed: int = 0) -> list[tuple[int, int, int]]:
-        """Number of cells with the least mean distance at each level, and the ends of its 95 % interval.
+        """Return the number of cells with the least mean distance at each level, and its 95 % interval.
 
-        The interval holds what is least in 95 % of 1,000 bootstrap samples of the graphs, drawn by `seed`.
+        The interval is that of 1,000 bootstrap samples of the graphs, drawn by `seed`.
         """
         graphs = self.distance.shape[2]
         generator = torch.Generator().manual_seed(derive_seed(seed))
@@ -98,7 +99,7 @@ def resolution(
 ) -> Resolution:
     r"""Measure the distance of noised, coarse-grained graphs from the clean ones.
 
-    One measurement takes two descents, some 30 ms for 150 nodes; cost grows with the square of the nodes.
+    Each distance takes two descents, whose cost grows with the square of the number of nodes.
 
     Parameters
     ----------
@@ -108,7 +109,7 @@ def resolution(
         Signal levels u in (0, 1].
     clusters
         Numbers s of cells, from 1 to the number of nodes.
-    noised
+    variable
         "pos": positions, with cells by the noisy ones; "x": features, with cells by the positions, which stay
         clean. Without features these are the displacements from the centre of the graph, as in the paper.
     pooling

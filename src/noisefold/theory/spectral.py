@@ -7,6 +7,9 @@ With :math:`x_0 \sim \sum_k \pi_k N(m_k, C_k)`, :math:`x_t = \alpha x_0 + \sigma
 .. math:: V_k = \alpha^2 C_k + \sigma^2 K = W_k (\alpha^2 \Lambda_k + \sigma^2) W_k^T .
 
 One decomposition serves all times, each of which then costs two products with :math:`W_k`.
+
+Source: Golub and Van Loan, Matrix Computations (2013), section 8.7, for the simultaneous diagonalisation,
+https://doi.org/10.56021/9781421407944.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ __all__ = ["Law", "Seen"]
 
 @dataclass(frozen=True)
 class Law:
-    """The law of the data, decomposed against that of the noise; k components in d dimensions, float64.
+    """A mixture decomposed against the covariance of the noise; k components in d dimensions, float64.
 
     Attributes
     ----------
@@ -48,7 +51,7 @@ class Law:
 
     @classmethod
     def of(cls, weights: Tensor, means: Tensor, covariances: Tensor, noise: Tensor | None = None) -> Law:
-        """Decompose covariances ``[k, d, d]`` against noise of covariance ``[d, d]``, None for the identity.
+        """Decompose covariances ``[k, d, d]`` against noise of covariance ``[d, d]``; None for the identity.
 
         Raises
         ------
@@ -68,11 +71,11 @@ class Law:
         return cls(weights, means, values.clamp(min=0), root.lower @ vectors, inverse, root.log_det / 2)
 
     def to(self, device: torch.device) -> Law:
-        """The same on a device."""
+        """Return the same on a device."""
         return Law(*(v.to(device) for v in vars(self).values() if isinstance(v, Tensor)))
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Independent draws of the data ``[n, d]``."""
+        """Draw from the data distribution, ``[n, d]``."""
         which = torch.multinomial(self.weights, n, replacement=True, generator=generator)
         z = torch.randn(n, self.means.shape[1], generator=generator, dtype=torch.float64)
         return self.means[which] + torch.einsum(
@@ -80,7 +83,7 @@ class Law:
         )
 
     def see(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Seen:
-        """States ``x [n, d]`` from every component; factors of data and noise ``[n]`` or ``[1]``."""
+        """Evaluate ``x [n, d]`` under every component; factors of data and noise ``[n]`` or ``[1]``."""
         means, spread = self.means[..., None], self.spread[..., None]
         offset = self.inverse @ x.double().T - alpha * (self.inverse @ means)
         variance = alpha**2 * spread + sigma**2
@@ -90,7 +93,7 @@ class Law:
 
 @dataclass(frozen=True)
 class Seen:
-    """A batch of n states seen from every component, in its basis; the states come last, for speed.
+    """A batch of n states under every component, in its basis; the states come last, for speed.
 
     `alpha`, `sigma` are ``[n or 1]``; `offset` and `variance` of the state in that basis ``[k, d, n]``
     (variance ``[k, d, n or 1]``); `joint` log-density ``[k, n]``.

@@ -1,4 +1,8 @@
-"""Is a function of the distance a correlation at all? Its spectral density, and its matrix on points, say."""
+"""Test whether a function of the distance is positive definite: spectral density and Gram matrix.
+
+Source: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), theorem 4.1 (Bochner),
+https://gaussianprocess.org/gpml/.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +24,16 @@ _POINTS = 128
 def spectral_density(
     correlation: Function, wavenumber: Tensor, dim: int = 1, *, reach: float, window: bool = False
 ) -> Tensor:
-    r"""Fourier transform of a correlation in d dimensions, at ``wavenumber [m]``, float64.
+    r"""Return the Fourier transform of a correlation in d dimensions at ``wavenumber [m]``, float64.
 
     .. math:: S(k) = \int_{|v| \le R} \rho(|v|)\, e^{i k \cdot v}\, dv
         = \int_0^R \rho(h)\, \Omega_d(k h)\, |S^{d-1}| h^{d-1} dh, \qquad
         \Omega_d(z) = \Gamma(\tfrac d2) \Big(\frac2z\Big)^{d/2 - 1} J_{d/2 - 1}(z) .
 
     Nowhere negative for a correlation that is zero beyond R, or nearly so (Bochner). With `window`, the
-    integrand is times the share in common of two balls of radius R / 2: then S(k) times the ball's volume is
+    integrand is multiplied by the overlap of two balls of radius R / 2: then S(k) times the ball's volume is
     the variance of the field's Fourier coefficient over the ball, which is at least 0 for any correlation,
-    whatever it is beyond R.
+    whatever its values beyond R.
 
     Parameters
     ----------
@@ -59,11 +63,11 @@ def spectral_density(
 
 
 def require_valid(correlation: Function, dim: int, radius: float) -> None:
-    """Refuse what is no correlation of fields in a ball of this radius.
+    """Refuse a function that is no correlation of fields in a ball of this radius.
 
-    A `Correlation` is held to its highest dimension. Of any other function three things are asked: the value
-    1 at distance 0, no negative eigenvalue of its matrix on 128 points in the ball, and no negative variance
-    of a Fourier coefficient over the ball. All three are necessary; a proof they are not.
+    A `Correlation` is held to its highest dimension. Any other function must have the value 1 at distance 0,
+    no negative eigenvalue of its matrix on 128 points in the ball, and no negative variance of a Fourier
+    coefficient over the ball. All three are necessary, together they are not sufficient.
 
     Parameters
     ----------
@@ -72,7 +76,7 @@ def require_valid(correlation: Function, dim: int, radius: float) -> None:
     dim
         Dimension of space.
     radius
-        Of the ball; the function is never asked beyond twice of it.
+        Radius of the ball; the function is evaluated at distances up to twice that.
 
     Raises
     ------

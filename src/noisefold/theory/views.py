@@ -2,7 +2,7 @@ r"""Four views of one Gaussian path: DDPM chain, score SDE, Langevin dynamics, s
 
 Let x be a variance-preserving state, :math:`x = \sqrt{\bar\alpha}\, x_* + \sqrt{1 - \bar\alpha}\,
 \varepsilon`, and :math:`\hat x_0 = E[x_* \mid x]`. The four literatures write the same state and the same
-estimate in their own letters, and a `Point` holds them all:
+estimate in their own notation, and a `Point` converts between them:
 
 ============== ==================================================== ==========================================
 view           level and state                                      estimate
@@ -26,15 +26,17 @@ Their dynamics, with :math:`\beta(t) = -2 \alpha'(t) / \alpha(t)`:
 - **Langevin**: :math:`x \leftarrow x + h s + \sqrt{2h}\, z` at a fixed level. The reverse SDE over a time
   :math:`|dt|` is the probability flow and such a step of size :math:`h = \tfrac12 \beta |dt|`, no more.
 - **Localization**: :math:`dY = E[x_* \mid Y_s]\, ds + dB`. :math:`E[x_* \mid Y_s]` is a martingale, and
-  :math:`\frac{d}{ds} E\, \mathrm{Cov} = -E\, \mathrm{Cov}^2`: the law of :math:`x_*` given :math:`Y_s`
-  contracts to a point. A step of the reverse chain is exactly a step of Euler's method for this process.
+  :math:`\frac{d}{ds} E\, \mathrm{Cov} = -E\, \mathrm{Cov}^2`: the posterior of :math:`x_*` given
+  :math:`Y_s` contracts to a point. A step of the reverse chain is exactly a step of Euler's method for this
+  process.
 
 The notes these follow have the drift of the SDE as x in place of :math:`-\beta x / 2` (eqs. 2, 6, 7; as
 written it explodes, and eq. 7 runs back in time), and take :math:`-\varepsilon / \sigma` for the score of the
 marginal. It is that of the path given :math:`x_*`; its mean given the state is the score.
 
-Source: Understanding Diffusion Models on Graphs, sections 1 and 3; Song et al. (2021); Montanari, Sampling,
-Diffusions, and Stochastic Localization (2023).
+Source: Understanding Diffusion Models on Graphs, sections 1 and 3; Song et al., Score-Based Generative
+Modeling through Stochastic Differential Equations (2021), https://arxiv.org/abs/2011.13456; Montanari,
+Sampling, Diffusions, and Stochastic Localization (2023), https://arxiv.org/abs/2305.10690.
 """
 
 from __future__ import annotations
@@ -113,7 +115,7 @@ def reverse_drift(x: Tensor, score: Tensor, beta: Tensor | float, langevin: floa
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """A state and an estimate of its data, at one noise level, in the letters of all four views.
+    """A state and an estimate of its data, at one noise level, in the notation of all four views.
 
     Attributes
     ----------
