@@ -133,7 +133,8 @@ def labels(axes: Axes, paper: Paper, x: str = "", y: str = "") -> None:
 
 def png(figure: Figure, colors: int = 256) -> str:
     """Return a figure, cut to what is drawn, as PNG in base64; few colours make it a third of the size."""
-    canvas, file = FigureCanvasAgg(figure), io.BytesIO()
+    canvas: Any = FigureCanvasAgg(figure)
+    file = io.BytesIO()
     with warnings.catch_warnings():
         # A class's name may be in a script that the font lacks; the page itself shows it.
         warnings.filterwarnings("ignore", "Glyph")
