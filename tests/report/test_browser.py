@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from chromium import CHROMIUM, Browser
+from test_field_maps import tissue
 from test_page import HOSTILE, everything
 
+from noisefold.model import Model
 from noisefold.report import write_report
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
@@ -97,6 +99,22 @@ def test_names_from_files_do_nothing_and_are_shown(browser: Browser, report: Pat
     assert browser.value("document.title") == title
     assert browser.value("document.body.dataset.errors") is None
     assert browser.complaints() == []
+
+
+def test_genes_and_files_do_nothing_and_are_shown(browser: Browser, tmp_path: Path) -> None:
+    real = tissue()
+    model = Model.for_data(real, width=16, blocks=1, heads=2, feature_names=HOSTILE[:2])
+    facts = {"file": f"{HOSTILE[0]}.h5ad", "command": f"noisefold report '{HOSTILE[1]}'"}
+    page = write_report(tmp_path / "report.html", model=model, samples=real, facts=facts, draws=0)
+    browser.open(page)
+    title = browser.value("document.title")
+    heads = browser.value("[...document.querySelectorAll('h3')].map(e => e.textContent)")
+    assert sorted(heads) == sorted(HOSTILE[:2])
+    assert browser.value("document.querySelector('dl.facts dd').textContent") == facts["file"]
+    assert browser.value("document.querySelectorAll('img[src=x]').length") == 0
+    assert browser.value("document.scripts.length") == 3
+    assert browser.value("document.title") == title
+    assert title not in ("pwned", "1")
 
 
 def test_page_fits_a_telephone_and_the_dark(browser: Browser, report: Path) -> None:

@@ -155,10 +155,9 @@ def loss_figure(history: History, axes: Axes) -> Figure:
             {"label": title, "method": "update", "args": [{"x": x}, {"xaxis.title.text": title}]}
             for title, x in (("step", steps), ("minutes", minutes))
         ]
-        place = {"x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom", "pad": {"b": 26}}
-        figure.update_layout(
-            updatemenus=[{"type": "buttons", "direction": "left", "buttons": buttons, **place}]
-        )
+        place = {"x": 1, "xanchor": "right", "y": 0, "yanchor": "top", "pad": {"t": 44}}
+        menu = {"type": "buttons", "direction": "left", "buttons": buttons, **place}
+        figure.update_layout(updatemenus=[menu], margin_b=92)
     return figure
 
 
