@@ -31,7 +31,7 @@ def through(graphs, path):
         return load(save(graphs, path))
 
 
-@pytest.mark.parametrize(("a", "b"), itertools.product(NAMED, NAMED))
+@pytest.mark.parametrize(("a", "b"), list(itertools.product(NAMED, NAMED)))
 def test_names_and_values_pass_through_two_formats(tmp_path, a, b):
     graphs = sample()
     back = through(through(graphs, tmp_path / f"a{a}"), tmp_path / f"b{b}")

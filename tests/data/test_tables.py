@@ -62,20 +62,22 @@ def test_blanks_beside_and_as_delimiters(tmp_path, ending, mark, comma):
 @pytest.mark.parametrize("ending", [".csv", ".tsv", ".txt", ".xyz", ".pts"])
 @pytest.mark.parametrize(
     "change",
-    {
-        "crlf": lambda t: t.replace("\n", "\r\n").encode(),
-        "cr": lambda t: t.replace("\n", "\r").encode(),
-        "blank lines": lambda t: ("\n\n" + t.replace("\n", "\n\n \t\n")).encode(),
-        "no last line end": lambda t: t.rstrip("\n").encode(),
-        "mark of UTF-8": lambda t: t.encode("utf-8-sig"),
-        "UTF-16": lambda t: t.encode("utf-16"),
-        "UTF-16 big endian": lambda t: b"\xfe\xff" + t.encode("utf-16-be"),
-        "comments": lambda t: ("# any\n# thing, at; all\n" + t + "# end\n").encode(),
-        "comments in Latin-1": lambda t: b"# caf\xe9 \x85\n" + t.encode(),
-        "plus signs": lambda t: t.replace("\n0", "\n+0").encode(),
-        "exponents": lambda t: t.replace("12.5", "1.25e1").replace("1.25\t", "125E-2\t").encode(),
-        "a delimiter at the end": lambda t: t.replace("\n", ",\n").encode(),
-    }.values(),
+    list(
+        {
+            "crlf": lambda t: t.replace("\n", "\r\n").encode(),
+            "cr": lambda t: t.replace("\n", "\r").encode(),
+            "blank lines": lambda t: ("\n\n" + t.replace("\n", "\n\n \t\n")).encode(),
+            "no last line end": lambda t: t.rstrip("\n").encode(),
+            "mark of UTF-8": lambda t: t.encode("utf-8-sig"),
+            "UTF-16": lambda t: t.encode("utf-16"),
+            "UTF-16 big endian": lambda t: b"\xfe\xff" + t.encode("utf-16-be"),
+            "comments": lambda t: ("# any\n# thing, at; all\n" + t + "# end\n").encode(),
+            "comments in Latin-1": lambda t: b"# caf\xe9 \x85\n" + t.encode(),
+            "plus signs": lambda t: t.replace("\n0", "\n+0").encode(),
+            "exponents": lambda t: t.replace("12.5", "1.25e1").replace("1.25\t", "125E-2\t").encode(),
+            "a delimiter at the end": lambda t: t.replace("\n", ",\n").encode(),
+        }.values()
+    ),
 )
 def test_a_file_that_says_the_same_gives_the_same(tmp_path, ending, change):
     expected = load(put(tmp_path, f"a{ending}", text()))
@@ -106,20 +108,22 @@ def test_what_unpacks_to_more_than_data_do_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    {
-        "commas for both": ("a.csv", "0,0012,0,2987\n0,8906,0,4547\n"),
-        "both decimal marks": ("a.csv", "x;y\n0,5;1.5\n2,5;3,5\n"),
-        "thousands": ("a.csv", 'x,y\n"1,234","5,678"\n"2,345","6,789"\n'),
-        "a header or a point": ("a.csv", "0,1,2\n3,4,5\n6,7,8\n"),
-        "two candidates": ("a.csv", "x_um,x_px,y_um,y_px\n1.5,2,3,4\n1,2,3,4.5\n"),
-        "binary": ("a.xyz", b"\0\1\2\3" * 30),
-        "UTF-16, cut": ("a.csv", text().encode("utf-16")[:-1]),
-        "fewer than announced": ("a.pts", "4\n0 0 0\n1 1 1\n2 2 2\n"),
-        "more than announced": ("a.xyz", "2\n0 0 0\n1 1 1\n2 2 2\n"),
-        "text among numbers": ("a.csv", "x,y,heat\n0,1,2\n3,4,cat\n5,6,7\n"),
-        "a missing position": ("a.csv", "x,y\n0,\n3,4\n"),
-        "two names": ("a.csv", "x,y,heat,heat\n0,1,2,3\n4,5,6,7\n"),
-    }.values(),
+    list(
+        {
+            "commas for both": ("a.csv", "0,0012,0,2987\n0,8906,0,4547\n"),
+            "both decimal marks": ("a.csv", "x;y\n0,5;1.5\n2,5;3,5\n"),
+            "thousands": ("a.csv", 'x,y\n"1,234","5,678"\n"2,345","6,789"\n'),
+            "a header or a point": ("a.csv", "0,1,2\n3,4,5\n6,7,8\n"),
+            "two candidates": ("a.csv", "x_um,x_px,y_um,y_px\n1.5,2,3,4\n1,2,3,4.5\n"),
+            "binary": ("a.xyz", b"\0\1\2\3" * 30),
+            "UTF-16, cut": ("a.csv", text().encode("utf-16")[:-1]),
+            "fewer than announced": ("a.pts", "4\n0 0 0\n1 1 1\n2 2 2\n"),
+            "more than announced": ("a.xyz", "2\n0 0 0\n1 1 1\n2 2 2\n"),
+            "text among numbers": ("a.csv", "x,y,heat\n0,1,2\n3,4,cat\n5,6,7\n"),
+            "a missing position": ("a.csv", "x,y\n0,\n3,4\n"),
+            "two names": ("a.csv", "x,y,heat,heat\n0,1,2,3\n4,5,6,7\n"),
+        }.values()
+    ),
 )
 def test_what_could_mean_two_things_is_refused(tmp_path, name, content):
     with pytest.raises(ValueError, match=f"{name}: "):

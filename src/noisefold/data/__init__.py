@@ -1,9 +1,11 @@
 """Data sets and files: what the world looks like as `Graphs`."""
 
+from noisefold.data.folders import FolderSplit
 from noisefold.data.limb_bud import simulation as simulate
 from noisefold.data.limb_bud.dataset import limb_bud
 from noisefold.data.limb_bud.range_by_time import RangeByTime
-from noisefold.data.load import load
+from noisefold.data.load import describe_columns, load
+from noisefold.data.notice import DataNotice
 from noisefold.data.save import save
 from noisefold.data.shapes import FAMILIES, shapes
 from noisefold.data.shapes.modelnet import modelnet40
@@ -15,10 +17,14 @@ from noisefold.data.tissue.tissue import Tissue
 
 __all__ = [
     "FAMILIES",
+    "DataNotice",
     "Expression",
+    "FolderSplit",
+    "Patches",
     "RangeByTime",
     "SpatialTranscriptomics",
     "Tissue",
+    "describe_columns",
     "limb_bud",
     "load",
     "modelnet40",
