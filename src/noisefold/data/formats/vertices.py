@@ -79,7 +79,7 @@ def guarded() -> Iterator[None]:
         yield
     except (ValueError, ImportError):
         raise
-    except (ArithmeticError, LookupError, TypeError, MemoryError) as error:
+    except (ArithmeticError, LookupError, TypeError) as error:
         raise ValueError(
             f"the file is damaged ({type(error).__name__}: {str(error)[:_SHOWN]}); copy it again."
         ) from error
