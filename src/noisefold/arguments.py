@@ -31,9 +31,9 @@ def whole(name: str, value: Any, least: int | None = None, below: int | None = N
     """
     number = _integer(value)
     if number is None:
-        raise ValueError(f"{name} must be a whole number, got {value!r}; give one{_range(least, below)}.")
+        raise ValueError(f"{name} must be a whole number, got {value!r}; give one.")
     if (least is not None and number < least) or (below is not None and number >= below):
-        raise ValueError(f"{name} must be a whole number{_range(least, below)}, got {value!r}.")
+        raise ValueError(f"{name} must {_range(least, below, ')')}, got {value!r}.")
     return number
 
 
@@ -58,9 +58,7 @@ def real(name: str, value: Any, least: float | None = None, most: float | None =
     if number is None or not math.isfinite(number):
         raise ValueError(f"{name} must be a finite number, got {value!r}; give one.")
     if (least is not None and number < least) or (most is not None and number > most):
-        ends = [f"at least {least}"] if least is not None else []
-        ends += [f"at most {most}"] if most is not None else []
-        raise ValueError(f"{name} must be {' and '.join(ends)}, got {value!r}.")
+        raise ValueError(f"{name} must {_range(least, most, ']')}, got {value!r}.")
     return number
 
 
@@ -111,9 +109,9 @@ def _flag(value: Any) -> bool:
     return isinstance(value, bool) or "bool" in str(getattr(value, "dtype", ""))
 
 
-def _range(least: int | None, below: int | None) -> str:
-    if least is not None and below is not None:
-        return f" in [{least}, {below})"
+def _range(least: float | None, end: float | None, bracket: str) -> str:
+    if least is not None and end is not None:
+        return f"lie in [{least}, {'2**63' if end == 2**63 else end}{bracket}"
     if least is not None:
-        return f" of at least {least}"
-    return f" below {below}" if below is not None else ""
+        return f"be at least {least}"
+    return f"be {'below' if bracket == ')' else 'at most'} {end}"

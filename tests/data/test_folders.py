@@ -121,7 +121,7 @@ def test_a_folder_with_nothing_to_read(tmp_path):
 
 @pytest.mark.parametrize(
     "classes",
-    [("a/b", "a_b"), ("50%", "50%25"), (".", "..", "%2E"), ("A,B", "@x y"), ("über", "nul:"), ("3", "10")],,
+    [("a/b", "a_b"), ("50%", "50%25"), (".", "..", "%2E"), ("A,B", "@x y"), ("über", "nul:"), ("3", "10")],
 )
 def test_names_of_classes_come_back_from_folders(tmp_path, classes):
     g = len(classes)

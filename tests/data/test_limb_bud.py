@@ -352,11 +352,11 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"split": "val"}, "split must be 'train' or 'test'"),
+        ({"split": "val"}, "split .*'val'"),
         ({"seed": 2**63}, "seed must lie in"),
         ({"times": 1}, "times must be at least 2"),
         ({"positions": [61.0]}, "positions must be"),
-        ({"knockout": "shh"}, "knockout must be"),
+        ({"knockout": "shh"}, "knockout .*'shh'"),
     ],
 )
 def test_data_set_refuses(tmp_path, arguments, says):

@@ -96,9 +96,9 @@ def test_all_points_of_an_archive_are_its_points(tmp_path):
 def test_refusals(tmp_path, tree):
     with pytest.raises(FileNotFoundError, match=r"no ModelNet40/.*check root, or pass download=True"):
         modelnet40(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="split='val'"):
+    with pytest.raises(ValueError, match=r"split .*'val'"):
         modelnet40(tree, split="val")
-    with pytest.raises(ValueError, match="up='x'"):
+    with pytest.raises(ValueError, match=r"up .*'x'"):
         modelnet40(tree, up="x")
     with pytest.raises(ValueError, match="points=1"):
         modelnet40(tree, points=1)

@@ -314,7 +314,7 @@ def test_extended_xyz_says_what_its_columns_are(tmp_path):
 
 @pytest.mark.parametrize(
     "properties",
-    ["species:S:1:forces:R:3", "species:S:1:pos:R", "species:S:1:pos:Q:3", "species:S:1:pos:R:2"],,
+    ["species:S:1:forces:R:3", "species:S:1:pos:R", "species:S:1:pos:Q:3", "species:S:1:pos:R:2"],
 )
 def test_properties_that_do_not_fit(tmp_path, properties):
     content = f"2\nProperties={properties}\nC 1 2 3\nH 4 5 6\n"

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from noisefold.arguments import whole
 from noisefold.data.folders import folder_name
 from noisefold.data.formats.arrays import write_npy, write_npz
 from noisefold.data.formats.compressed import ending_of, gzip_bytes
@@ -151,7 +152,7 @@ def check_target(path: str | os.PathLike[str], count: int = 1, like: Graphs | No
     ImportError
         If the format needs a package that is not installed.
     """
-    path = Path(path)
+    path, count = Path(path), whole("count", count, least=0)
     ending, packed = ending_of(path)
     if ending not in WRITERS:
         raise ValueError(

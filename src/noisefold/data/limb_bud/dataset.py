@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from noisefold.arguments import one_of, seed_of, whole
 from noisefold.data.limb_bud import simulation
 from noisefold.data.load import read_file
 from noisefold.data.save import save
@@ -68,12 +69,11 @@ def limb_bud(
     >>> limb_bud(4, times=[0, 5, 10], positions=6, cache=False)
     Graphs(4 graphs, 18 nodes each, 2-D, 3 features)
     """
-    if split not in ("train", "test"):
-        raise ValueError(f"split must be 'train' or 'test', got {split!r}.")
-    if not 0 <= seed < 2**63:
-        raise ValueError(f"seed must lie in [0, 2**63), got {seed}.")
+    split, seed = one_of("split", split, ("train", "test")), seed_of(seed)
+    rates = one_of("rates", rates, ("zero", "random"))
+    knockout = None if knockout is None else one_of("knockout", knockout, simulation.GENES)
     usual = _TRAIN if split == "train" else _TEST
-    count = usual[0] if samples is None else samples
+    count = usual[0] if samples is None else whole("samples", samples, least=1)
     at = _even(usual[1] if times is None else times, "times", simulation.DURATION)
     where = _even(usual[2] if positions is None else positions, "positions", simulation.LENGTH)
     # The upper half of the seeds is that of the test split, so that no sample is in both.
@@ -92,10 +92,8 @@ def limb_bud(
 
 
 def _even(values: Any, name: str, end: float) -> list[float]:
-    if isinstance(values, int):
-        if values < 2:
-            raise ValueError(f"{name} must be at least 2, or an array, got {values}.")
-        return [float(v) for v in np.linspace(0, end, values)]
+    if np.ndim(values) == 0:
+        return [float(v) for v in np.linspace(0, end, whole(name, values, least=2))]
     return [float(v) for v in np.asarray(values, dtype=np.float64).ravel()]
 
 

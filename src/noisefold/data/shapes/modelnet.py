@@ -20,7 +20,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from noisefold.data.load import read_file, read_files, select, unit
+from noisefold.arguments import one_of, seed_of, whole
+from noisefold.data.classes import select
+from noisefold.data.load import read_file, read_files, unit
 from noisefold.geometry.graphs import Graphs
 from noisefold.progress import progress
 
@@ -68,13 +70,9 @@ def modelnet40(
     ValueError
         If an argument or a file cannot be used.
     """
-    if split not in ("train", "test", None) or up not in ("y", "z") or points < 2:
-        raise ValueError(
-            f"modelnet40 takes split 'train', 'test' or None, up 'y' or 'z', points of at least 2; "
-            f"got split={split!r}, up={up!r}, points={points}."
-        )
-    if not 0 <= seed < 2**63:
-        raise ValueError(f"seed must lie in [0, 2**63), got {seed}.")
+    points, seed = whole("points", points, least=2), seed_of(seed)
+    split = None if split is None else one_of("split", split, ("train", "test"))
+    up = one_of("up", up, ("y", "z"))
     root = Path(root)
     if download and not _present(root, split):
         _download(root)

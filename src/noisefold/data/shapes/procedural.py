@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from noisefold.arguments import one_of, real, seed_of, whole
 from noisefold.data.mesh import Array, Mesh, join, sample_surface, unit_sphere
 from noisefold.data.shapes.families import BUILDERS
 from noisefold.geometry.graphs import Graphs
@@ -58,8 +59,9 @@ def shapes(
     >>> shapes(20, points=128, families=("chair", "vase"))
     Graphs(20 graphs, 128 nodes each, 3-D, 2 classes)
     """
-    names = FAMILIES if families is None else tuple(families)
-    _check(count, points, names, seed, rotate)
+    count, points = whole("count", count, least=1), whole("points", points, least=2)
+    seed, rotate = seed_of(seed), real("rotate", rotate, least=0, most=180)
+    names = FAMILIES if families is None else _known(families)
     clouds = np.empty((count, points, 3), dtype=np.float32)
     for i in range(count):
         rng = np.random.Generator(np.random.Philox(key=np.array([seed, i], dtype=np.uint64)))
@@ -67,18 +69,13 @@ def shapes(
     return Graphs.dense(torch.from_numpy(clouds), label=torch.arange(count) % len(names), classes=names)
 
 
-def _check(count: int, points: int, names: tuple[str, ...], seed: int, rotate: float) -> None:
-    if count < 1:
-        raise ValueError(f"count must be at least 1, got {count}.")
-    if points < 2:
-        raise ValueError(f"points must be at least 2, got {points}.")
-    if not 0 <= seed < 2**63:
-        raise ValueError(f"seed must lie in [0, 2**63), got {seed}.")
-    if not 0 <= rotate <= 180:
-        raise ValueError(f"rotate must lie in [0, 180] degrees, got {rotate}.")
-    unknown = [n for n in names if n not in BUILDERS]
-    if unknown or not names or len(set(names)) < len(names):
-        raise ValueError(f"families must be different names out of {', '.join(FAMILIES)}; got {list(names)}.")
+def _known(families: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(families, str) or not len(families):
+        raise ValueError(f"families must be a list of names out of {', '.join(FAMILIES)}; got {families!r}.")
+    names = tuple(one_of("families", name, FAMILIES) for name in families)
+    if len(set(names)) < len(names):
+        raise ValueError(f"families must be different names; got {list(families)}.")
+    return names
 
 
 def _shape(build: Callable[[_Rng], list[Mesh]], points: int, rotate: float, rng: _Rng) -> Array:
