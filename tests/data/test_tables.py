@@ -151,8 +151,7 @@ def test_names_of_positions_and_features(tmp_path, head, pos, features):
     assert graphs.feature_names == features
 
 
-@pytest.mark.parametrize(
-    "name", ["max", "index", "yes", "phase", "xy", "xx", "", "zed", "pressure_x", "vx"])
+@pytest.mark.parametrize("name", ["max", "index", "yes", "phase", "xy", "xx", "", "zed", "pressure_x", "vx"])
 def test_no_position(name):
     assert position(name) is None
 

@@ -160,7 +160,7 @@ def _one(g: Graphs) -> Any:
     ends = edges if kept is None else [edges[i] for i in kept]
     several = len({tuple(e) for e in ends}) < len(ends)
     kinds = (nx.MultiGraph, nx.MultiDiGraph) if several else (nx.Graph, nx.DiGraph)
-    graph = kinds[kept is None]()
+    graph: Any = kinds[kept is None]()
     if g.label is not None:
         graph.graph["label"] = g.classes[int(g.label[0])] if g.classes else int(g.label[0])
     positions = g.coordinates if any(g.origin) else g.pos

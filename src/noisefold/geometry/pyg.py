@@ -55,7 +55,7 @@ def _items(source: Any) -> Iterator[Any]:
 
 def _is_graph(source: Any) -> bool:
     data = sys.modules.get("torch_geometric.data")
-    return bool(data) and isinstance(source, (data.Data, data.HeteroData))
+    return data is not None and isinstance(source, (data.Data, data.HeteroData))
 
 
 def _sliced(batch: Any) -> bool:
