@@ -15,7 +15,7 @@ from fuzz import _one, battery
 
 from noisefold.data.formats import tables
 from noisefold.data.formats.arrays import write_npy, write_npz
-from noisefold.data.formats.surfaces import write_ply
+from noisefold.data.formats.ply import write_ply
 from noisefold.geometry.graphs import Graphs
 
 

@@ -15,7 +15,7 @@ from noisefold.data.save import WRITERS, check_target
 from noisefold.geometry.graphs import Graphs
 
 FORMATS = [e for e in WRITERS if e not in (".h5ad", ".parquet")] + [".csv.gz", ".xyz.gz"]
-NAMED = [e for e in FORMATS if e not in (".npy", ".ply")]  # what .ply keeps is tested with surfaces
+NAMED = [e for e in FORMATS if e != ".npy"]
 UTM = torch.tensor([694386.25, 5155487.5, 381.75], dtype=torch.float64)
 
 

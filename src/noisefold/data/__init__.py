@@ -20,7 +20,6 @@ __all__ = [
     "DataNotice",
     "Expression",
     "FolderSplit",
-    "Patches",
     "RangeByTime",
     "SpatialTranscriptomics",
     "Tissue",

@@ -61,8 +61,7 @@ def triangulated(vertices: Array, corners: Ints, sizes: Ints) -> Ints:
         polygons = corners[starts[faces[alike]][:, None] + np.arange(size)]
         rows = first[alike][:, None] + np.arange(size - 2)
         triangles[rows] = _of_one_size(vertices, polygons, faces[alike])
-    out: NDArray[np.int64] = triangles
-    return out
+    return np.asarray(triangles)
 
 
 def _of_one_size(vertices: Array, polygons: Ints, numbers: Ints) -> Ints:

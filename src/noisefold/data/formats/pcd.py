@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from noisefold.data.formats.lzf import decompressed
 from noisefold.data.formats.text import decoded
-from noisefold.data.formats.vertices import Vertices, numbers, position_columns
+from noisefold.data.formats.vertices import Vertices, header_names, numbers, position_columns
 from noisefold.geometry.graphs import Graphs
 
 __all__ = ["read_pcd", "write_pcd"]
@@ -189,21 +189,17 @@ def _named(header: _Header, columns: list[NDArray[Any]]) -> tuple[NDArray[np.flo
 def write_pcd(graphs: Graphs) -> bytes:
     """Return one graph as the bytes of a binary .pcd file, with a field for each feature.
 
-    Features without names become the fields f0, f1 ...; coordinates are doubles where the graph has an
-    origin, in the user's own frame.
+    Blanks in a name are written as %20, and features without names become f0, f1 ...; coordinates are doubles
+    where the graph has an origin, in the user's own frame.
 
     Raises
     ------
     ValueError
-        If positions are not in 3 dimensions, or a name cannot stand in a header.
+        If positions are not in 3 dimensions, or a name is empty.
     """
     if graphs.dim != 3:
         raise ValueError(f"a .pcd file holds positions in 3 dimensions, got {graphs.dim}; save as .npz.")
-    names = graphs.feature_names or tuple(f"f{i}" for i in range(graphs.features))
-    special = {"x", "y", "z", "_", *_PACKED}
-    bad = next((n for n in names if not re.fullmatch(r"[^\s#]+", n) or n.lower() in special), None)
-    if bad is not None:
-        raise ValueError(f"a .pcd file cannot hold a feature called {bad!r}; rename it or save as .npz.")
+    names = header_names(graphs, taken=("x", "y", "z", "_", *_PACKED))
     wide = graphs.dtype == torch.float64
     sizes = [8 if wide or any(graphs.origin) else 4] * 3 + [8 if wide else 4] * len(names)
     parts = [graphs.coordinates] if graphs.x is None else [graphs.coordinates, graphs.x]

@@ -17,7 +17,7 @@ import torch
 
 from noisefold.data.formats.ply_rows import Binary, Element, Property, Text, Values
 from noisefold.data.formats.text import decoded
-from noisefold.data.formats.vertices import Vertices, polygons, position_columns
+from noisefold.data.formats.vertices import Vertices, header_names, polygons, position_columns
 from noisefold.data.mesh import Array
 from noisefold.data.polygons import Ints
 from noisefold.geometry.graphs import Graphs
@@ -168,20 +168,17 @@ def _edges(values: Values | None, vertices: int) -> Ints | None:
 def write_ply(graphs: Graphs) -> bytes:
     """Return one graph as the bytes of a binary .ply file, with a property for each feature.
 
-    Features without names become the properties f0, f1 ...; coordinates are doubles where the graph has an
-    origin, in the user's own frame.
+    Blanks in a name are written as %20, and features without names become f0, f1 ...; coordinates are doubles
+    where the graph has an origin, in the user's own frame.
 
     Raises
     ------
     ValueError
-        If positions are not in 3 dimensions, or a name cannot stand in a header.
+        If positions are not in 3 dimensions, or a name is empty.
     """
     if graphs.dim != 3:
         raise ValueError(f"a .ply file holds positions in 3 dimensions, got {graphs.dim}; save as .npz.")
-    names = graphs.feature_names or tuple(f"f{i}" for i in range(graphs.features))
-    bad = next((n for n in names if not re.fullmatch(r"\S+", n) or n.lower() in "xyz"), None)
-    if bad is not None:
-        raise ValueError(f"a .ply file cannot hold a feature called {bad!r}; rename it or save as .npz.")
+    names = header_names(graphs, taken=("x", "y", "z"))
     wide = graphs.dtype == torch.float64
     kinds = ["double" if wide or any(graphs.origin) else "float"] * 3
     kinds += ["double" if wide else "float"] * len(names)

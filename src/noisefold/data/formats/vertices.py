@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import quote, unquote
 
 import numpy as np
 import torch
@@ -20,6 +22,7 @@ __all__ = [
     "Vertices",
     "as_graphs",
     "guarded",
+    "header_names",
     "numbers",
     "polygons",
     "position_columns",
@@ -68,8 +71,31 @@ def as_graphs(content: Vertices, sampler: Sampler) -> Graphs:
         raise ValueError("there are neither points nor faces; export the file again.")
     features = None if content.features is None else torch.from_numpy(content.features)
     edges = None if content.edges is None else torch.from_numpy(content.edges)
+    names = tuple(unquote(name) for name in content.names)
+    if names == tuple(f"f{i}" for i in range(len(names))):  # as features without names are written
+        names = ()
     pos = torch.from_numpy(content.pos)
-    return Graphs(pos, features, edge_index=edges, feature_names=content.names)
+    return Graphs(pos, features, edge_index=edges, feature_names=names)
+
+
+def header_names(graphs: Graphs, taken: Sequence[str]) -> list[str]:
+    """Return a word for each feature that can stand in a header, from which `as_graphs` takes the name back.
+
+    Blanks, control characters, # and % become %20 and the like, and so does the first letter of a name that
+    is taken; features without names become f0, f1 ...
+
+    Raises
+    ------
+    ValueError
+        If a feature's name is empty.
+    """
+    words = []
+    for name in graphs.feature_names or [f"f{i}" for i in range(graphs.features)]:
+        if not name:
+            raise ValueError("a feature has an empty name; rename it, or save as .npz.")
+        word = re.sub(r"[\s%#\x00-\x1f]", lambda m: quote(m[0]), name)
+        words.append(f"%{ord(name[0]):02X}{name[1:]}" if name.lower() in taken else word)
+    return words
 
 
 @contextmanager
@@ -79,7 +105,7 @@ def guarded() -> Iterator[None]:
         yield
     except (ValueError, ImportError):
         raise
-    except (ArithmeticError, LookupError, TypeError, MemoryError) as error:
+    except (ArithmeticError, LookupError, TypeError) as error:
         raise ValueError(
             f"the file is damaged ({type(error).__name__}: {str(error)[:_SHOWN]}); copy it again."
         ) from error
