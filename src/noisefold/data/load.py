@@ -32,6 +32,7 @@ from noisefold.data.formats.h5ad import TISSUES, is_tissue
 from noisefold.data.formats.surfaces import Sampler, read_surface
 from noisefold.data.formats.tables import read_csv, read_xyz
 from noisefold.data.mesh import Array, Mesh, sample_surface, unit_sphere
+from noisefold.data.shards import is_shards, open_shards
 from noisefold.data.tissue.tissue import Tissue
 from noisefold.geometry.graphs import Graphs
 from noisefold.progress import progress
@@ -241,6 +242,9 @@ def _path(
 ) -> Graphs:
     if is_tissue(path):
         return read_file(path, points, seed, parts)
+    if is_shards(path):
+        _refuse(parts)
+        return _thinned(open_shards(path), points, np.random.Generator(np.random.Philox(key=seed)))
     if path.is_dir():
         return _folder(path, points, seed, classes, parts)
     if path.exists() or not set(str(path)) & set("*?["):

@@ -95,8 +95,11 @@ class Store:
         ValueError
             If it is too large, is nested too deep or lies in another file.
         """
-        declared = self._declared(self.root, name, 0)
-        check_size(declared, self.size, repr(name))
+        check_size(self.declared(name), self.size, repr(name))
+
+    def declared(self, name: str) -> int:
+        """Return the bytes of memory that an element's shapes declare."""
+        return self._declared(self.root, name, 0)
 
     @cached_property
     def size(self) -> int:
