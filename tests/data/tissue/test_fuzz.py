@@ -131,7 +131,8 @@ def main(folder, count, seed):
 def run(folder, count, seed):
     """In a process of its own, since a library may crash, and its memory is measured."""
     call = [sys.executable, __file__, str(folder), str(count), str(seed)]
-    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    # A library that runs for ever hears no signal, so that the whole process has a limit as well.
+    done = subprocess.run(call, capture_output=True, text=True, check=False, timeout=300 + 2 * count)
     assert done.returncode == 0, done.stderr[-2000:]
     return [int(v) for v in done.stdout.split()]
 
