@@ -9,6 +9,7 @@ from noisefold.data.notice import DataNotice
 from noisefold.data.save import save
 from noisefold.data.shapes import FAMILIES, shapes
 from noisefold.data.shapes.modelnet import modelnet40
+from noisefold.data.shards import open_shards, write_shards
 from noisefold.data.tissue.expression import Expression
 from noisefold.data.tissue.layers import write_layers
 from noisefold.data.tissue.modality import SpatialTranscriptomics
@@ -27,9 +28,11 @@ __all__ = [
     "limb_bud",
     "load",
     "modelnet40",
+    "open_shards",
     "region",
     "save",
     "shapes",
     "simulate",
     "write_layers",
+    "write_shards",
 ]

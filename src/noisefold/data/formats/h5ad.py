@@ -13,12 +13,15 @@ import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from noisefold.data.formats.arrays import parsing
+from noisefold.data.formats.backed import Backed, backed
+from noisefold.data.formats.guard import available_memory
 from noisefold.data.formats.stores import Store, libraries, opened_store
 from noisefold.data.formats.tenx import is_tenx, read_tenx
 from noisefold.geometry.graphs import Graphs
@@ -28,6 +31,8 @@ __all__ = ["TISSUES", "Parts", "is_sparse", "is_tissue", "opened", "write_h5ad"]
 
 TISSUES = (".h5ad", ".zarr", ".h5")
 """Endings of files and folders that hold cells and genes."""
+_SHARE = 4  # of the free memory, that a matrix may take
+_RATIO = 200  # declared bytes for one on disk, of a matrix that is large by right
 _MATRICES = ("X", "layers", "raw")
 
 
@@ -40,10 +45,17 @@ class Parts:
         Gives a part that is there.
     names
         Names of all matrices: ``X``, ``layers/...``, ``raw/X``, ``obsm/...``.
+    large
+        Gives a matrix that is too large for memory as one that stays on disk, and None for others.
     """
 
-    def __init__(self, read: Callable[[str], Any], names: Sequence[str]) -> None:
-        self._read, self.names = read, tuple(names)
+    def __init__(
+        self,
+        read: Callable[[str], Any],
+        names: Sequence[str],
+        large: Callable[[str], Backed | None] = lambda _: None,
+    ) -> None:
+        self._read, self.names, self._large = read, tuple(names), large
         self._obs = read("obs")
         if not hasattr(self._obs, "columns"):
             raise ValueError("it is of an anndata older than 0.7; open it with anndata and write it again.")
@@ -92,6 +104,10 @@ class Parts:
         known = [k for k in self.names if k.partition("/")[0] in places]
         if name not in known:
             raise ValueError(f"{argument}={name!r} is not there{nearest_name(name, known)}")
+        if argument != "pos" and (held := self._large(name)) is not None:
+            if held.shape[0] != len(self._obs):
+                raise ValueError(f"{argument}={name!r} has {held.shape[0]} rows for {len(self._obs)} cells.")
+            return held
         value = self._read(name)
         for plain in ("to_numpy", "to_memory"):  # of a table, as obsm may hold, and of what is still on disk
             value = getattr(value, plain)() if hasattr(value, plain) else value
@@ -155,7 +171,16 @@ def opened(source: Any, positions: str | None = None) -> Iterator[Parts]:
         if not {"obs", "var"} <= set(store.keys()):
             raise ValueError("there are no obs and var here; write the file with AnnData.write_h5ad.")
         names = [f"{group}/{key}" for group in ("layers", "obsm") for key in store.keys(group)]
-        yield Parts(store.element, names + [name for name in ("X", "raw/X") if name in store])
+        names += [name for name in ("X", "raw/X") if name in store]
+        yield Parts(store.element, names, partial(_large, store))
+
+
+def _large(store: Store, name: str) -> Backed | None:
+    """Return a matrix that takes more than a part of the free memory as one that stays on disk."""
+    declared = store.declared(name)
+    if declared <= available_memory() // _SHARE or declared > _RATIO * store.size:
+        return None
+    return backed(store, name)
 
 
 def _table(store: Store) -> Store:

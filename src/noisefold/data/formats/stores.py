@@ -15,6 +15,7 @@ from typing import Any
 
 from noisefold.data.formats.arrays import parsing
 from noisefold.data.formats.guard import check_size
+from noisefold.data.formats.heaps import check_heaps
 
 __all__ = ["Store", "libraries", "opened_store"]
 
@@ -95,8 +96,11 @@ class Store:
         ValueError
             If it is too large, is nested too deep or lies in another file.
         """
-        declared = self._declared(self.root, name, 0)
-        check_size(declared, self.size, repr(name))
+        check_size(self.declared(name), self.size, repr(name))
+
+    def declared(self, name: str) -> int:
+        """Return the bytes of memory that an element's shapes declare."""
+        return self._declared(self.root, name, 0)
 
     @cached_property
     def size(self) -> int:
@@ -142,6 +146,7 @@ def opened_store(path: Path) -> Iterator[Store]:
     with path.open("rb") as stream:
         if stream.read(len(_MAGIC)) != _MAGIC:
             raise ValueError("this is no HDF5 file, and so no .h5ad; write it with AnnData.write_h5ad.")
+    check_heaps(path)
     with parsing():
         file = h5py.File(path, "r")
     with file:

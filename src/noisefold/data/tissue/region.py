@@ -1,4 +1,4 @@
-"""Parts of a tissue, in words.
+"""Regions of a tissue, from text.
 
 ============================  =========================================================================
 ``x > 0.2 & y < 1``           coordinates x, y, z, compared with numbers; all of it must hold
@@ -7,7 +7,8 @@
 ``obs/torn``                  a column of ``obs`` that is true or false
 ============================  =========================================================================
 
-Comparisons with coordinates and columns may be joined by ``&``.
+Comparisons with coordinates and columns may be joined by ``&``. What holds ``&`` or a sign of comparison
+itself is put in double quotes: ``obs/type = "A & B"``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from noisefold.data.formats.guard import guarded
 from noisefold.data.formats.h5ad import opened
 
 __all__ = ["region"]
@@ -36,12 +38,13 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "!=": operator.ne,
 }
 _AXES = "xyz"
-_TERM = re.compile(r"(obs/[^<>=!]+|[A-Za-z]\w*)\s*(?:(<=|>=|!=|==|<|>|=)\s*(.+))?")
+_TERM = re.compile(r'(obs/(?:"[^"]+"|[^<>=!"]+)|[A-Za-z]\w*)\s*(?:(<=|>=|!=|==|<|>|=)\s*(.+))?')
+_PART = re.compile(r'(?:[^&"]|"[^"]*"|")+')
 _HOW = "write e.g. 'x > 0.2 & y < 1', a box '0.2:0.5, 0:1', or 'obs/COLUMN = VALUE'"
 
 
-def region(text: str, pos: NDArray[np.float64], source: str | os.PathLike[str]) -> _Flags:
-    """Which cells ``[n]`` are in a region.
+def region(text: str, pos: NDArray[np.float64], source: Any) -> _Flags:
+    """Return which cells are in a region, ``[n]``.
 
     Parameters
     ----------
@@ -50,7 +53,7 @@ def region(text: str, pos: NDArray[np.float64], source: str | os.PathLike[str]) 
     pos
         Positions ``[n, d]``.
     source
-        The .h5ad file, for columns of its ``obs``.
+        The file or AnnData that was read, for columns of its ``obs``.
 
     Raises
     ------
@@ -60,7 +63,7 @@ def region(text: str, pos: NDArray[np.float64], source: str | os.PathLike[str]) 
     if ":" in text and "obs/" not in text:
         return _box(text, pos)
     inside = np.ones(len(pos), dtype=bool)
-    for part in text.split("&"):
+    for part in _PART.findall(text) if text.count("&") else [text]:
         found = _TERM.fullmatch(part.strip())
         if found is None:
             raise ValueError(f"region {text!r} is not understood at {part.strip()!r}; {_HOW}.")
@@ -83,16 +86,16 @@ def _box(text: str, pos: NDArray[np.float64]) -> _Flags:
     return inside
 
 
-def _holds(
-    name: str, sign: str | None, value: str | None, pos: NDArray[np.float64], source: str | os.PathLike[str]
-) -> _Flags:
+def _holds(name: str, sign: str | None, value: str | None, pos: NDArray[np.float64], source: Any) -> _Flags:
     name = name.strip()
     if not name.startswith("obs/"):
         axes = _AXES[: pos.shape[1]]
         if name not in axes or sign is None or value is None:
             raise ValueError(f"region names {name!r}, which is no coordinate ({', '.join(axes)}); {_HOW}.")
         return np.asarray(_COMPARE[sign](pos[:, axes.index(name)], _number(value, name)))
-    with opened(source) as parts:
+    name = name.replace('"', "")
+    value = None if value is None else value.strip().removeprefix('"').removesuffix('"')
+    with guarded(source if isinstance(source, str | os.PathLike) else None), opened(source) as parts:
         column = parts.column(name, "region")
     if sign is None or value is None:
         if column.dtype.kind != "b":
@@ -103,10 +106,10 @@ def _holds(
     words = column.astype(str)
     if sign not in ("=", "==", "!="):
         raise ValueError(f"region compares {name!r}, which holds words, by {sign}; use = or !=.")
-    found = words.to_numpy() == value.strip()
+    found = words.to_numpy() == value
     if not found.any():
         known = ", ".join(sorted(set(words))[:10])
-        raise ValueError(f"region: no cell has {name} = {value.strip()!r}; there is {known}.")
+        raise ValueError(f"region: no cell has {name} = {value!r}; there is {known}.")
     return np.asarray(found if sign != "!=" else ~found)
 
 

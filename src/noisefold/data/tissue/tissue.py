@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from noisefold.data.formats.backed import Backed
 from noisefold.data.formats.guard import available_memory, guarded
 from noisefold.data.formats.h5ad import Parts, is_sparse, opened
 from noisefold.data.tissue.modality import SpatialTranscriptomics
@@ -22,6 +23,7 @@ from noisefold.geometry.origin import origin_of
 
 __all__ = ["Tissue"]
 
+_LOOKED_AT = 1024  # cells of a matrix on disk
 _USUAL = ("obsm/spatial", "obsm/spatial_3d", "obsm/X_spatial")
 
 
@@ -34,7 +36,7 @@ class Tissue:
     pos
         Positions, ``[n, d]``, float64; the last column is the time, where one was named.
     values
-        Expression, ``[n, genes]``: an array, or a matrix of SciPy in CSR form.
+        Expression, ``[n, genes]``: an array, a matrix of SciPy in CSR form, or one that stays on disk.
     genes, cells
         Names.
     group
@@ -194,24 +196,32 @@ def _read(
     _finite(where, "coordinates", cells)
     if time is not None:
         where = np.column_stack([where, _numbers(parts, time, "time", cells)])
-    values = values.tocsr() if is_sparse(values) else np.asarray(values)
+    if not isinstance(values, Backed):
+        values = values.tocsr() if is_sparse(values) else np.asarray(values)
     if values.shape[1] != len(known):
         raise ValueError(f"x={x!r} has {values.shape[1]} columns, but there are {len(known)} genes.")
     if genes is not None and len(set(genes)) < len(genes):
         twice = next(name for i, name in enumerate(genes) if name in genes[:i])
         raise ValueError(f"genes names {twice!r} twice; name it once.")
     columns = columns_of(known, known if genes is None else genes, "gene")
-    values = values if genes is None else values[:, columns]
+    if genes is not None:
+        values = values.of(columns) if isinstance(values, Backed) else values[:, columns]
     if not cells or not len(columns):
         what = "genes" if cells else "cells"
         raise ValueError(f"no {what} are left; keep at least {'one' if cells else 'two'}.")
-    _finite(values, "expression", cells, missing)
+    if not isinstance(values, Backed):  # else training looks at what it reads
+        _finite(values, "expression", cells, missing)
     number, names = _groups(parts, group, cells)
     kept = tuple(known[i] for i in columns)
     origin = _origin(where, time is not None, number)
-    return Tissue(
-        where, values, kept, tuple(cells), number, names, recognise(values), time is not None, origin
-    )
+    return Tissue(where, values, kept, tuple(cells), number, names, _kind(values), time is not None, origin)
+
+
+def _kind(values: Any) -> str:
+    """Return the kind of values; of a matrix on disk, as some rows that are spread evenly say."""
+    if isinstance(values, Backed):
+        values = values[np.unique(np.linspace(0, values.shape[0] - 1, _LOOKED_AT).astype(np.int64))]
+    return recognise(values)
 
 
 def _origin(pos: NDArray[np.float64], time: bool, group: NDArray[np.int64]) -> tuple[float, ...]:
