@@ -37,7 +37,6 @@ from noisefold.arguments import one_of, seed_of, whole
 from noisefold.data.classes import named_classes, select
 from noisefold.data.folders import find
 from noisefold.data.formats.arrays import from_array, from_arrays, read_npy, read_npz
-<<<<<<< HEAD
 from noisefold.data.formats.compressed import ending_of, gunzip
 from noisefold.data.formats.h5ad import TISSUES
 from noisefold.data.formats.objects import from_object
@@ -48,13 +47,7 @@ from noisefold.data.formats.tables import holds_points, read_csv, read_points, r
 from noisefold.data.mesh import unit_sphere
 from noisefold.data.notice import notify
 from noisefold.data.parts import Piece, columns_of, joined
-=======
-from noisefold.data.formats.h5ad import TISSUES, is_tissue
-from noisefold.data.formats.surfaces import Sampler, read_surface
-from noisefold.data.formats.tables import read_csv, read_xyz
-from noisefold.data.mesh import Array, Mesh, sample_surface, unit_sphere
 from noisefold.data.shards import is_shards, open_shards
->>>>>>> tissue
 from noisefold.data.tissue.tissue import Tissue
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.names import nearest_name
@@ -141,6 +134,14 @@ def load(
     """
     points = None if points is None else whole("points", points, least=2)
     normalize = None if normalize is None else one_of("normalize", normalize, ("unit",))
+    if isinstance(source, str | os.PathLike) and is_shards(source):
+        if points is not None or parts:
+            name = "points" if points is not None else next(iter(parts))
+            raise ValueError(
+                f"{source}: {name} is chosen when shards are written; give it to noisefold convert."
+            )
+        graphs = open_shards(source)
+        return graphs if classes is None else select(graphs, classes)
     reading = _Reading(points, seed_of(seed), classes, parts)
     graphs = joined(reading.pieces(source), reading.ask.x is not None)
     if classes is not None:
@@ -168,58 +169,7 @@ def describe_columns(source: Any, **parts: Any) -> list[dict[str, str]]:
 def unit(graphs: Graphs) -> Graphs:
     """Return each graph centred on its mean and scaled into the unit sphere."""
     clouds = [unit_sphere(p.double().cpu().numpy()) for p in graphs.unpack()]
-<<<<<<< HEAD
     return graphs.replace(pos=torch.from_numpy(np.concatenate(clouds)).to(graphs.pos), origin=())
-=======
-    return graphs.replace(pos=torch.from_numpy(np.concatenate(clouds)).to(graphs.pos))
-
-
-# -- paths --------------------------------------------------------------------------------------------------
-
-
-def _path(
-    path: Path, points: int | None, seed: int, classes: Sequence[str] | None, parts: Mapping[str, Any]
-) -> Graphs:
-    if is_tissue(path):
-        return read_file(path, points, seed, parts)
-    if is_shards(path):
-        _refuse(parts)
-        return _thinned(open_shards(path), points, np.random.Generator(np.random.Philox(key=seed)))
-    if path.is_dir():
-        return _folder(path, points, seed, classes, parts)
-    if path.exists() or not set(str(path)) & set("*?["):
-        return read_file(path, points, seed, parts)
-    files = [Path(p) for p in sorted(glob.glob(str(path), recursive=True)) if Path(p).is_file()]
-    if not files:
-        raise FileNotFoundError(f"{path}: no file matches; check the pattern.")
-    return read_files(files, points, seed, parts=parts)
-
-
-def _folder(
-    path: Path, points: int | None, seed: int, classes: Sequence[str] | None, parts: Mapping[str, Any]
-) -> Graphs:
-    files, folders = _readable(path.iterdir()), sorted(p for p in path.iterdir() if p.is_dir())
-    inside = {p.name: _readable(p.rglob("*")) for p in folders if not p.name.startswith(".")}
-    inside = {name: found for name, found in inside.items() if found}
-    if not files and not inside:
-        raise FileNotFoundError(f"{path}: the folder has no file with the ending {' '.join(READABLE)}.")
-    if files and inside:
-        raise ValueError(
-            f"{path}: both files ({files[0].name}) and folders of files ({next(iter(inside))}) are here, so "
-            f"that classes are unclear; move either away or name a pattern."
-        )
-    if files:
-        return read_files(files, points, seed, parts=parts)
-    if classes is not None and all(name in inside for name in classes):
-        inside = {name: inside[name] for name in classes}
-    labels = [name for name, found in inside.items() for _ in found]
-    return read_files([file for found in inside.values() for file in found], points, seed, labels, parts)
-
-
-def _readable(paths: Iterable[Path]) -> list[Path]:
-    found = (p for p in paths if p.suffix.lower() in READABLE and p.name[0] != ".")
-    return sorted(p for p in found if p.is_file() or p.suffix.lower() == ".zarr")
->>>>>>> tissue
 
 
 def read_files(
