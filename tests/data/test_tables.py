@@ -160,6 +160,11 @@ def test_no_position(name):
     assert position(name) is None
 
 
+def test_a_long_name_takes_no_time():
+    """The search for a unit in brackets would be quadratic: minutes for these letters."""
+    assert position("(" * 200_000) is None
+
+
 @pytest.mark.parametrize(
     ("content", "gone"),
     [
