@@ -9,6 +9,7 @@ import torch
 
 from noisefold.data import load
 from noisefold.data.formats.columns import position
+from noisefold.data.formats.text import is_number
 from noisefold.data.load import describe_columns
 from noisefold.data.notice import DataNotice
 
@@ -161,8 +162,9 @@ def test_no_position(name):
 
 
 def test_a_long_name_takes_no_time():
-    """The search for a unit in brackets would be quadratic: minutes for these letters."""
+    """Patterns that go back would be quadratic: minutes for these letters."""
     assert position("(" * 200_000) is None
+    assert not is_number("9" * 200_000 + "b")
 
 
 @pytest.mark.parametrize(
