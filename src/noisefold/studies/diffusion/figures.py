@@ -253,7 +253,7 @@ def _widths(panel: Axes, rows: Sequence[Result], measure: str) -> None:
         values = [[v for v in r["error"][i] if v is not None] for r in rows]
         mean = [sum(v) / len(v) if v else math.nan for v in values]
         low, high = ([f(v) if v else math.nan for v in values] for f in (min, max))
-        look = {"fmt": f"{mark}-", "color": colour, "capsize": 2, "label": f"t = {k - 1}"}
+        look: dict[str, Any] = {"fmt": f"{mark}-", "color": colour, "capsize": 2, "label": f"t = {k - 1}"}
         panel.errorbar(range(len(rows)), mean, yerr=_errors(mean, low, high), **look)
     names = [r["network"].replace("width ", "").replace("time shuffled", "time\nshuffled") for r in rows]
     panel.set_xticks(range(len(rows)), names)
