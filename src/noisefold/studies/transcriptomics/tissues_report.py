@@ -9,8 +9,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from noisefold.report.data.projection import Names
-from noisefold.report.figures.field_maps import completion_maps
+from noisefold.report.fields import Names
+from noisefold.report.maps import completion_maps
 from noisefold.sample import Completion
 from noisefold.studies.kit.experiment import Result
 from noisefold.studies.kit.plots import marks, outer_legend, panels
@@ -25,7 +25,7 @@ _STAGES = {
     "Moran-W1": "Moran's I, W1 (lower)",
     "variogram": "variogram (lower)",
 }
-_LOOKS: dict[str, dict[str, Any]] = marks(
+_LOOKS = marks(
     {
         "network": "o #0072B2",
         "its start": "D #56B4E9",
@@ -107,9 +107,9 @@ def _errors(panel: Axes, asked: Mapping[str, Any]) -> None:
             scale = rows["mean"]["scores"]["CRPS"]["value"]
             value, low, high = (rows[row]["scores"]["CRPS"][end] / scale for end in ("value", "low", "high"))
             x = i + (k - (len(_LOOKS) - 1) / 2) * 0.11
-            label: dict[str, Any] = {"label": row} if i == 0 else {}
+            look = {**look, "label": row if i == 0 else None}
             ends = [[value - low], [high - value]]
-            panel.errorbar(x, value, yerr=ends, markersize=5, capsize=2, linestyle="none", **look, **label)
+            panel.errorbar(x, value, yerr=ends, markersize=5, capsize=2, linestyle="none", **look)
     panel.axhline(1, color="0.4", linewidth=1)
     panel.set_xticks(range(len(asked)), list(asked))
     panel.set(ylabel="CRPS over that of the mean", ylim=(0, None))
