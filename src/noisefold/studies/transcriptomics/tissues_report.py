@@ -9,8 +9,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from noisefold.report.fields import Names
-from noisefold.report.maps import completion_maps
+from noisefold.report.data.projection import Names
+from noisefold.report.figures.field_maps import completion_maps
 from noisefold.sample import Completion
 from noisefold.studies.kit.experiment import Result
 from noisefold.studies.kit.plots import marks, outer_legend, panels
