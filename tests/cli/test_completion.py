@@ -61,7 +61,7 @@ def folder(tmp_path_factory) -> Path:
         end = [*more, "--patch", 24, "--steps", 2, *SMALL]
         status, text, errors = run("train", folder / "a.h5ad", "--out", folder / name, *end)
         assert status == 0, errors
-        assert "5 genes: counts" in text
+        assert "5 features" in text
     return folder
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 __all__ = ["names_of"]
 
 _CELL = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([^",]+))\s*(?:,|$)')
-_LIST = re.compile(r'(?:\s*(?:"(?:[^"]|"")+"|[^",]*)\s*(?:,|$))*')
+_LIST = re.compile(r'(?:(?:[^",]*|\s*"(?:[^"]|"")+"\s*)(?:,|$))*')
 
 
 def names_of(
