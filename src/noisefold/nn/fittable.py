@@ -32,4 +32,4 @@ class Fittable(Protocol):
 
     @abstractmethod
     def learn(self, graphs: Graphs) -> object:
-        """Measure on graphs of which all is known, and set `learned`; what is returned is not used."""
+        """Measure on graphs that are fully observed, and set `learned`; what is returned is not used."""
