@@ -2,8 +2,8 @@ r"""A network on overlapping patches of a large graph: one state, one noise, one
 
 A network trained on patches of some hundred nodes sees each patch of the graph alone, and its answers are
 averaged over the patches that hold a node, :math:`y_i = \sum_p w_{pi}\, y_{pi}` with weights that sum to 1.
-What a network answers is linear in the estimate of the data, so this averages estimates, not samples: a
-sample is one state of the whole graph: it has no seams, and keeps its variance where patches overlap.
+The answer is linear in the estimate of the data, so this averages estimates, not samples. A sample is one
+state of the whole graph: it has no seams, and keeps its variance where patches overlap.
 
 Source: Bar-Tal et al., MultiDiffusion: Fusing Diffusion Paths for Controlled Image Generation (2023),
 https://arxiv.org/abs/2302.08113.

@@ -1,7 +1,7 @@
 r"""Couplings: which noise goes with which data.
 
-Any pairing of data and noise that keeps both distributions gives a valid path. Pairs that lie
-closer together cross less, so that fewer sampling steps are needed.
+Any pairing of data and noise that keeps both distributions gives a valid path. Pairs that lie closer
+together cross less, so that fewer sampling steps are needed.
 """
 
 from __future__ import annotations

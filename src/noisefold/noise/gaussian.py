@@ -90,7 +90,7 @@ class Gaussian(ProbabilityPath[Tensor]):
     def prior(self, graphs: Graphs, like: Tensor, t: Tensor, random: Streams) -> Tensor:
         r"""Draw :math:`\sqrt{\alpha^2 + \sigma^2}\, \varepsilon`.
 
-        At the noisy end some of the data is left, whose spread is that of data of unit variance.
+        Some of the data is left at the noisy end, so the variance is that of x_t for data of unit variance.
         """
         return self.scale(t) * self.noise(graphs, like, random)
 

@@ -58,7 +58,7 @@ class WithinCloud(Coupling):
 
     When to use: for fewer sampling steps on clouds of points, with white noise and a network that has no
     other means to tell the points apart. Blending leaves the network an easier task than the exact matching,
-    which it can only learn as a very crooked function of the noise.
+    which is a rough function of the noise.
 
     Parameters
     ----------

@@ -62,8 +62,8 @@ class QuasiRandom(Source):
     graph's stream. One node by itself is standard normal, and independent of other graphs; the nodes of a
     graph are not independent of each other, and a graph of one node has plain random noise.
 
-    When to use: to ask how random noise has to be. With networks that treat all nodes alike, since the place
-    of a node in the list tells something of its noise.
+    When to use: to measure how random noise must be, with permutation-equivariant networks: the place of a
+    node in the list is not independent of its noise.
 
     Raises
     ------

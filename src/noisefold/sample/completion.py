@@ -36,9 +36,9 @@ _SHOWN = 12  # columns that a notebook shows
 class Completion:
     """Draws of a variable of which a part is observed, in the units of the data.
 
-    Mean, spread and intervals are taken node by node. They say something where a node is the same in every
-    draw: features on given positions, the steps of a track. The points of a cloud have no order, and the mean
-    over draws of the tenth of them is no place on any shape; look at the draws themselves.
+    Mean, standard deviation and intervals are taken node by node. They are meaningful where a node is the
+    same in every draw: features on given positions, the steps of a track. The points of a cloud have no
+    order, so that the mean of its tenth point over draws lies on no shape; look at the draws themselves.
 
     Parameters
     ----------

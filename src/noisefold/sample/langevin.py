@@ -5,9 +5,9 @@ A state x with a velocity v moves by
 .. math:: dx = v\,dt, \qquad dv = s(x, t)\,dt - \gamma v\,dt + \sqrt{2 \gamma}\,dw,
 
 with the score :math:`s = (\alpha \hat x_0 - x)/\sigma^2` of a fixed noise level, which leaves the marginal of
-that level in place, as plain Langevin steps do. But where those creep, a mode of variance :math:`\lambda`
-taking :math:`\lambda/\sigma^2` steps, momentum takes :math:`\sqrt\lambda/\sigma`. At little noise, where
-the score given noised observed values becomes the score given the observed values, this decides.
+that level in place, as plain Langevin steps do. For a mode of variance :math:`\lambda` plain steps need
+:math:`\lambda/\sigma^2` of them, steps with momentum :math:`\sqrt\lambda/\sigma`. This matters most at little
+noise, where the score given noised observed values becomes the score given the observed values.
 
 Source: Leimkuhler and Matthews, Molecular Dynamics (2015), for the splitting,
 https://doi.org/10.1007/978-3-319-16375-8; Song et al. (2021), predictor-corrector samplers,

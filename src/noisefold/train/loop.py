@@ -64,7 +64,8 @@ def train(
     denoiser
         Network, path and target.
     data, val
-        Graphs to train on and, optionally, to measure the loss on, standardised, or to be by `transform`.
+        Graphs to train on and, optionally, to measure the loss on, standardised, or
+        standardised batch by batch by `transform`.
     settings
         How to train.
     out

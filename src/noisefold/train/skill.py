@@ -1,8 +1,8 @@
 r"""Skill by noise level: what a network explains beyond the best linear estimate.
 
 At every signal level the network's squared error of the data is compared with that of the best linear
-estimate, :math:`\alpha x_t / (\alpha^2 + \sigma^2)`, on the same states. The
-share of that error that it explains,
+estimate, :math:`\alpha x_t / (\alpha^2 + \sigma^2)`, on the same states. The share
+of the error that the network explains,
 
 .. math:: e(u) = 1 - \frac{E|x_0 - \hat x_0|^2}{E|x_0 - \hat x_0^{\text{linear}}|^2},
 
