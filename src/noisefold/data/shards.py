@@ -263,8 +263,10 @@ def open_shards(folder: str | os.PathLike[str]) -> Graphs:
         manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         if manifest["format"] != _FORMAT:
             raise ValueError(f"its format is {manifest['format']!r}, not {_FORMAT}; write the folder again.")
-        fields = {name: _mapped(folder, name, **what) for name, what in manifest["fields"].items()}
-        named = {name: tuple(map(str, manifest[name])) for name in _NAMES}
+        fields: dict[str, Any] = {
+            name: _mapped(folder, name, **what) for name, what in manifest["fields"].items()
+        }
+        named: dict[str, Any] = {name: tuple(map(str, manifest[name])) for name in _NAMES}
         edges, counts = fields.pop("edges", None), fields.pop("edge_count", None)
         fields["ptr"] = fields["ptr"].clone()
         graphs = Graphs(

@@ -19,7 +19,7 @@ from torch import Tensor
 from noisefold.data.tissue.expression import Expression
 from noisefold.data.tissue.tissue import Tissue
 from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.patches import blocks
+from noisefold.geometry.patches import blocks, hold_out
 from noisefold.geometry.scaling import Scaling
 from noisefold.studies.data import data_folder
 
@@ -187,11 +187,9 @@ def ground(subject: Subject, cells: int, patches: int, held: int, seed: int = 0)
         read = anndata.read_h5ad(path)
         whole = Tissue.read(read[read.obs[subject.valid].astype(bool)].copy(), pos=subject.pos)
     size = 2 * cells // 5
-    train, rest = whole.split(1 - _HELD, size, seed)
-    assert rest is not None
-    number = {name: i for i, name in enumerate(whole.cells)}
-    seen = np.array([number[name] for name in train.cells])
-    hidden = np.array([number[name] for name in rest.cells])
+    seen, apart = hold_out(whole.pos, whole.group, size, 1 - _HELD, seed)
+    hidden = np.sort(np.concatenate(apart))
+    train, rest = whole.part(seen), whole.part(hidden)
     order = np.random.Generator(np.random.Philox(key=seed)).permutation
     cut = blocks(rest.pos, np.zeros(len(rest), dtype=np.int64), size)[0]
     parts, core = [], []
