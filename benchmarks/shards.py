@@ -37,7 +37,7 @@ def clouds(gigabytes: float):
 
 
 def rate(model: Model, data: Graphs, steps: int) -> tuple[float, float]:
-    """Median steps in a second of processor time, which others do not change, and seconds before the first."""
+    """Median steps in a second of processor time, and seconds of it before the first."""
     times = [time.process_time()]
     model.fit(data, steps=steps, batch=16, on_step=lambda _: times.append(time.process_time()))
     each = torch.tensor(times).double().diff()
@@ -65,7 +65,8 @@ def main() -> None:
         f"anonymous memory {status('RssAnon'):.0f} MB, {status('RssAnon') - before:.0f} MB more than before"
     )
     print(
-        f"{on_disk:.2f} steps per second of processor time from shards, {in_memory:.2f} in memory: ratio {on_disk / in_memory:.2f}"
+        f"{on_disk:.2f} steps per second of processor time from shards, {in_memory:.2f} in memory: "
+        f"ratio {on_disk / in_memory:.2f}"
     )
 
 
