@@ -19,7 +19,7 @@ from noisefold.geometry.coarsen import Balanced
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.mapped import gather
 
-__all__ = ["blocks", "cut", "take"]
+__all__ = ["blocks", "cut", "hold_out", "take"]
 
 _Rows = NDArray[np.int64]
 _Floats = NDArray[np.float64]
@@ -90,6 +90,38 @@ def blocks(pos: _Floats, group: _Rows, most: _Rows | int) -> list[list[_Rows]]:
         ends = np.cumsum(np.bincount(inside - inside.min()))[:-1]
         out.append(np.split(order[ptr[i] : ptr[i + 1]][np.argsort(inside, kind="stable")], ends))
     return out
+
+
+def hold_out(pos: _Floats, group: _Rows, most: int, fraction: float, seed: int) -> tuple[_Rows, list[_Rows]]:
+    """Return the rows that remain, in their order, and the blocks that are held out, drawn at random.
+
+    Parameters
+    ----------
+    pos, group
+        As for `cut`.
+    most
+        Most nodes of a block.
+    fraction
+        Share of the blocks that remain, in (0, 1); at least one block is in each part.
+    seed
+        Of the draw.
+
+    Raises
+    ------
+    ValueError
+        If the fraction is out of its range, or there is only one block.
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction must lie strictly between 0 and 1, got {fraction}.")
+    there = [rows for each in blocks(pos, group, most) for rows in each]
+    if len(there) < 2:
+        raise ValueError(
+            f"a split needs at least 2 blocks, got {len(pos)} nodes and patch={most}; make patch smaller."
+        )
+    order = np.random.Generator(np.random.Philox(key=seed)).permutation(len(there))
+    count = min(max(round(fraction * len(there)), 1), len(there) - 1)
+    kept = np.sort(np.concatenate([there[i] for i in order[:count]]))
+    return kept, [there[i] for i in np.sort(order[count:])]
 
 
 def take(graphs: Graphs, rows: Sequence[_Rows]) -> Graphs:
