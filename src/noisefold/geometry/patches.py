@@ -9,15 +9,18 @@ distance from the core, from 1 to nearly 0 at the rim, and are then scaled to su
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from noisefold.geometry.coarsen import Balanced
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.mapped import gather
+
+if TYPE_CHECKING:
+    from scipy.spatial import KDTree
 
 __all__ = ["blocks", "cut", "hold_out", "take"]
 
@@ -52,6 +55,8 @@ def cut(
         raise ValueError(f"cells must be at least 2, got {cells}.")
     if not 0 <= overlap < 1:
         raise ValueError(f"overlap must lie in [0, 1), got {overlap}.")
+    from scipy.spatial import KDTree
+
     sizes = np.bincount(group)
     rows: list[_Rows] = []
     weights: list[_Floats] = []
@@ -154,6 +159,8 @@ def take(graphs: Graphs, rows: Sequence[_Rows]) -> Graphs:
 
 def _grown(pos: _Floats, tree: KDTree, core: _Rows, cells: int) -> tuple[_Rows, _Floats]:
     """Return a core with the nodes nearest to it, and their weights."""
+    from scipy.spatial import KDTree
+
     more = min(cells, len(pos)) - len(core)
     if more <= 0:
         return core, np.ones(len(core))

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 from torch import Tensor
 
 from noisefold.geometry.patches import cut
@@ -73,6 +72,8 @@ def _shown(
     least: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """A tile with so many nodes, if there are, at which all is observed that other nodes of it lack."""
+    from scipy.spatial import KDTree
+
     lacking = unknown[rows]
     observed: NDArray[np.bool_] = ~np.any(unknown[:, lacking.any(0)], axis=1)
     more = least - int(observed[rows].sum())

@@ -218,4 +218,3 @@ def held_out(subject: Subject, cells: int, patches: int, held: int, seed: int = 
         replace(scaling, x_mean=blank, x_scale=(1.0,) * len(blank)),
         about,
     )
-
