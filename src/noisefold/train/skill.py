@@ -57,7 +57,7 @@ class SkillByLevel:
                 return level
         return 1.0
 
-    def effort(self, idle: float = 0.01, half: float = 0.1) -> ComputeBudget:
+    def compute_budget(self, idle: float = 0.01, half: float = 0.1) -> ComputeBudget:
         """Nothing where less than `idle` is explained, half of depth and width where less than `half` is.
 
         Raises
