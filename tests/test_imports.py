@@ -13,7 +13,7 @@ LOWEST = {"configuration", "progress", "errors"}
 NOISE = LOWEST | {"geometry", "arguments"}
 CHAIN = NOISE | {"noise", "nn", "sample"}
 DATA = CHAIN | {"train", "data", "eval", "theory"}
-MODEL = DATA | {"pretrained", "domains", "report", "model"}
+MODEL = DATA | {"pretrained", "domains", "report", "model_state", "model"}
 ALLOWED = {
     "configuration": set(),
     "progress": {"configuration"},
@@ -30,6 +30,7 @@ ALLOWED = {
     "pretrained": CHAIN | {"train"},
     "testing": CHAIN | {"theory"},
     "domains": DATA,
+    "model_state": DATA | {"pretrained"},
     "model": MODEL - {"model"},
     "report": DATA,
     "runs": MODEL,

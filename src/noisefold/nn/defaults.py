@@ -14,7 +14,7 @@ from noisefold.nn.set_transformer import SetTransformer
 __all__ = ["FEW", "default_net", "few_data"]
 
 FEW = 20
-"""Independent fields below which a model for completing features begins with kriging."""
+"""Independent fields below which a model of features for completion begins with kriging."""
 _ATTENDED = 2000  # nodes of a graph that may all attend to each other
 _RELATED = 1000  # features whose covariance is inverted at every node of a graph
 
@@ -30,7 +30,7 @@ def few_data(data: Graphs, for_completion: bool, independent_samples: int | None
     data
         The data set.
     for_completion
-        Whether the model conditions on observed values directly.
+        Whether the network conditions on observed values directly.
     independent_samples
         Independent samples that the graphs were cut from; None: as many as there are graphs.
     """

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from noisefold.configuration import configurable
@@ -53,6 +52,8 @@ class MiniBatch(Coupling):
 
     def __call__(self, graphs: Graphs, x0: Tensor, noise: Callable[[], Tensor]) -> Tensor:
         """Return the noise with whole graphs exchanged."""
+        from scipy.optimize import linear_sum_assignment
+
         eps = noise()
         out = eps.clone()
         sizes = graphs.sizes

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from noisefold.configuration import configurable
@@ -107,6 +106,8 @@ class WithinCloud(Coupling):
 
 @single_threaded
 def _exact(x0: Tensor, eps: Tensor, ptr: Tensor) -> Tensor:
+    from scipy.optimize import linear_sum_assignment
+
     order = torch.arange(x0.shape[0])
     data, noise = x0.double().cpu(), eps.double().cpu()
     for first, last in zip(ptr[:-1].tolist(), ptr[1:].tolist(), strict=True):

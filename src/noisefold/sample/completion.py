@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.notebook import data_frame, graphs_html, table_html
 from noisefold.geometry.patches import take
 from noisefold.geometry.transform import Transform
 from noisefold.nn.denoiser import Denoiser
@@ -70,6 +71,49 @@ class Completion:
     def __repr__(self) -> str:
         share = float(self.known.double().mean()) if self.known.numel() else 1.0
         return f"Completion({len(self)} draws of {self.variable.noun}, {share:.0%} known, {self.graphs!r})"
+
+    def _repr_html_(self) -> str:
+        shares = self.known.double().mean(0).tolist() if self.known.numel() else []
+        spread = self.std.mean(0).tolist() if len(self) > 1 else [float("nan")] * len(shares)
+        rows = [
+            (self.column(k), f"{share:.0%}", f"{width:.3g}")
+            for k, (share, width) in enumerate(zip(shares[:_SHOWN], spread, strict=False))
+        ]
+        rest = [f"{len(shares) - _SHOWN} more columns"] if len(shares) > _SHOWN else []
+        table = table_html(repr(self), ("column", "known", "mean standard deviation"), rows, rest)
+        shown = self.mean if self.kept is None else self.kept[0] if len(self) else None
+        return table + ("" if shown is None else graphs_html(self.variable.write(self.graphs, shown)))
+
+    def column(self, k: int) -> str:
+        """Return the name of column k of the variable that was drawn."""
+        names = self.graphs.feature_names if self.variable.positions_given else ()
+        return names[k] if k < len(names) else f"{self.variable.name}{k}"
+
+    def to_pandas(self, level: float = 0.9) -> Any:
+        """Return a data frame with a row for each value that was drawn.
+
+        Columns are graph, node (within its graph), column, mean, std, and the ends low and high of the
+        central interval of this level; NaN where there are too few draws for them, or they were not kept.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        node, column = (~self.known).cpu().nonzero(as_tuple=True)
+        nan = torch.full_like(self.mean, float("nan"))
+        enough = self.kept is not None and len(self) >= int(2 / (1 - level) - 1e-9)
+        low, high = self.interval(level) if enough else (nan, nan)
+        values = {"mean": self.mean, "std": self.std if len(self) > 1 else nan, "low": low, "high": high}
+        graph = self.graphs.batch.cpu()[node]
+        places = {"graph": graph, "node": node - self.graphs.ptr.cpu()[graph]}
+        return data_frame(
+            {
+                **{name: place.numpy() for name, place in places.items()},
+                "column": [self.column(int(k)) for k in column],
+                **{name: value.cpu()[node, column].numpy() for name, value in values.items()},
+            }
+        )
 
     @property
     def values(self) -> Tensor:

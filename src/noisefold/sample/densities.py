@@ -21,6 +21,7 @@ from typing import ClassVar, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from noisefold.geometry.gp import whiten
 from noisefold.geometry.graphs import Graphs
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.gp_noise import GPNoise
@@ -134,8 +135,5 @@ class UnitState:
             return wide, torch.zeros(len(self.graphs), dtype=torch.float64)
         factors = [source.factor(pos) for pos in self.graphs.unpack()]
         parts = wide.split(self.graphs.sizes.tolist())
-        white = [
-            torch.linalg.solve_triangular(factor, part, upper=False)
-            for factor, part in zip(factors, parts, strict=True)
-        ]
+        white = [whiten(factor, part) for factor, part in zip(factors, parts, strict=True)]
         return torch.cat(white), torch.stack([wide.shape[1] * f.diagonal().log().sum() for f in factors])
