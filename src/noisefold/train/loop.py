@@ -64,8 +64,8 @@ def train(
     denoiser
         Network, path and target.
     data, val
-        Graphs to train on and, optionally, to measure the loss on, standardised, or
-        standardised batch by batch by `transform`.
+        Graphs to train on and, optionally, to measure the loss on: in standard units, or brought to them by
+        `transform`.
     settings
         How to train.
     out
