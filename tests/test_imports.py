@@ -30,14 +30,14 @@ ALLOWED = {
     "pretrained": CHAIN | {"train"},
     "testing": CHAIN | {"theory"},
     "domains": DATA,
-    "model_state": DATA | {"pretrained"},
+    "model_state": DATA | {"pretrained", "domains"},
     "model": MODEL - {"model"},
     "report": DATA,
     "runs": MODEL,
     "studies": MODEL | {"report", "runs"},
     "cli": MODEL | {"report", "runs", "studies"},
     "__main__": {"cli"},
-    "": MODEL,
+    "": MODEL | {"runs", "testing"},
 }
 PICKLING = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 PICKLING_CALLS = {"torch.save", "torch.load", "torch.package"}

@@ -170,7 +170,9 @@ class Model(ModelState):
             If an argument is out of its range, or the model was not trained.
         """
         how = self.sampled_by(sampling, options)
-        frame = None if like is None else self.matched(like)
+        frame = None if like is None else self.matched(like.replace(label=None))
+        if labels is None and like is not None and like.label is not None and self.conditional:
+            labels = labels_in(like, self.classes)
         numbers = count if isinstance(count, range) else range(whole("count", count, 1))
         chosen = self.labels_for(labels, numbers.stop, how.seed)
         with torch.no_grad(), autocast(how.precision, self.device):

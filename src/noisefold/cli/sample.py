@@ -51,7 +51,10 @@ def sample(
 
     model = Model.from_pretrained(run, device=str(resolve_device(device)))
     frame = None if like is None or not model.variable.positions_given else frame_of(model, run, like, out)
-    count = count or (16 if frame is None else len(frame))
+    if frame is None:
+        count = 16 if count is None else count
+    elif count is None or frame.modality is not None:  # of a whole tissue, so many draws
+        count = len(frame) * (1 if count is None else count)
     check_target(out, count, like=frame)
     numbers = range(count) if part is None else range(int(part.split("/")[0]), count, int(part.split("/")[1]))
     how: dict[str, Any] = {"steps": steps, "solver": solver_of(solver), "guidance": guidance}
