@@ -20,7 +20,7 @@ _RELATED = 1000  # features whose covariance is inverted at every node of a grap
 
 
 def few_data(data: Graphs, for_completion: bool, independent_samples: int | None = None) -> bool:
-    """Whether a model of these data should begin with `noisefold.nn.KrigingResidual`.
+    """Return whether a model of these data should begin with `noisefold.nn.KrigingResidual`.
 
     It should if it is for completion and its features, 1,000 at most, were measured in fewer than `FEW`
     independent fields, the patches of one tissue being one, on graphs of 2,000 nodes at most.
@@ -43,7 +43,7 @@ def few_data(data: Graphs, for_completion: bool, independent_samples: int | None
 def default_net(
     data: Graphs, for_completion: bool = False, independent_samples: int | None = None, **net: Any
 ) -> nn.Module:
-    """An untrained network for a data set: `KrigingResidual`, `SetTransformer` or `Latents`.
+    """Return an untrained network for a data set: `KrigingResidual`, `SetTransformer` or `Latents`.
 
     Parameters
     ----------

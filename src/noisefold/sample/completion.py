@@ -37,9 +37,9 @@ _SHOWN = 12  # columns that a notebook shows
 class Completion:
     """Draws of a variable of which a part is observed, in the units of the data.
 
-    Mean, spread and intervals are taken node by node. They say something where a node is the same in every
-    draw: features on given positions, the steps of a track. The points of a cloud have no order, and the mean
-    over draws of the tenth of them is no place on any shape; look at the draws themselves.
+    Mean, standard deviation and intervals are taken node by node. They are meaningful where a node is the
+    same in every draw: features on given positions, the steps of a track. The points of a cloud have no
+    order, so that the mean of its tenth point over draws lies on no shape; look at the draws themselves.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ class Completion:
         return self.values.std(0).masked_fill(self.known, 0.0)
 
     def interval(self, level: float) -> tuple[Tensor, Tensor]:
-        r"""Ends of the central interval that holds a value with this probability, ``[n, d]`` each.
+        r"""Return the ends of the central interval that holds a value with this probability, ``[n, d]`` each.
 
         The ends are the order statistics number (m + 1)(1 -+ level)/2 of the m draws, between two of them in
         proportion. A truth that comes from the same distribution as the draws lies between them with exactly
@@ -280,7 +280,7 @@ class _Work:
     def run(
         self, draws: int, tile: int | None, hidden: list[Tensor], done: Callable[[int], None]
     ) -> Iterator[tuple[int, Tensor]]:
-        """Draws ``[k, n_i, d]`` of graph i, in order of the draws of each graph."""
+        """Yield draws ``[k, n_i, d]`` of graph i, in order of the draws of each graph."""
         solver, times = self.sampling.resolved(self.denoiser.path, _STEPS, self.method)
         sizes = self.unit.sizes.tolist()
         observed = self.observed.split(sizes)
@@ -322,7 +322,7 @@ class _Work:
         solver: Any,
         times: Tensor,
     ) -> list[Tensor]:
-        """The drawn values of every graph of a batch, ``[n_i, d]`` in the data's units."""
+        """Return the drawn values of every graph of a batch, ``[n_i, d]`` in the data's units."""
         device, home = self.denoiser.device, graphs.device
         variable = denoiser.variable
         part = graphs.to(device)
@@ -338,7 +338,7 @@ class _Work:
 
 
 def _entries(known: Tensor, value: Tensor) -> Tensor:
-    """The mask by entries, ``[n, d]``."""
+    """Return the mask by entries, ``[n, d]``."""
     n, d = value.shape
     if known.dtype != torch.bool or tuple(known.shape) not in ((n,), (n, d)):
         raise ValueError(

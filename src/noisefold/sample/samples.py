@@ -118,7 +118,7 @@ def _batches(
     like: Graphs | None,
     tile: int | None,
 ) -> Iterator[tuple[list[int], Denoiser[Any, Any]]]:
-    """Numbers of the samples of each batch, and the denoiser that works on them."""
+    """Yield the numbers of the samples of each batch, and the denoiser that works on them."""
     sizes = [] if like is None or tile is None else like.sizes.tolist()
     large = [k for k, n in enumerate(sizes) if tile is not None and n > tile]
     left = [i for i in numbers if not large or i % len(sizes) not in large]

@@ -71,7 +71,7 @@ def _shown(
     weights: NDArray[np.float64],
     least: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """A tile with so many nodes, if there are, at which all is observed that other nodes of it lack."""
+    """Return a tile with enough nodes, if there are, at which what its other nodes lack is observed."""
     from scipy.spatial import KDTree
 
     lacking = unknown[rows]
