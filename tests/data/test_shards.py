@@ -11,8 +11,8 @@ import pytest
 import torch
 from made_tissues import tissue
 
-from noisefold.cli.convert import convert
 from noisefold.data import Expression, SpatialTranscriptomics, load, save
+from noisefold.data.convert import convert
 from noisefold.data.shards import open_shards, write_shards
 from noisefold.geometry import chunks, mapped
 from noisefold.geometry.chunks import node_chunks
@@ -180,7 +180,7 @@ def test_a_folder_of_classes(tmp_path):
 
 @pytest.mark.parametrize("group", [None, "obs/stage"])
 def test_a_tissue_in_pieces(tmp_path, monkeypatch, written, group):
-    monkeypatch.setattr("noisefold.cli.convert._VALUES", 35)
+    monkeypatch.setattr("noisefold.data.convert._VALUES", 35)
     path = written(tissue())
     convert(path, tmp_path / "out", group=group, genes=["Shh", "Sox9"])
     expected = load(path, group=group, genes=["Shh", "Sox9"])

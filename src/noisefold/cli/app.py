@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from noisefold.cli.complete import complete
+from noisefold.cli.convert import convert
 from noisefold.cli.demo import demo
 from noisefold.cli.errors import report_errors, show_tracebacks
 from noisefold.cli.evaluate import evaluate
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for _command in (demo, inspect, train, sample, complete, evaluate, report, study):
+for _command in (demo, inspect, convert, train, sample, complete, evaluate, report, study):
     app.command()(report_errors(_command))
 
 
