@@ -1,8 +1,8 @@
 """A process that imports the library once and runs each command line it is given in a fork of its own.
 
-Reads a JSON list a line: working directory, file for the output, most bytes that a file may have (0: any), and
-words. Answers with the number of the process when it was started, and with its exit status (below 0: a signal)
-and its seconds when it has ended.
+Reads a JSON list a line: working directory, most bytes that a file may have (0: any), and words. Answers
+with the number of the process when it was started, and with its exit status (below 0: a signal), its
+seconds and what it said when it has ended.
 """
 
 from __future__ import annotations
@@ -27,12 +27,11 @@ import noisefold.report
 import noisefold.runs
 
 
-def _command(folder: str, output: str, limit: int, words: list[str]) -> int:
+def _command(folder: str, output: int, limit: int, words: list[str]) -> int:
     os.chdir(folder)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(handle, 1)
-    os.dup2(handle, 2)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
     if limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     sys.argv = ["noisefold", *words]
@@ -48,13 +47,15 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     print("ready", flush=True)
     for line in sys.stdin:
-        folder, output, limit, words = json.loads(line)
+        folder, limit, words = json.loads(line)
         begun = time.perf_counter()
+        # A pipe holds what such a command says, and is no file that a limit applies to.
+        output, told = os.pipe()
         child = os.fork()
         if child == 0:
             status = 70
             try:
-                status = _command(folder, output, limit, words)
+                status = _command(folder, told, limit, words)
             except BaseException:
                 traceback.print_exc()
             finally:
@@ -62,7 +63,10 @@ def main() -> None:
                 os._exit(status)
         print(child, flush=True)
         _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), time.perf_counter() - begun, flush=True)
+        seconds = time.perf_counter() - begun
+        os.close(told)
+        with os.fdopen(output) as stream:
+            print(json.dumps([os.waitstatus_to_exitcode(status), seconds, stream.read()]), flush=True)
 
 
 if __name__ == "__main__":

@@ -55,11 +55,11 @@ class Server:
         )
         self._answer()
 
-    def _answer(self) -> list[str]:
+    def _answer(self) -> str:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, "the server has ended"
-        return line.split()
+        return line
 
     def close(self) -> None:
         """End the process."""
@@ -77,14 +77,12 @@ class Server:
         """Run a command in a folder; `disturb` is given its process and what tells whether it still runs."""
         assert self.process.stdin is not None
         folder.mkdir(parents=True, exist_ok=True)
-        output = folder.parent / "output.txt"
-        request = json.dumps([str(folder), str(output), limit, COMMANDS[name]])
+        request = json.dumps([str(folder), limit, COMMANDS[name]])
         self.process.stdin.write(request + "\n")
-        number = int(self._answer()[0])
+        number = int(self._answer())
         if disturb is not None:
             disturb(number, lambda: not select.select([self.process.stdout], [], [], 0)[0])
-        status, seconds = self._answer()
-        return Ended(int(status), float(seconds), output.read_text())
+        return Ended(*json.loads(self._answer()))
 
 
 @dataclass(frozen=True)
@@ -96,23 +94,15 @@ class Ended:
     said: str
 
 
-def prepare(folder: Path, server: Server) -> dict[str, float]:
-    """Make data and model, run every command undisturbed in ``whole``; return their seconds."""
-    clouds = shapes(40, points=24).replace(label=None, classes=())
+def prepare(folder: Path) -> None:
+    """Make the data."""
+    clouds = shapes(16, points=24).replace(label=None, classes=())
     holes = clouds[:4]
     pos = holes.pos.clone()
     pos[::3] = float("nan")
     save(clouds, folder / "data" / "clouds.npz")
     save(holes.replace(pos=pos), folder / "data" / "holes.npz")
     save(shapes(400, points=100), folder / "data" / "many.npz")
-    seconds = {}
-    for name in COMMANDS:
-        ended = server.run(folder / "whole", name)
-        assert ended.status == 0, ended.said
-        seconds[name] = ended.seconds
-        if name == "train":
-            (folder / "model").symlink_to(folder / "whole" / "run" / "model")
-    return seconds
 
 
 def state(folder: Path) -> dict[str, str]:
