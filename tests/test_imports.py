@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "src" / "noisefold"
 
 # What each layer may use besides itself; "" is the package's own __init__, which only gives names.
-LOWEST = {"configuration", "progress", "errors"}
+LOWEST = {"configuration", "progress", "errors", "files"}
 NOISE = LOWEST | {"geometry", "arguments"}
 CHAIN = NOISE | {"noise", "nn", "sample"}
 DATA = CHAIN | {"train", "data", "eval", "theory"}
@@ -18,6 +18,7 @@ ALLOWED = {
     "configuration": set(),
     "progress": {"configuration"},
     "errors": set(),
+    "files": set(),
     "arguments": LOWEST | {"geometry"},
     "geometry": LOWEST,
     "noise": NOISE,
