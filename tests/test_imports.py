@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "src" / "noisefold"
 
 # What each layer may use besides itself; "" is the package's own __init__, which only gives names.
-LOWEST = {"configuration", "progress", "errors"}
+LOWEST = {"configuration", "progress", "errors", "files"}
 NOISE = LOWEST | {"geometry", "arguments"}
 CHAIN = NOISE | {"noise", "nn", "sample"}
 DATA = CHAIN | {"train", "data", "eval", "theory"}
@@ -18,6 +18,7 @@ ALLOWED = {
     "configuration": set(),
     "progress": {"configuration"},
     "errors": set(),
+    "files": set(),
     "arguments": LOWEST | {"geometry"},
     "geometry": LOWEST,
     "noise": NOISE,
@@ -30,14 +31,14 @@ ALLOWED = {
     "pretrained": CHAIN | {"train"},
     "testing": CHAIN | {"theory"},
     "domains": DATA,
-    "model_state": DATA | {"pretrained"},
+    "model_state": DATA | {"pretrained", "domains"},
     "model": MODEL - {"model"},
     "report": DATA,
     "runs": MODEL,
     "studies": MODEL | {"report", "runs"},
     "cli": MODEL | {"report", "runs", "studies"},
     "__main__": {"cli"},
-    "": MODEL,
+    "": MODEL | {"runs", "testing"},
 }
 PICKLING = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 PICKLING_CALLS = {"torch.save", "torch.load", "torch.package"}

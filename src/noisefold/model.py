@@ -30,7 +30,8 @@ from noisefold.sample.likelihood import LogProb, log_det, log_prob
 from noisefold.sample.samples import draw_samples
 from noisefold.sample.sampling import Sampling, SamplingOptions
 from noisefold.train.batches import Batches
-from noisefold.train.device import autocast
+from noisefold.train.device import autocast, is_main
+from noisefold.train.lock import run_lock
 from noisefold.train.loop import train
 from noisefold.train.settings import Training, TrainingOptions
 from noisefold.train.skill import SkillByLevel, measure_skill
@@ -123,18 +124,19 @@ class Model(ModelState):
             self.summary = replace(self.summary, sizes=(settings.nodes,))
         self.coupling, self.training = type(settings.coupling).__name__, settings
         folder = None if out is None else Path(out)
-        self._write_plan(folder, finished=False)
-        train(
-            self.denoiser,
-            graphs,
-            settings,
-            val=None if held is None else repeated(held),
-            out=folder,
-            resume=resume,
-            on_step=on_step,
-            transform=self.units,
-        )
-        self._write_plan(folder, finished=True)
+        with run_lock(folder, wanted=is_main()):
+            self._write_plan(folder, finished=False)
+            train(
+                self.denoiser,
+                graphs,
+                settings,
+                val=None if held is None else repeated(held),
+                out=folder,
+                resume=resume,
+                on_step=on_step,
+                transform=self.units,
+            )
+            self._write_plan(folder, finished=True)
         return self
 
     def sample(
@@ -170,7 +172,9 @@ class Model(ModelState):
             If an argument is out of its range, or the model was not trained.
         """
         how = self.sampled_by(sampling, options)
-        frame = None if like is None else self.matched(like)
+        frame = None if like is None else self.matched(like.replace(label=None))
+        if labels is None and like is not None and like.label is not None and self.conditional:
+            labels = labels_in(like, self.classes)
         numbers = count if isinstance(count, range) else range(whole("count", count, 1))
         chosen = self.labels_for(labels, numbers.stop, how.seed)
         with torch.no_grad(), autocast(how.precision, self.device):

@@ -147,7 +147,7 @@ class ModelState(Pretrained):
             "network": type(self.net).__name__,
             "path": repr(self.path.schedule),
             "predicts": self.target.name,
-            "generates": self.variable,
+            "generates": self.variable.noun,
             "classes": ", ".join(self.classes[:12]),
             "features": ", ".join(self.feature_names[:12]),
         }

@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from noisefold.configuration import __version__
-from noisefold.train.checkpoint import Checkpoints, atomic_tensors, atomic_text
+from noisefold.files import atomic_text, staged, sync
+from noisefold.train.checkpoint import Checkpoints, atomic_tensors
 from noisefold.train.device import is_main
 
 __all__ = ["FORMAT", "PACKAGED", "Pretrained", "folder_of", "read_model", "upgraded", "write_model"]
@@ -68,9 +69,11 @@ _UPGRADES: dict[Any, Callable[[Mapping[str, Any]], dict[str, Any]]] = {2: _from_
 def write_model(folder: Path, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
     """Write a model, each file whole or not at all."""
     text = json.dumps(config, indent=1)
-    folder.mkdir(parents=True, exist_ok=True)
-    atomic_tensors(folder / "model.safetensors", state)
-    atomic_text(folder / "config.json", text)
+    # Both are on the disk before either takes its place; the weights go first, since a config marks a model.
+    with staged(folder / "config.json") as part:
+        part.write_text(text, encoding="utf-8")
+        sync(part)
+        atomic_tensors(folder / "model.safetensors", state)
 
 
 def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -30,7 +30,7 @@ def _train(out: Path, steps: int, progress: Connection) -> None:
 def _kill(out: Path, steps: int, moment: Callable[[Connection], None]) -> tuple[int, bool]:
     """Start or resume a training and kill it; the last step it told of, and whether it was within a save."""
     here, there = PROCESSES.Pipe(duplex=False)
-    process = PROCESSES.GPNoise(target=_train, args=(out, steps, there))
+    process = PROCESSES.Process(target=_train, args=(out, steps, there))
     process.start()
     there.close()
     moment(here)

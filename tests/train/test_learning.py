@@ -128,7 +128,7 @@ def _train(out: Path, progress: Connection) -> None:
 def test_killed_and_taken_up_again_it_ends_with_the_same_bits(tmp_path: Path, after: int) -> None:
     """The network of the second part is a new one that has measured nothing."""
     here, there = PROCESSES.Pipe(duplex=False)
-    process = PROCESSES.GPNoise(target=_train, args=(tmp_path / "killed", there))
+    process = PROCESSES.Process(target=_train, args=(tmp_path / "killed", there))
     process.start()
     while here.recv() < after:
         pass

@@ -57,4 +57,7 @@ def main() -> None:
     if "--debug" in sys.argv[1:]:
         show_tracebacks()
         sys.argv = [a for a in sys.argv if a != "--debug"]
-    app()
+    try:
+        app()
+    except KeyboardInterrupt:  # before a command began, or while it ended
+        raise SystemExit(1) from None

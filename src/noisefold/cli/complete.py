@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from noisefold.cli.frames import check_out
 from noisefold.cli.lists import names_of
 from noisefold.cli.options import (
     METHODS,
@@ -89,10 +88,12 @@ def _tissue(
 
     from noisefold.data import write_layers
     from noisefold.data.tissue.layers import check_layers
+    from noisefold.files import check_out
 
-    check_out(Path(source.source), out, (Path(source.source).suffix.lower(),))
+    given = Path(source.source)
+    check_out(out, endings=(given.suffix.lower(),), source=given, folder=given.is_dir())
     tissue = _matching(model, source)
-    check_layers(source.source, out, tissue.genes)
+    check_layers(source.source, out, tissue.genes, how["draws"] if how["keep"] else 0)
     graphs = tissue.graphs()
     assert graphs.x is not None
     known = ~missing.entries(tissue, source.source)[torch.from_numpy(tissue.order)] & ~graphs.x.isnan()
@@ -132,10 +133,11 @@ def _graphs(model: Model, source: str, out: Path, **how: Any) -> str:
     """Complete graphs in another file; every draw is written as a graph, those of the first graph first."""
     from noisefold.data import load, save
     from noisefold.data.save import check_target
+    from noisefold.files import check_out
     from noisefold.geometry.graphs import Graphs
 
     check_target(out)
-    check_out(Path(source), out, (".npz", ".csv", ".ply", ".xyz"))
+    check_out(out, endings=(".npz", ".csv", ".ply", ".xyz"), source=Path(source))
     graphs, variable = load(source, missing=True), model.variable
     try:
         value = variable.read(graphs)

@@ -31,21 +31,24 @@ def demo(
     from noisefold.data import save, shapes
     from noisefold.data.source import DataSource
     from noisefold.eval.cloud_scores import score_clouds
+    from noisefold.files import atomic_text, check_out
     from noisefold.model import Model
     from noisefold.report import write_report
     from noisefold.runs import Run
-    from noisefold.train.checkpoint import atomic_text
+    from noisefold.train.lock import run_lock
     from noisefold.train.settings import Training
 
+    check_out(out, folder=True)
     begun = time.perf_counter()
     train, test = shapes(2000, points=_POINTS, seed=0), shapes(2 * draws, points=_POINTS, seed=1)
     say(f"1/4 training a small model on {len(train)} procedural shapes, {steps} steps")
     small, run = Model.for_data(train, **_SMALL), Run(out)
-    run.remember(DataSource("shapes", points=_POINTS), 0.1, seed)
     settings = Training(
         steps=steps, batch=32, lr=2e-3, seed=seed, ema=0.99, validate_every=250, checkpoint_every=250
     )
-    small.fit(train, test, out=out, resume=True, settings=settings)
+    with run_lock(out):
+        run.remember(DataSource("shapes", points=_POINTS), 0.1, seed)
+        small.fit(train, test, out=out, resume=True, settings=settings)
     shipped = Model.from_pretrained(SHIPPED)
 
     say(f"2/4 generating {draws} shapes from it and from the shipped model ({SHIPPED})")

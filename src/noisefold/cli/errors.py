@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import traceback
 import warnings
@@ -20,6 +21,13 @@ _F = TypeVar("_F", bound=Callable[..., None])
 _errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 _debug = Event()
 _FILES = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+_LEFT = {
+    "train": "its checkpoints are kept, and --resume goes on from there",
+    "demo": "its checkpoints are kept, and the same command goes on from there",
+    "study": "what was finished is kept, and the same command goes on from there",
+}
+_UNCHANGED = "no file was changed"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MISUSE = (ValueError, ImportError, *_FILES)
 
 
@@ -41,7 +49,7 @@ def report_errors(command: _F) -> _F:
         except (typer.Exit, typer.Abort):
             raise
         except KeyboardInterrupt:
-            _fail("stopped; what was finished is kept, and `train --resume` goes on from there.", 1)
+            _fail(f"{command.__name__} was stopped; {_LEFT.get(command.__name__, _UNCHANGED)}.", 1)
         except _MISUSE as error:
             _fail(error, 2)
         except (TrainingError, OSError, MemoryError) as error:
@@ -61,6 +69,7 @@ def _fail(error: object, status: int) -> None:
         traceback.print_exc()
     text = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror and error.filename:
-        text = f"{error.filename}: {error.strerror}."
+        mend = "; make room there, what was there before is unchanged" if error.errno in _FULL else ""
+        text = f"{error.filename}: {error.strerror}{mend}."
     _errors.print(f"noisefold: {' '.join(text.split())}")
     raise typer.Exit(status)

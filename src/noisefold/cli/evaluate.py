@@ -31,11 +31,15 @@ def evaluate(
     """Score a model against data it has not seen, beside the trivial baselines, and keep the scores."""
     from dataclasses import replace
 
+    from noisefold.files import atomic_text, check_out
     from noisefold.model import Model
     from noisefold.runs import Run
-    from noisefold.train.checkpoint import atomic_text
     from noisefold.train.device import resolve_device
 
+    if json_file is not None:
+        check_out(json_file)
+    if data is None and run.is_dir():
+        check_out(run, folder=True)
     model, home = Model.from_pretrained(run, device=str(resolve_device(device))), Run(run)
     if data is None:
         train, test = home.data()

@@ -9,28 +9,7 @@ if TYPE_CHECKING:
     from noisefold.geometry.graphs import Graphs
     from noisefold.model import Model
 
-__all__ = ["check_out", "frame_of"]
-
-
-def check_out(source: Path, out: Path, endings: tuple[str, ...]) -> None:
-    """Refuse a target before any work is done.
-
-    Raises
-    ------
-    ValueError
-        If its ending is not among those, or it is the source.
-    OSError
-        If it cannot be written there.
-    """
-    from noisefold.data.save import check_folder
-
-    if out.suffix.lower() not in endings:
-        raise ValueError(f"{out}: the result of {source.name} must end with {' or '.join(endings)}.")
-    if out.is_dir():
-        raise FileExistsError(f"{out}: this is a folder; name a file.")
-    if source.exists() and out.exists() and source.samefile(out):
-        raise ValueError(f"--out {out} is the input itself; name another file.")
-    check_folder(out)
+__all__ = ["frame_of"]
 
 
 def frame_of(model: Model, run: Path, like: str, out: Path) -> Graphs:
@@ -43,13 +22,14 @@ def frame_of(model: Model, run: Path, like: str, out: Path) -> Graphs:
     """
     from dataclasses import replace
 
+    from noisefold.files import check_out
     from noisefold.runs import Run
 
     source = Run(run).reading(like)
     if not source.is_tissue:
         frame = source.load()
     else:
-        check_out(Path(like), out, (".h5ad", ".npz"))
+        check_out(out, endings=(".h5ad", ".npz"), source=Path(like))
         frame = replace(source, genes=None).tissue(missing=True).graphs()
     if frame.dim != model.data.dim:
         raise ValueError(

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["report"]
 
+_LEAST = 4_000_000  # bytes of a page: the script that draws its pictures
+
 
 def report(
     run: RunFolder,
@@ -31,10 +33,13 @@ def report(
     device: Device = "auto",
 ) -> None:
     """Write one self-contained page about a model: samples, path, curves, scores."""
+    from noisefold.files import check_out
     from noisefold.model import Model
     from noisefold.runs import Run
     from noisefold.train.device import resolve_device
 
+    page = out or (run if run.is_dir() else Path()) / "report.html"
+    check_out(page, room=_LEAST)
     model, home = Model.from_pretrained(run, device=str(resolve_device(device))), Run(run)
     train: Graphs | None = None
     test: Graphs | None = None
@@ -43,8 +48,8 @@ def report(
     else:
         with contextlib.suppress(FileNotFoundError, ValueError):  # then the page shows the model alone
             train, test = home.data()
-    page = model.report(
-        out or (run if run.is_dir() else Path()) / "report.html",
+    model.report(
+        page,
         test,
         train,
         scores=home.scores() if data is None else None,

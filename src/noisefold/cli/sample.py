@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from noisefold.cli.output import say
 
 if TYPE_CHECKING:
     from noisefold.geometry.graphs import Graphs
+    from noisefold.model import Model
 
 __all__ = ["sample"]
 
@@ -49,10 +51,14 @@ def sample(
     from noisefold.model import Model
     from noisefold.train.device import resolve_device
 
+    check_target(out, count or 1)
     model = Model.from_pretrained(run, device=str(resolve_device(device)))
     frame = None if like is None or not model.variable.positions_given else frame_of(model, run, like, out)
-    count = count or (16 if frame is None else len(frame))
-    check_target(out, count, like=frame)
+    if frame is None:
+        count = 16 if count is None else count
+    elif count is None or frame.modality is not None:  # of a whole tissue, so many draws
+        count = len(frame) * (1 if count is None else count)
+    check_target(out, count, like=frame, numbers=_numbers(model, frame, count, nodes))
     numbers = range(count) if part is None else range(int(part.split("/")[0]), count, int(part.split("/")[1]))
     how: dict[str, Any] = {"steps": steps, "solver": solver_of(solver), "guidance": guidance}
     labels = names_of(label, model.classes, "--label")
@@ -63,6 +69,15 @@ def sample(
             numbers, nodes=nodes, like=frame, labels=labels, seed=seed, precision=precision, **how
         )
     say(f"{made} in {save(made, out)}")
+
+
+def _numbers(model: Model, frame: Graphs | None, count: int, nodes: int | None) -> int:
+    """How many numbers are drawn at least."""
+    if frame is not None:
+        return frame.num_nodes * max(1, len(model.feature_names))
+    sizes = () if model.summary is None else model.summary.sizes
+    each = nodes or min(sizes, default=1)
+    return count * each * (1 if model.summary is None else model.summary.dim)
 
 
 def _divided(devices: int, count: int) -> Graphs:
@@ -80,10 +95,17 @@ def _divided(devices: int, count: int) -> Graphs:
             subprocess.Popen(
                 [sys.executable, "-m", "noisefold", *words, "--part", f"{k}/{devices}", "--out", str(file)],
                 stdout=subprocess.DEVNULL,
+                # Ctrl-C is for this process alone, which then stops the others.
+                process_group=0 if os.name == "posix" else None,
             )
             for k, file in enumerate(files)
         ]
-        if max(process.wait() for process in running):
-            raise OSError("one of the processes failed; its message stands above.")
+        try:
+            if max(process.wait() for process in running):
+                raise OSError("one of the processes failed; its message stands above.")
+        finally:
+            for process in running:
+                process.kill()
+                process.wait()
         parts = [load(file) for file in files]
     return Graphs.collate([parts[i % devices][i // devices] for i in range(count)])

@@ -57,9 +57,13 @@ def train(
     from noisefold.data.source import DataSource
     from noisefold.domains import Request, domain_of
     from noisefold.domains.plan import from_options, read_plan, summarised
+    from noisefold.files import check_out
     from noisefold.model import Model
     from noisefold.runs import Run
+    from noisefold.train.device import is_main
+    from noisefold.train.lock import run_lock
 
+    check_out(out, folder=True)
     source = DataSource(
         data,
         points,
@@ -83,10 +87,13 @@ def train(
     if not resume and run.begun:
         raise ValueError(f"{out} already holds a run; give --resume to go on with it, or another --out.")
     if devices > 1 and "RANK" not in os.environ:  # only now, when all that the user could mend is checked
+        with run_lock(out):
+            pass
         raise typer.Exit(in_processes(devices, sys.argv[1:]))
-    say(f"{domain.name}: {learned}\n{model}\n{summarised(recipe.plan)}")
-    run.remember(source, hold_out, seed)
-    model.fit(learned, held, out=out, resume=resume)
+    with run_lock(out, wanted=is_main()):
+        say(f"{domain.name}: {learned}\n{model}\n{summarised(recipe.plan)}")
+        run.remember(source, hold_out, seed)
+        model.fit(learned, held, out=out, resume=resume)
     losses = [entry["val_loss"] for entry in run.log() if "val_loss" in entry]
     loss = f", held-out loss {losses[-1]:.4f}" if losses else ""
     say(f"{out}: {model.training.steps} steps done{loss}; next: noisefold report {out}")

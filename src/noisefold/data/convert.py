@@ -13,9 +13,9 @@ import torch
 
 from noisefold.data.formats.h5ad import is_tissue
 from noisefold.data.load import READABLE, load
-from noisefold.data.save import check_folder
 from noisefold.data.shards import ShardWriter
 from noisefold.data.tissue.tissue import Tissue
+from noisefold.files import check_out
 from noisefold.geometry.graphs import Graphs
 from noisefold.progress import progress
 
@@ -58,7 +58,7 @@ def convert(
         If a file is damaged, or files do not fit together; nothing is left of `out` then.
     """
     source, out = Path(source).expanduser(), Path(out).expanduser()
-    check_folder(out)
+    check_out(out, folder=True)
     files = _files(source)
     with ShardWriter(out) as writer, progress("converting", len(files)) as advance:
         for file, name in files:

@@ -15,11 +15,7 @@ Text may be compressed, as ``.csv.gz``. Positions are written in the user's own 
 
 from __future__ import annotations
 
-import errno
 import os
-import secrets
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -34,9 +30,10 @@ from noisefold.data.formats.parquet import write_parquet
 from noisefold.data.formats.pcd import write_pcd
 from noisefold.data.formats.ply import write_ply
 from noisefold.data.formats.tables import write_csv, write_points, write_pts, write_tsv
+from noisefold.files import check_out, staged
 from noisefold.geometry.graphs import Graphs
 
-__all__ = ["WRITABLE", "WRITERS", "Writer", "check_folder", "check_target", "save"]
+__all__ = ["WRITABLE", "WRITERS", "Writer", "check_target", "save"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +75,7 @@ WRITERS: dict[str, Writer] = {
 WRITABLE: tuple[str, ...] = tuple(WRITERS)
 """Endings that `save` knows."""
 
+_LEAST = 3  # bytes of a number in float32, compressed as far as noise can be
 _ONLY_NPZ = ("edge_index", "mask", "node_type", "edge_type")
 
 
@@ -126,11 +124,13 @@ def save(graphs: Graphs, path: str | os.PathLike[str], *, feature_names: Sequenc
             content = {Path(_name(graphs, i) + suffix): write(graphs[i]) for i in range(len(graphs))}
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    _replace(target, {name: gzip_bytes(data) if packed else data for name, data in content.items()})
+    _write(target, {name: gzip_bytes(data) if packed else data for name, data in content.items()})
     return target
 
 
-def check_target(path: str | os.PathLike[str], count: int = 1, like: Graphs | None = None) -> Path:
+def check_target(
+    path: str | os.PathLike[str], count: int = 1, like: Graphs | None = None, *, numbers: int = 0
+) -> Path:
     """Return the file or folder to which `save` would write, after all checks that need no result.
 
     Parameters
@@ -141,6 +141,8 @@ def check_target(path: str | os.PathLike[str], count: int = 1, like: Graphs | No
         Number of graphs.
     like
         Graphs with the fields, names and dimension of those to write, if there are some to know them by.
+    numbers
+        How many numbers will be written at least, to compare with the room on the disk.
 
     Raises
     ------
@@ -151,6 +153,8 @@ def check_target(path: str | os.PathLike[str], count: int = 1, like: Graphs | No
         If a folder stands there already.
     ImportError
         If the format needs a package that is not installed.
+    OSError
+        If the disk has too little room.
     """
     path, count = Path(path), whole("count", count, least=0)
     ending, packed = ending_of(path)
@@ -168,7 +172,7 @@ def check_target(path: str | os.PathLike[str], count: int = 1, like: Graphs | No
         target = path.with_suffix("").with_suffix("") if packed else path.with_suffix("")
     if target.is_dir() or (target != path and target.exists()):
         raise FileExistsError(f"{target}: this is there already; remove it or choose another name.")
-    check_folder(target)
+    check_out(target, room=numbers * _LEAST)
     if like is not None:
         try:
             _holds(ending, like)
@@ -185,26 +189,6 @@ def _holds(ending: str, graphs: Graphs) -> None:
         raise ValueError(f"only .npz files hold `{lost}`; save as .npz, or drop it with graphs.replace.")
 
 
-def check_folder(target: Path) -> None:
-    """Try whether a file can be made where `target` is to stand, before the work for it begins.
-
-    Raises
-    ------
-    ValueError
-        If that is forbidden, or no folder.
-    """
-    folder = next(p for p in target.absolute().parents if p.exists())
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOENT):
-            raise
-        raise ValueError(
-            f"{target}: nothing can be written in {folder} ({error.strerror}); choose another folder."
-        ) from error
-
-
 def _name(graphs: Graphs, i: int) -> str:
     """Name of graph i within the folder, without ending."""
     if graphs.label is None or not graphs.classes:
@@ -212,21 +196,10 @@ def _name(graphs: Graphs, i: int) -> str:
     return f"{folder_name(graphs.classes[int(graphs.label[i])])}/{i:04d}"
 
 
-def _replace(target: Path, content: dict[Path, bytes]) -> None:
-    """Write beside the target under another name, then rename."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staged = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    try:
+def _write(target: Path, content: dict[Path, bytes]) -> None:
+    """Write a file, or a folder of files."""
+    with staged(target) as part:
         for name, data in content.items():
-            file = staged if name == Path(target.name) else staged / name
+            file = part if name == Path(target.name) else part / name
             file.parent.mkdir(parents=True, exist_ok=True)
-            with file.open("xb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-        staged.replace(target)
-    finally:
-        if staged.is_dir():
-            shutil.rmtree(staged)
-        else:
-            staged.unlink(missing_ok=True)
+            file.write_bytes(data)

@@ -17,9 +17,8 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import shutil
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,6 +28,7 @@ from torch import Tensor
 
 from noisefold.configuration import decode, encode
 from noisefold.data.formats.guard import guarded
+from noisefold.files import staged
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.mapped import mapped
 
@@ -64,7 +64,7 @@ class ShardWriter:
         if self.folder.exists():
             raise FileExistsError(f"{self.folder}: this is there already; remove it or choose another name.")
         self.folder.parent.mkdir(parents=True, exist_ok=True)
-        self._staged = self.folder.with_name(f".{self.folder.name}.{secrets.token_hex(4)}")
+        self._whole = ExitStack()
         self._files: dict[str, _Growing] = {}
         self._first: Graphs | None = None
         self._names: dict[str, dict[str, int]] = {}
@@ -73,17 +73,19 @@ class ShardWriter:
         self.graphs, self.nodes = 0, 0
 
     def __enter__(self) -> ShardWriter:
+        self._staged = self._whole.enter_context(staged(self.folder))
         self._staged.mkdir()
         return self
 
-    def __exit__(self, kind: Any, *_: Any) -> None:
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         try:
             if kind is None:
-                self._finish()
+                with self._whole:
+                    self._finish()
         finally:
             for file in self._files.values():
-                file.close()
-            shutil.rmtree(self._staged, ignore_errors=True)
+                file.stream.close()
+            self._whole.__exit__(kind, error, trace)
 
     def add(self, graphs: Graphs, *, more: bool = False) -> None:
         """Write graphs behind those that are there.
@@ -177,9 +179,6 @@ class ShardWriter:
         }
         with (self._staged / _MANIFEST).open("w", encoding="utf-8") as stream:
             json.dump(manifest, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        self._staged.rename(self.folder)
 
 
 class _Growing:
@@ -208,8 +207,6 @@ class _Growing:
             head = b"\x93NUMPY\x01\x00" + (_HEADER - 10).to_bytes(2, "little")
             self.stream.seek(0)
             self.stream.write(head + text.ljust(_HEADER - 11).encode("ascii") + b"\n")
-            self.stream.flush()
-            os.fsync(self.stream.fileno())
             self.stream.close()
         return {"dtype": self.dtype.name, "shape": list(shape)}
 

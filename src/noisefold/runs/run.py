@@ -14,8 +14,9 @@ import yaml
 from noisefold.configuration import __version__
 from noisefold.data.source import DataSource
 from noisefold.eval.score_table import Scores
+from noisefold.files import atomic_text
 from noisefold.geometry.graphs import Graphs
-from noisefold.train.checkpoint import Checkpoints, atomic_text
+from noisefold.train.checkpoint import Checkpoints
 from noisefold.train.device import is_main
 from noisefold.train.log import read_log
 

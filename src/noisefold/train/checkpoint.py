@@ -22,9 +22,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-__all__ = ["Checkpoint", "Checkpoints", "atomic_tensors", "atomic_text"]
+from noisefold.files import STAGED, atomic_text, staged, sync
 
-_STAGED = ".staged-"
+__all__ = ["Checkpoint", "Checkpoints", "atomic_tensors"]
 
 
 @dataclass(frozen=True)
@@ -45,32 +45,19 @@ class Checkpoint:
         return all(bool(torch.stack([f for f in flags if f.device == d]).all()) for d in devices)
 
 
-def atomic_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    staged = path.with_name(f"{_STAGED}{path.name}")
-    try:
-        with staged.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(staged, path)
-    finally:
-        staged.unlink(missing_ok=True)
-
-
 def atomic_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write a safetensors file whole or not at all."""
-    staged = path.with_name(f"{_STAGED}{path.name}")
+    with staged(path) as part:
+        _write_tensors(part, path, tensors)
+
+
+def _write_tensors(part: Path, path: Path, tensors: Mapping[str, Tensor]) -> None:
     # Copies, since safetensors refuses tensors that share memory, as tied weights do.
     plain = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in tensors.items()}
     try:
-        save_file(plain, staged)
-        _sync(staged)
-        os.replace(staged, path)
+        save_file(plain, part)
     except SafetensorError as error:  # its name for a failure to write
         raise OSError(f"{path} could not be written: {error}") from error
-    finally:
-        staged.unlink(missing_ok=True)
 
 
 class Checkpoints:
@@ -96,7 +83,7 @@ class Checkpoints:
     def tidy(self) -> None:
         """Remove what a killed process left half-written."""
         if self.folder.is_dir():
-            for left in self.folder.glob(f"{_STAGED}*"):
+            for left in self.folder.glob(f"{STAGED}*"):
                 shutil.rmtree(left, ignore_errors=True)
 
     def save(self, checkpoint: Checkpoint) -> Path:
@@ -113,22 +100,22 @@ class Checkpoints:
         final = self.folder / str(checkpoint.step)
         if _complete(final):
             return final
-        staged = self.folder / f"{_STAGED}{checkpoint.step}"
-        shutil.rmtree(staged, ignore_errors=True)
+        part = self.folder / f"{STAGED}{checkpoint.step}"
+        shutil.rmtree(part, ignore_errors=True)
         try:
-            staged.mkdir(parents=True)
-            _fill(staged, checkpoint)
+            part.mkdir(parents=True)
+            _fill(part, checkpoint)
             if final.exists():
                 shutil.rmtree(final)
-            os.replace(staged, final)
-            _sync(self.folder)
+            os.replace(part, final)
+            sync(self.folder)
         except OSError as error:
             raise OSError(
                 f"checkpoint {checkpoint.step} could not be written to {self.folder} ({error}); older ones "
                 f"are kept, so make room there and resume."
             ) from error
         finally:
-            shutil.rmtree(staged, ignore_errors=True)
+            shutil.rmtree(part, ignore_errors=True)
         for step in [s for s in self.steps() if s <= checkpoint.step][: -self.keep]:
             shutil.rmtree(self.folder / str(step), ignore_errors=True)
         return final
@@ -162,15 +149,15 @@ class Checkpoints:
 
 def _fill(folder: Path, checkpoint: Checkpoint) -> None:
     for name, tensors in checkpoint.tensors.items():
-        atomic_tensors(folder / f"{name}.safetensors", tensors)
+        path = folder / f"{name}.safetensors"
+        _write_tensors(path, path, tensors)
     text = json.dumps({"step": checkpoint.step, **checkpoint.plain}, indent=1)
     (folder / "state.json").write_text(text, encoding="utf-8")
     manifest = {}
     for path in sorted(folder.iterdir()):
-        _sync(path)
+        sync(path)
         manifest[path.name] = {"bytes": path.stat().st_size, "sha256": _digest(path)}
     atomic_text(folder / "manifest.json", json.dumps(manifest, indent=1))
-    _sync(folder)
 
 
 def _read(folder: Path, step: int) -> Checkpoint:
@@ -196,13 +183,3 @@ def _complete(folder: Path) -> bool:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    if path.is_dir() and os.name != "posix":
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from noisefold.files import atomic_text
 from noisefold.train.board import Board
-from noisefold.train.checkpoint import atomic_text
 
 __all__ = ["Log", "read_log"]
 
@@ -65,8 +65,12 @@ class Log:
         """Append one entry."""
         self.entries.append(entry)
         if self.path is not None and self.writes:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(entry) + "\n")
+            try:
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(entry) + "\n")
+            except OSError as error:  # a write does not say to which file
+                error.filename = error.filename or str(self.path)
+                raise
         if self.board is not None:
             self.board.add(entry)
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from noisefold.errors import TrainingError
+from noisefold.files import check_out
 from noisefold.geometry.chunks import node_chunks
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.transform import Transform
@@ -29,10 +30,11 @@ from noisefold.noise.source import derive_seed
 from noisefold.progress import progress
 from noisefold.train.batches import Batches
 from noisefold.train.checkpoint import Checkpoint, Checkpoints
-from noisefold.train.device import Runner
+from noisefold.train.device import Runner, is_main
 from noisefold.train.ema import EMA
 from noisefold.train.identity import check_same_run, run_identity
 from noisefold.train.interrupt import deferred_interrupts
+from noisefold.train.lock import run_lock
 from noisefold.train.log import Log
 from noisefold.train.objective import batch_loss, hide_labels
 from noisefold.train.settings import Training
@@ -86,10 +88,11 @@ def train(
     Raises
     ------
     ValueError
-        If the data are empty or not finite, or if `out` holds a run and `resume` was not asked for or it is
-        another training.
+        If the data are empty or not finite, or if `out` holds a run and `resume` was not asked for, it is
+        another training, or another process trains there.
     OSError
-        If a checkpoint or the log cannot be written; older checkpoints are kept.
+        If a checkpoint or the log cannot be written or the disk has too little room; older checkpoints are
+        kept.
     TrainingError
         If the loss or the weights stop being finite.
     KeyboardInterrupt
@@ -101,7 +104,14 @@ def train(
     _check_masks(denoiser, settings)
     if settings.tensorboard and out is None:
         raise ValueError("tensorboard=True needs a run folder; give out.")
-    run = _Run(denoiser, data, settings, val, out, transform)
+    with run_lock(out, wanted=is_main()):
+        run = _Run(denoiser, data, settings, val, out, transform)
+        return _trained(run, resume, on_step)
+
+
+def _trained(run: _Run, resume: bool, on_step: Callable[[int], None] | None) -> list[dict[str, Any]]:
+    """Take all the steps of a training that are left; return its log."""
+    settings = run.settings
     with closing(run.log):
         run.begin(resume)
         bar = progress("training", settings.steps, run.step, show=run.runner.main)
@@ -170,6 +180,7 @@ class _Run:
                 )
             if self.runner.main:
                 self.checkpoints.tidy()
+                check_out(self.checkpoints.folder, folder=True, room=self._room(self.checkpoints))
             if (checkpoint := self.checkpoints.latest()) is not None:
                 self._restore(checkpoint)
         here = torch.tensor(float(self.step), device=self.runner.device)
@@ -177,6 +188,12 @@ class _Run:
             raise ValueError(f"the processes see different checkpoints in {self.out}; they must share it.")
         self.log.begin(self.step, self.settings.tensorboard)
         self.clock = time.perf_counter()
+
+    def _room(self, checkpoints: Checkpoints) -> int:
+        """Bytes that the checkpoints to come take at least, while the newest is written beside the others."""
+        weights = sum(p.numel() * p.element_size() for p in self.net.parameters() if p.requires_grad)
+        more = max(1, checkpoints.keep + 1 - len(checkpoints.steps()))
+        return more * 4 * weights  # the weights, their average and two moments of Adam
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         assert self.out is not None

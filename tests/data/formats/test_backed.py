@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from made_tissues import N, dense, tissue
 
-from noisefold.cli.convert import convert
 from noisefold.data import Tissue, load
+from noisefold.data.convert import convert
 from noisefold.data.formats import h5ad
 from noisefold.data.formats.backed import Backed
 

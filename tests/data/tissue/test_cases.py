@@ -92,7 +92,7 @@ def test_targets_that_cannot_be_written(cases, tmp_path, target):
 def test_a_full_disk_is_noticed(cases, tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
-    with pytest.raises(ValueError, match=r"out\.h5ad"):
+    with pytest.raises(OSError, match=r"out\.h5ad"):
         check_layers(cases / "plain.h5ad", tmp_path / "out.h5ad")
 
 

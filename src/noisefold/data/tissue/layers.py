@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from torch import Tensor
 from noisefold.data.formats.guard import guarded
 from noisefold.data.formats.h5ad import opened
 from noisefold.data.formats.stores import libraries
+from noisefold.files import check_out, staged
 from noisefold.geometry.names import columns_of
 
 __all__ = ["check_layers", "write_layers"]
@@ -50,8 +50,9 @@ def check_layers(
     ------
     ValueError
         If the source cannot be read, a gene is not in ``var`` (those of ``raw/X`` may be in ``raw`` alone),
-        the target is of another format, is a folder of something else or cannot be written, or there is too
-        little space.
+        the target is of another format, is a folder of something else or cannot be written.
+    OSError
+        If the disk has too little room.
     """
     source, target = Path(source), Path(target)
     with guarded(source):
@@ -73,15 +74,8 @@ def check_layers(
         raise ValueError(f"{target}: the copy of {source.name} must end with {source.suffix}.")
     if target.is_dir() and not _is_zarr(target):
         raise ValueError(f"{target}: this is a folder; name a file.")
-    folder = next(p for p in target.absolute().parents if p.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise ValueError(f"{target}: nothing can be written in {folder}; choose another folder.")
     needed = _SPARE * (_bytes(source) + 4 * len(cells) * (2 * len(known) + draws * len(columns)))
-    if needed > (free := shutil.disk_usage(folder).free):
-        raise ValueError(
-            f"{target}: the copy may take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
-            "choose another disk, or keep no draws."
-        )
+    check_out(target, folder=source.is_dir(), room=int(needed))
     return cells, known, columns
 
 
@@ -140,7 +134,7 @@ def write_layers(
         places = _places(rows, len(cells))
         _check(mean, std, draws, len(places), len(columns))
     elements = libraries()[1]
-    with _staged(Path(source), Path(target)) as file:
+    with _copied(Path(source), Path(target)) as file:
         for group in {"layers", "uns"} - set(file):
             elements.write_elem(file, group, {})
         for name, values in (("mean", mean), ("std", std)):
@@ -159,46 +153,21 @@ def write_layers(
 
 
 @contextmanager
-def _staged(source: Path, target: Path) -> Iterator[Any]:
+def _copied(source: Path, target: Path) -> Iterator[Any]:
     """Give a copy of the source to change, which takes the target's place when all is written."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staged = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    try:
+    with staged(target) as part:
         if source.is_dir():
             import zarr
 
-            shutil.copytree(source, staged)
-            joined = zarr.open_group(str(staged), mode="r").metadata.consolidated_metadata is not None
-            yield zarr.open_group(str(staged), mode="r+", use_consolidated=False)
+            shutil.copytree(source, part)
+            joined = zarr.open_group(str(part), mode="r").metadata.consolidated_metadata is not None
+            yield zarr.open_group(str(part), mode="r+", use_consolidated=False)
             if joined:
-                zarr.consolidate_metadata(str(staged))
-            _exchange(staged, target)
+                zarr.consolidate_metadata(str(part))
         else:
-            shutil.copyfile(source, staged)
-            with libraries()[0].File(staged, "r+") as file:
+            shutil.copyfile(source, part)
+            with libraries()[0].File(part, "r+") as file:
                 yield file
-            with staged.open("rb") as stream:
-                os.fsync(stream.fileno())
-            staged.replace(target)
-    finally:
-        if staged.is_dir():
-            shutil.rmtree(staged)
-        else:
-            staged.unlink(missing_ok=True)
-
-
-def _exchange(staged: Path, target: Path) -> None:
-    """Put a folder in the place of another, which is removed only when the new one stands."""
-    old = target.with_name(f"{staged.name}.old")
-    if target.exists():
-        target.replace(old)
-    try:
-        staged.replace(target)
-    except OSError:
-        if old.exists():
-            old.replace(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _is_zarr(path: Path) -> bool:

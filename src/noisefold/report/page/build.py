@@ -18,6 +18,7 @@ from plotly.offline import get_plotlyjs
 
 from noisefold.configuration import __version__
 from noisefold.eval.score_table import Scores
+from noisefold.files import atomic_text
 from noisefold.geometry.graphs import Graphs
 from noisefold.report.data.content import Content
 from noisefold.report.data.history import History
@@ -30,7 +31,6 @@ from noisefold.report.page.blocks import Interactive, Section
 from noisefold.report.page.fields import FieldPictures
 from noisefold.report.page.point_clouds import PointCloudPictures
 from noisefold.sample.completion import Completion
-from noisefold.train.checkpoint import atomic_text
 
 __all__ = ["Pictures", "write_report"]
 

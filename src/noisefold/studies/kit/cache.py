@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from noisefold.train.checkpoint import atomic_text
+from noisefold.files import atomic_text
 
 __all__ = ["cached", "claimed", "plain", "read", "slug"]
 

@@ -13,11 +13,11 @@ from typing import Any, Generic, TypeVar
 import torch
 from matplotlib.figure import Figure
 
+from noisefold.files import atomic_text, check_out, staged
 from noisefold.runs import machine
 from noisefold.studies.kit.cache import cached
-from noisefold.train.checkpoint import atomic_text
 
-__all__ = ["Experiment", "Result", "Run", "provenance", "written"]
+__all__ = ["Experiment", "Result", "Run", "provenance", "save_figure", "written"]
 
 S = TypeVar("S")
 Result = dict[str, Any]
@@ -33,6 +33,12 @@ def provenance(command: str) -> dict[str, str | None]:
         check=False,
     )
     return {"command": command, "commit": found.stdout.strip() or None, **machine()}
+
+
+def save_figure(figure: Figure, path: Path, dpi: int) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    with staged(path) as part:
+        figure.savefig(part, dpi=dpi, bbox_inches="tight", format="png")
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ class Run(Generic[S]):
         """Save a further figure beside the main one."""
         self.out.mkdir(parents=True, exist_ok=True)
         path = self.out / f"{self.scale}-{name}.png"
-        figure.savefig(path, dpi=110, bbox_inches="tight")
+        save_figure(figure, path, dpi=110)
         self.extra.append(path)
         return path
 
@@ -93,7 +99,7 @@ class Run(Generic[S]):
         whole = {"made": made, "name": self.name, "scale": self.scale, **result}
         atomic_text(paths[0], json.dumps(whole, indent=1))
         atomic_text(paths[1], table + "\n")
-        figure.savefig(paths[2], dpi=150, bbox_inches="tight")
+        save_figure(figure, paths[2], dpi=150)
         return [*paths, *self.extra]
 
 
@@ -127,7 +133,7 @@ class Experiment(Generic[S]):
         Raises
         ------
         ValueError
-            If the study has no such scale, or takes no other data.
+            If the study has no such scale or takes no other data, or nothing can be written to `out`.
         """
         if scale not in self.scales:
             raise ValueError(
@@ -139,6 +145,7 @@ class Experiment(Generic[S]):
                 raise ValueError(f"study {self.name} has its own data and takes no other, got {data!r}.")
             command, folder = self.place(data)
             out = out / folder
+        check_out(out, folder=True)
         return Run(command, self.name, scale, self.scales[scale], seed, out, data)
 
     def run(self, out: Path, scale: str, seed: int = 0, data: str | None = None) -> list[Path]:

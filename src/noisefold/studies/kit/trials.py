@@ -26,6 +26,7 @@ from torch import nn
 
 from noisefold.configuration import encode
 from noisefold.eval import Scores, score_clouds
+from noisefold.files import atomic_text
 from noisefold.geometry import Graphs, Transform
 from noisefold.model import Model
 from noisefold.noise import Gaussian, Target, seeded
@@ -34,7 +35,6 @@ from noisefold.studies.kit.cache import cached, claimed, read, slug
 from noisefold.studies.kit.datasets import Sets
 from noisefold.studies.kit.experiment import Result
 from noisefold.train import Training, validate
-from noisefold.train.checkpoint import atomic_text
 
 __all__ = ["METRICS", "Bench", "Build", "Trial", "measure_costs", "relative_loss", "train_all", "work"]
 

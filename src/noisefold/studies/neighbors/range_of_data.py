@@ -33,6 +33,7 @@ from noisefold.data.source import HELD_OUT, DataSource
 from noisefold.data.tissue import Expression
 from noisefold.data.tissue.modality import SpatialTranscriptomics
 from noisefold.domains import Request, domain_of
+from noisefold.files import atomic_text
 from noisefold.geometry import Graphs
 from noisefold.geometry.correlation import Correlation, Nested
 from noisefold.geometry.correlation_fit import Fit
@@ -44,7 +45,6 @@ from noisefold.studies.kit.experiment import Result, Run
 from noisefold.studies.neighbors import range_of_data_report as report
 from noisefold.studies.neighbors.range_of_data_report import ALONE, FIXED, OWN, PAPER, WIDE
 from noisefold.theory import fit_correlation, point_information, variogram
-from noisefold.train.checkpoint import atomic_text
 
 __all__ = ["SIGNALS", "graphs_of", "make", "measure", "stem_of"]
 

@@ -13,13 +13,14 @@ from typing import Any
 
 from noisefold.data import shapes
 from noisefold.eval import Scores, score_clouds
+from noisefold.files import atomic_text
 from noisefold.model import Model
 from noisefold.report.figures.clouds import contact_sheet
 from noisefold.runs import Run as RunFolder
-from noisefold.studies.kit.experiment import Experiment, Run, provenance
+from noisefold.studies.kit.experiment import Experiment, Run, provenance, save_figure
 from noisefold.studies.kit.presets import LARGE_LATENTS
 from noisefold.train import Training
-from noisefold.train.checkpoint import atomic_tensors, atomic_text
+from noisefold.train.checkpoint import atomic_tensors
 
 __all__ = ["STUDY"]
 
@@ -85,7 +86,7 @@ def _make(run: Run[Scale]) -> list[Path]:
     sheet = contact_sheet(
         shipped.sample(len(names), nodes=1024, labels=names, seed=seed), columns=len(names) // 2
     )
-    sheet.savefig(out / "samples.png", dpi=110, bbox_inches="tight")
+    save_figure(sheet, out / "samples.png", dpi=110)
     return [*sorted(folder.iterdir()), out / "samples.png"]
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from noisefold.report.data.projection import Names
 from noisefold.report.figures.field_maps import completion_maps
 from noisefold.sample import Completion
-from noisefold.studies.kit.experiment import Result
+from noisefold.studies.kit.experiment import Result, save_figure
 from noisefold.studies.kit.plots import marks, outer_legend, panels
 from noisefold.studies.kit.tables import markdown, with_interval
 
@@ -143,5 +143,5 @@ def maps(
             shown, gene, graph=graph, names=Names(tuple(names), values=f"level of {gene}, sd")
         )
         paths.append(out / f"{question}-{gene}.png")
-        picture.savefig(paths[-1], dpi=110, bbox_inches="tight")
+        save_figure(picture, paths[-1], dpi=110)
     return paths
