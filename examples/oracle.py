@@ -12,7 +12,7 @@ import argparse
 import torch
 
 import noisefold as nf
-from noisefold.sample import DDIM, DPMSolver, Euler, Grid, Heun, Karras, LogSNR, Solver, Uniform
+from noisefold.sample import DDIM, DPMSolver, Euler, GaussianTask, Grid, Heun, Karras, LogSNR, Solver, Uniform
 
 LAW = nf.theory.GaussianMixture(
     weights=(0.5, 0.5),
@@ -30,11 +30,9 @@ SOLVERS: tuple[tuple[Solver, Grid, int], ...] = (
 
 
 def end(path: nf.noise.Gaussian, solver: Solver, grid: Grid, steps: int, start: torch.Tensor) -> torch.Tensor:
-    def no_noise() -> torch.Tensor:
-        raise AssertionError("only deterministic solvers have an error of this kind")
-
     times = grid(path, steps)
-    return solver(LAW.bound(path), path.scale(times[0]) * start, times, path, no_noise)
+    task = GaussianTask.of(LAW.bound(path), path, times)  # without noise: these solvers are deterministic
+    return solver(task, path.scale(times[0]) * start)
 
 
 def main(small: bool) -> None:

@@ -27,8 +27,7 @@ SOLVERS: tuple[tuple[Solver, Grid, int], ...] = (
 def main(name: str, small: bool) -> None:
     count, points, many, budgets = (2, 32, 10, (4, 8)) if small else (20, 200, 150, (8, 16, 32, 64))
     model = nf.Model.from_pretrained(name)
-    assert model.scaling is not None
-    unit = model.scaling.pos_scale
+    unit = model.data.scaling.pos_scale
 
     def end(solver: Solver, grid: Grid, steps: int) -> torch.Tensor:
         return model.sample(count, nodes=points, solver=solver, grid=grid, steps=steps, seed=0).pos / unit

@@ -35,13 +35,17 @@ class Local(nn.Module):
         self.nothing = nn.Parameter(torch.zeros(()))
 
     def forward(self, graphs: Graphs, log_snr: Tensor, label: Tensor | None = None) -> Tensor:
-        path, out = Gaussian(), []
-        t = path.schedule.time(log_snr)
-        alpha, sigma, scale = path.schedule.alpha(t), path.schedule.sigma(t), path.scale(t)
-        for i, (place, x) in enumerate(zip(graphs.unpack(), graphs.unpack(graphs.x), strict=True)):
-            covariance = torch.exp(-(place - place.T).abs())
-            noisy = alpha[i] ** 2 * covariance + sigma[i] ** 2 * torch.eye(len(x), dtype=x.dtype)
-            out.append(alpha[i] * covariance @ torch.linalg.solve(noisy, x * scale[i]))
+        schedule, out = Gaussian().schedule, []
+        gains: dict[tuple[float, bytes], Tensor] = {}  # copies of a patch share theirs
+        times = schedule.time(log_snr)
+        for t, place, x in zip(times, graphs.unpack(), graphs.unpack(graphs.x), strict=True):
+            key = (float(t), place.numpy().tobytes())
+            if key not in gains:
+                covariance = torch.exp(-(place - place.T).abs())
+                alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+                noisy = alpha**2 * covariance + sigma**2 * torch.eye(len(x), dtype=x.dtype)
+                gains[key] = alpha * Gaussian().scale(t) * torch.linalg.solve(noisy, covariance).T
+            out.append(gains[key] @ x)
         return torch.cat(out)
 
 

@@ -103,7 +103,7 @@ def test_names_from_files_do_nothing_and_are_shown(browser: Browser, report: Pat
 
 def test_genes_and_files_do_nothing_and_are_shown(browser: Browser, tmp_path: Path) -> None:
     real = tissue()
-    model = Model.for_data(real, width=16, blocks=1, heads=2, feature_names=HOSTILE[:2])
+    model = Model.for_data(real.replace(feature_names=HOSTILE[:2]), width=16, blocks=1, heads=2)
     facts = {"file": f"{HOSTILE[0]}.h5ad", "command": f"noisefold report '{HOSTILE[1]}'"}
     page = write_report(tmp_path / "report.html", model=model, samples=real, facts=facts, draws=0)
     browser.open(page)

@@ -11,6 +11,7 @@ import torch
 from matplotlib.figure import Figure
 
 from noisefold.geometry.graphs import Graphs
+from noisefold.noise.variable import Features, Positions
 from noisefold.report.data.projection import Names
 from noisefold.report.figures.field_maps import completion_maps, field_maps
 from noisefold.report.figures.field_series import field_trajectory, time_series
@@ -39,7 +40,7 @@ def completed(graphs: Graphs, m: int = 20, hidden: float = 0.5) -> Completion:
     assert graphs.x is not None
     known = torch.rand(graphs.x.shape, generator=generator) >= hidden
     draws = graphs.x + 0.3 + 0.5 * torch.randn(m, *graphs.x.shape, generator=generator)
-    return Completion(graphs, "x", known, torch.where(known, graphs.x, draws))
+    return Completion(graphs, Features(), known, torch.where(known, graphs.x, draws))
 
 
 def panels(figure: Figure) -> list[Any]:
@@ -276,7 +277,7 @@ def test_paper_is_what_was_asked_for(paper: Any) -> None:
         (lambda: completion_maps(completed(limb()), 0, truth=torch.zeros(3, 2)), "truth must be"),
         (
             lambda: completion_maps(
-                Completion(limb(), "pos", torch.ones(60, 2).bool(), limb().pos.expand(2, -1, -1))
+                Completion(limb(), Positions(), torch.ones(60, 2).bool(), limb().pos.expand(2, -1, -1))
             ),
             "features x",
         ),

@@ -21,6 +21,7 @@ from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.summary import DataSummary
 from noisefold.model import Model
 from noisefold.nn.set_transformer import SetTransformer
+from noisefold.noise.variable import Features
 from noisefold.report import Names, hide_features, recover, write_report
 from noisefold.report.page.sections import configuration
 
@@ -43,6 +44,12 @@ def everything() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def html() -> str:
     return html_of(**everything())
+
+
+@pytest.fixture
+def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are laid out and not painted, which takes most of the time of a page."""
+    monkeypatch.setattr("noisefold.report.page.blocks.png", lambda figure: "")
 
 
 def test_sections_come_in_their_order(html: str) -> None:
@@ -97,6 +104,7 @@ def test_numbers_are_those_of_the_scores(html: str) -> None:
     assert f"{100 * float((~done.known).double().mean()):.0f} % of the values" in html
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_named_features_are_shown_and_unknown_ones_refused() -> None:
     real = tissue().replace(x=torch.randn(200, 6))
     model = Model.for_data(real, **_SMALL)
@@ -108,15 +116,17 @@ def test_named_features_are_shown_and_unknown_ones_refused() -> None:
         html_of(model=model, samples=real, names=names, features=["gene"])
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_names_of_the_model_are_used_and_hostile_ones_are_text() -> None:
     real = tissue()
-    model = Model.for_data(real, feature_names=HOSTILE[:2], **_SMALL)
+    model = Model.for_data(real.replace(feature_names=HOSTILE[:2]), **_SMALL)
     html = html_of(model=model, samples=real)
     outside = re.sub(r"<(script|style)[^>]*>.*?</\1>", "", html, flags=re.S)
     assert "<img src=x" not in outside
     assert all(name in Page(html).text for name in HOSTILE[:2])
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_best_and_worst_recovered_features_are_chosen() -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(60, 8, generator=generator)
@@ -124,7 +134,7 @@ def test_best_and_worst_recovered_features_are_chosen() -> None:
     known = torch.rand(60, 8, generator=generator) < 0.5
     draws = x + (torch.arange(8.0) + 0.1) * torch.randn(20, 60, 8, generator=generator)
     done = completed(graphs)
-    done = type(done)(graphs, "x", known, torch.where(known, x, draws))
+    done = type(done)(graphs, Features(), known, torch.where(known, x, draws))
     model = Model.for_data(graphs, **_SMALL)
     html = html_of(model=model, samples=graphs, completion=done)
     held_out = html.split("<h2>Held-out recovery")[1]
@@ -147,6 +157,7 @@ def test_what_is_hidden_is_a_share_of_genes_at_a_share_of_nodes() -> None:
         hide_features(graphs.replace(x=None))
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_a_model_is_asked_for_what_was_hidden() -> None:
     train = limb(12)
     model = Model.for_data(train, **_SMALL)
@@ -160,6 +171,7 @@ def test_a_model_is_asked_for_what_was_hidden() -> None:
         recover(Model.for_data(train.replace(x=None), **_SMALL), train)
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_what_is_missing_is_computed(tmp_path: Path) -> None:
     train = limb(12)
     model = Model.for_data(train, **_SMALL)
@@ -179,6 +191,6 @@ def test_long_lists_are_shortened_on_the_page_and_short_ones_are_whole():
     net = SetTransformer(2, 40, 40, width=8, heads=2, blocks=1)
     model = Model(net, variable="x", summary=DataSummary(scaling, (5,) * 12))
     shown = yaml.safe_load(configuration(model).blocks[0].text)  # type: ignore[attr-defined]
-    assert shown["model"]["scaling"]["x_mean"] == [0.0, 1.0, 2.0, "... 40 in all, in config.json"]
-    assert shown["model"]["sizes"] == [5] * 12
+    assert shown["model"]["summary"]["scaling"]["x_mean"] == [0.0, 1.0, 2.0, "... 40 in all, in config.json"]
+    assert shown["model"]["summary"]["sizes"] == [5] * 12
     assert shown["model"]["net"] == model.config()["model"]["net"]

@@ -55,7 +55,7 @@ def flow_error(solver: Solver, path: Gaussian, steps: int, clock: str = "time") 
         raise AssertionError(f"{solver!r} draws noise, which has a weak order alone.")
 
     times = interior(path.schedule, steps, clock)
-    x = solver(GaussianTask.of(MIXTURE.bound(path), path, times), start)
+    x = solver(GaussianTask.of(MIXTURE.bound(path), path, times, refused), start)
     return float((x - end).square().mean().sqrt())
 
 
