@@ -17,7 +17,7 @@ from noisefold.model import Model
 from noisefold.train.lock import run_lock
 
 
-class Begun(Exception):
+class BegunError(Exception):
     """The work has begun."""
 
 
@@ -38,7 +38,7 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading a model or data, or training, is an error."""
 
     def work(*_: Any, **__: Any) -> None:
-        raise Begun
+        raise BegunError
 
     for owner, name in (
         (Model, "sample"),
@@ -100,7 +100,7 @@ def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> 
 def test_the_checks_let_others_pass(tmp_path: Path) -> None:
     for name in COMMANDS:
         result = _run(tmp_path, name, tmp_path / f"out{COMMANDS[name][1]}")
-        assert isinstance(result.exception, Begun), (name, result.exception, result.stderr)
+        assert isinstance(result.exception, BegunError), (name, result.exception, result.stderr)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs fork")
