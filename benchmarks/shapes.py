@@ -26,12 +26,11 @@ from torch_geometric.loader import DataLoader
 from noisefold.geometry import KNN, Graphs
 from noisefold.nn import DMP, Denoiser, Latents
 from noisefold.nn.adaptive import Exponential
-from noisefold.nn.denoiser import noised_value
 from noisefold.nn.linear import linear, onednn_enabled, set_onednn
 from noisefold.noise import Gaussian, Linear, Target
 from noisefold.train.batches import Batches
 from noisefold.train.ema import EMA
-from noisefold.train.objective import errors
+from noisefold.train.objective import batch_loss
 from noisefold.train.settings import Training
 
 BATCH, NODES, CLOUDS, STEPS = 128, 400, 512, 50
@@ -58,7 +57,7 @@ class Ours:
     def loss(self):
         batch = self.batches(self.steps)
         with self.autocast():
-            each, _ = errors(
+            each, _ = batch_loss(
                 self.denoiser, batch.graphs, batch.streams, batch.quantiles, self.settings.coupling
             )
         return each.mean()
@@ -77,10 +76,11 @@ class Ours:
     def sample(self, graphs, t):
         """One step of Euler with every graph at its own time ``t [g]``."""
         self.net.eval()
-        value = noised_value(graphs, self.denoiser.variable)
+        state = self.denoiser.variable.read(graphs)
         with self.autocast():
-            velocity = self.denoiser.predict(graphs, value, t)
-        return value - velocity / STEPS
+            clean = self.denoiser(graphs, state, t)
+        # On the path (1 - t) x0 + t eps the velocity eps - x0 is (x - x0) / t.
+        return state - (state - clean) / t[graphs.batch, None] / STEPS
 
 
 def networks(data):

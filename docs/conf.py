@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from noisefold import __version__
 
@@ -43,3 +44,17 @@ autodoc_class_signature = "mixed"
 napoleon_google_docstring = False
 default_role = "py:obj"
 copybutton_prompt_text = "$ "
+
+
+def _drop_builtin_text(
+    app: object, what: str, name: str, obj: object, options: object, lines: list[str]
+) -> None:
+    """A tuple or dict that is re-exported would be shown with the text of its built-in class."""
+    builtin = (type(obj).__doc__ or "").strip().splitlines()
+    if what == "data" and builtin and lines and lines[0].strip() == builtin[0].strip():
+        lines.clear()
+
+
+def setup(app: Any) -> None:
+    """Register what changes docstrings."""
+    app.connect("autodoc-process-docstring", _drop_builtin_text)

@@ -34,6 +34,7 @@ NEEDED = {
         "low": ((-1.0, 0.0), (1 / 3, 2.0)),
         "high": ((1.0, 1.0), (3.0, 4.0)),
     },
+    "geometry.DataSummary": {"scaling": Scaling((0.0,), 1.0), "sizes": (3,)},
     "data.SpatialTranscriptomics": {"values": "counts", "time": True, "patch": 40},
     "geometry.Anisotropic": {"kernel": _KERNEL, "lengths": (0.5, math.inf)},
     "geometry.KNN": {"k": 5},

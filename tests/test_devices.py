@@ -99,7 +99,7 @@ def made(name: str, device: str) -> tuple[nf.Model, nf.Graphs]:
     make, data = NETS[name]
     torch.manual_seed(0)
     model, graphs = make(), data()
-    model._adopt(graphs)
+    model.summary = nf.geometry.DataSummary.fit(graphs, model.transform)
     nf.testing.perturbed(model.net)
     if name == "kriging":
         model.net.learn(model.units.apply(graphs))
@@ -159,7 +159,7 @@ def score(name: str, device: str) -> Result:
     graphs = nf.Graphs.collate([graphs, graphs])
     scores = model.evaluate(graphs, steps=2, metrics=METRICS[model.variable.name])
     cells = [cell.value for row in scores.rows for cell in scores[row].values()]
-    skill = model.profile(graphs, levels=2)
+    skill = model.skill(graphs, levels=2)
     return {"scores": torch.tensor(cells), "skill": torch.tensor([skill.explained, skill.error])}
 
 

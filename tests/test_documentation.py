@@ -17,7 +17,7 @@ import typer
 import yaml
 
 import noisefold as nf
-from noisefold import cli, plan, testing  # noqa: F401 (its names are looked up below noisefold)
+from noisefold import cli, domains, runs, testing  # noqa: F401 (their names are looked up below noisefold)
 from noisefold import model as model_module
 from noisefold.domains import Request, domain_of
 from noisefold.domains.plan import from_options

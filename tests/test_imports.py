@@ -13,7 +13,7 @@ LOWEST = {"configuration", "progress", "errors", "files"}
 NOISE = LOWEST | {"geometry", "arguments"}
 CHAIN = NOISE | {"noise", "nn", "sample"}
 DATA = CHAIN | {"train", "data", "eval", "theory"}
-MODEL = DATA | {"pretrained", "domains", "report", "model"}
+MODEL = DATA | {"pretrained", "domains", "report", "model_state", "model"}
 ALLOWED = {
     "configuration": set(),
     "progress": {"configuration"},
@@ -31,13 +31,14 @@ ALLOWED = {
     "pretrained": CHAIN | {"train"},
     "testing": CHAIN | {"theory"},
     "domains": DATA,
+    "model_state": DATA | {"pretrained", "domains"},
     "model": MODEL - {"model"},
     "report": DATA,
     "runs": MODEL,
     "studies": MODEL | {"report", "runs"},
     "cli": MODEL | {"report", "runs", "studies"},
     "__main__": {"cli"},
-    "": MODEL,
+    "": MODEL | {"runs", "testing"},
 }
 PICKLING = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 PICKLING_CALLS = {"torch.save", "torch.load", "torch.package"}

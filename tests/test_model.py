@@ -10,6 +10,7 @@ import torch
 from noisefold.data import shapes
 from noisefold.geometry import Graphs
 from noisefold.geometry.scaling import Scaling
+from noisefold.geometry.summary import DataSummary
 from noisefold.model import PACKAGED, Model
 from noisefold.nn import Latents, SetTransformer
 from noisefold.noise import VP, Gaussian, Target
@@ -92,7 +93,7 @@ def test_fit_save_load_sample(data: Graphs, tmp_path) -> None:
     for again in (Model.from_pretrained(tmp_path), Model.from_pretrained(tmp_path / "model")):
         assert torch.equal(again.sample(3, steps=2).pos, model.sample(3, steps=2).pos)
         assert again.config() == model.config()
-    assert json.loads((tmp_path / "model" / "config.json").read_text())["format"] == 2
+    assert json.loads((tmp_path / "model" / "config.json").read_text())["format"] == 3
     assert (tmp_path / "config.yaml").is_file()
     log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [e["step"] for e in log if "loss" in e] == [1, 2, 3]
@@ -104,16 +105,16 @@ def test_samples_come_in_the_units_of_the_data(data: Graphs) -> None:
     model = Model.for_data(far, **TINY)
     made = model.sample(20, steps=4)
     # An untrained velocity of zero leaves the noise: standard normal in units of the data's scale.
-    assert model.scaling == Scaling.fit(far)
+    assert model.data.scaling == Scaling.fit(far.rebased(model.data.origin))
     torch.testing.assert_close(made.pos.mean(0), far.pos.mean(0), atol=10.0, rtol=0.0)
-    assert 0.7 < float(made.pos.std(0).mean() / model.scaling.pos_scale) < 1.4
+    assert 0.7 < float(made.pos.std(0).mean() / model.data.scaling.pos_scale) < 1.4
 
 
 def test_features_are_generated_on_given_positions() -> None:
     torch.manual_seed(0)
     field = Graphs.dense(torch.rand(6, 9, 2), torch.randn(6, 9, 3) * 7 + 2)
     model = awake(Model.for_data(field, width=16, blocks=1))
-    assert model.variable == "x"
+    assert model.variable.name == "x"
     assert isinstance(model.net, SetTransformer)
     made = model.sample(4, like=field[:2], steps=3)
     assert torch.allclose(made.pos, field[[0, 1, 0, 1]].pos, atol=1e-5)
@@ -154,14 +155,14 @@ def test_evaluate_of_features_is_on_the_positions_of_the_test_set() -> None:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda m: m.sample(0), "count must be at least 1, got 0"),
+        (lambda m: m.sample(0), "count must be .* got 0"),
         (lambda m: m.sample(1, nodes=0), "nodes must be at least 1, got 0"),
         (lambda m: m.sample(1, labels="sofa"), "class 'sofa' is unknown"),
         (lambda m: m.sample(1, precision="half"), "precision must be one of float32, bfloat16, got 'half'"),
-        (lambda m: m.sample(1, steps=0), "steps must be at least 1, got 0"),
-        (lambda m: m.fit(shapes(2, points=8), stepz=3), "no argument 'stepz'"),
+        (lambda m: m.sample(1, steps=0), "steps must be .* got 0"),
+        (lambda m: m.fit(shapes(2, points=8), stepz=3), "'stepz'"),
         (lambda m: m.fit(Graphs(torch.zeros(4, 2))), "3-D positions"),
-        (lambda m: Model(m.net, variable="y"), 'noised must be "pos" or "x"'),
+        (lambda m: Model(m.net, variable="y"), "variable must be"),
         (lambda m: Model(m.net, target="speed"), "target must be one of"),
         (lambda m: Model(Latents(**TINY)).sample(1), "call fit first"),
     ],
@@ -215,17 +216,17 @@ def test_the_shipped_model_makes_shapes(name: str) -> None:
     assert ours < floor + 0.25 * (theirs - floor)
 
 
-def test_profile_does_not_see_the_units_of_the_data(model: Model, data: Graphs) -> None:
-    found = model.profile(data, levels=4)
+def test_skill_does_not_see_the_units_of_the_data(model: Model, data: Graphs) -> None:
+    found = model.skill(data, levels=4)
     assert len(found.explained) == 4
     moved = data.replace(pos=100 + 1000 * data.pos)
-    model.scaling = Scaling.fit(moved)
-    again = model.profile(moved, levels=4)
+    model.summary = DataSummary.fit(moved)
+    again = model.skill(moved, levels=4)
     # float32 positions around 100 with a spread of some 1000: seven digits, of errors of order 1.
     assert again.explained == pytest.approx(found.explained, abs=1e-4)
-    assert model.profile(data, nodes=5, levels=2) == model.profile(data, nodes=5, levels=2)
+    assert model.skill(data, nodes=5, levels=2) == model.skill(data, nodes=5, levels=2)
 
 
-def test_profile_needs_a_trained_model(data: Graphs) -> None:
+def test_skill_needs_a_trained_model(data: Graphs) -> None:
     with pytest.raises(ValueError, match="has not seen data yet"):
-        Model(Latents(width=16, latents=4, latent_width=16, heads=2)).profile(data)
+        Model(Latents(width=16, latents=4, latent_width=16, heads=2)).skill(data)

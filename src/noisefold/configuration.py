@@ -57,7 +57,7 @@ _RENAMED_ARGUMENTS = {
 
 
 def kind_of(cls: type) -> str:
-    """Public name of a registered class, such as ``"noise.Linear"``."""
+    """Return the public name of a registered class, such as ``"noise.Linear"``."""
     module = f"{cls.__module__}."
     named = (prefix for path, prefix in _PUBLIC_MODULES.items() if module.startswith(f"{path}."))
     return f"{next(named, module.split('.')[1])}.{cls.__name__}"
@@ -92,7 +92,7 @@ def register_module(cls: _T) -> _T:
 
 
 def encode(value: Any) -> Any:
-    """Turn an object into plain data: numbers, strings, lists and dictionaries.
+    """Return an object as plain data: numbers, strings, lists and dictionaries.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def modern(value: Any) -> Any:
 
 
 def class_of(kind: str) -> type:
-    """The registered class of this public name.
+    """Return the registered class of this public name.
 
     Raises
     ------
@@ -179,7 +179,7 @@ def class_of(kind: str) -> type:
 
 
 def _check(name: str, value: Any, hint: Any) -> None:
-    """Hold plain values to the type that the class declares; objects are checked by their own classes."""
+    """Check plain values against the type that the class declares; objects check themselves."""
     try:
         adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True, strict=True))
         adapter.validate_python(value)

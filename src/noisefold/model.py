@@ -8,30 +8,24 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from noisefold.arguments import whole
-from noisefold.configuration import decode, encode
+from noisefold.data.classes import named_classes
 from noisefold.domains import Recipe, Request, domain_of
 from noisefold.eval.score_table import Scores
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.names import columns_of
-from noisefold.geometry.notebook import table_html
 from noisefold.geometry.summary import DataSummary
-from noisefold.geometry.transform import Chain, Transform
-from noisefold.nn.denoiser import Denoiser, classes_of
-from noisefold.noise.gaussian import Gaussian
-from noisefold.noise.path import ProbabilityPath
-from noisefold.noise.prediction import Prediction
-from noisefold.noise.target import Target
-from noisefold.noise.variable import Variable
-from noisefold.pretrained import FORMAT, PACKAGED, Pretrained, upgraded
+from noisefold.geometry.transform import Transform
+from noisefold.model_state import ModelState
+from noisefold.pretrained import PACKAGED
 from noisefold.sample.completion import Completion, complete
 from noisefold.sample.conditioning import Conditioning
 from noisefold.sample.defaults import method_for
 from noisefold.sample.densities import LikelihoodMethod
 from noisefold.sample.draw import SampleCallback
-from noisefold.sample.frames import Labels, Nodes, labels_in, labels_of
+from noisefold.sample.frames import Labels, Nodes, labels_in
 from noisefold.sample.likelihood import LogProb, log_det, log_prob
 from noisefold.sample.samples import draw_samples
 from noisefold.sample.sampling import Sampling, SamplingOptions
@@ -48,129 +42,11 @@ __all__ = ["PACKAGED", "Model"]
 Setting = bool | int | float | str | Sequence[Any] | Mapping[str, Any] | None
 
 
-class Model(Pretrained):
-    """A generative model of geometric graphs.
+class Model(ModelState):
+    """A generative model of geometric graphs: fit, sample, complete, evaluate, report, save, load.
 
-    Parameters
-    ----------
-    net
-        ``net(graphs, log_snr [g], label) -> [n, columns]``; see `noisefold.nn`.
-    path
-        How data becomes noise; default flow matching.
-    target
-        What the network predicts, by name or in full.
-    variable
-        What is generated, "pos" or "x"; the rest is given.
-    summary
-        What it remembers of the training data; measured by `fit` when it is None.
-    for_completion
-        Whether the network conditions on observed values directly: it learns from random masks
-        (`noisefold.train.Masks`) and completes by `noisefold.sample.Amortized`. It then sees as many features
-        more as there are columns of the variable.
-    coupling
-        Name of the coupling that it was trained under; set by `fit`, and "" if that is not known.
-    transform
-        Applied to features before the standardisation and undone after it, such as
-        `noisefold.data.Expression` of counts; None leaves them as they are.
-    tile
-        Nodes of the tiles that larger graphs are sampled in; None samples every graph whole.
-    training
-        How `fit` trains unless it is told.
+    What it is made of, its parameters and attributes, stands in `noisefold.model_state.ModelState`.
     """
-
-    def __init__(
-        self,
-        net: nn.Module,
-        path: ProbabilityPath[Any] | None = None,
-        target: Prediction[Any, Any] | str = "velocity",
-        variable: str | Variable[Any] = "pos",
-        *,
-        summary: DataSummary | None = None,
-        for_completion: bool = False,
-        coupling: str = "",
-        transform: Transform | None = None,
-        tile: int | None = None,
-        training: Training | None = None,
-    ) -> None:
-        target = Target(target) if isinstance(target, str) else target
-        self.denoiser: Denoiser[Any, Any] = Denoiser(
-            net, path or Gaussian(), target, variable, for_completion
-        )
-        self.summary, self.coupling, self.transform = summary, coupling, transform
-        self.tile, self.training = tile, training or Training()
-
-    # -- what it is --------------------------------------------------------------------------------------
-
-    net = property(lambda self: self.denoiser.net, doc="The network.")
-    path = property(lambda self: self.denoiser.path, doc="The path from data to noise.")
-    target = property(lambda self: self.denoiser.target, doc="What the network predicts.")
-    device = property(lambda self: self.denoiser.device, doc="Where the network is.")
-
-    @property
-    def variable(self) -> Variable[Any]:
-        """What is generated."""
-        return self.denoiser.variable
-
-    @property
-    def for_completion(self) -> bool:
-        """Whether the network conditions on observed values directly."""
-        return self.denoiser.for_completion
-
-    @property
-    def conditional(self) -> bool:
-        """Whether the network takes classes."""
-        return bool(classes_of(self.net))
-
-    @property
-    def num_parameters(self) -> int:
-        """Number of trained numbers."""
-        return sum(p.numel() for p in self.net.parameters())
-
-    @property
-    def data(self) -> DataSummary:
-        """What it remembers of the training data; a ValueError if it was not trained."""
-        if self.summary is None:
-            raise ValueError("the model has not seen data yet; call fit first.")
-        return self.summary
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes of the training data."""
-        return () if self.summary is None else self.summary.classes
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        """Names of the features of the training data."""
-        return () if self.summary is None else self.summary.feature_names
-
-    @property
-    def units(self) -> Chain:
-        """From the data's units to the network's: the transformation, then the standardisation."""
-        scaling = self.data.scaling
-        return Chain((scaling,) if self.transform is None else (self.transform, scaling))
-
-    def to(self, device: torch.device | str) -> Model:
-        """Move the network to a device."""
-        self.net.to(device)
-        return self
-
-    def __repr__(self) -> str:
-        return (
-            f"Model({type(self.net).__name__}, {self.num_parameters:,} parameters, {self.path!r}, "
-            f"{self.target!r}, generates {self.variable.noun})"
-        )
-
-    def _repr_html_(self) -> str:
-        facts = {
-            "network": type(self.net).__name__,
-            "path": repr(self.path.schedule),
-            "predicts": self.target.name,
-            "generates": self.variable,
-            "classes": ", ".join(self.classes[:12]),
-            "features": ", ".join(self.feature_names[:12]),
-        }
-        rows = [(name, value) for name, value in facts.items() if value]
-        return table_html(f"Model, {self.num_parameters:,} parameters", ("", ""), rows)
 
     @classmethod
     def for_data(
@@ -186,10 +62,8 @@ class Model(Pretrained):
 
         Parameters
         ----------
-        data
-            The data set, in its own units.
-        seed
-            First weights and training follow from it.
+        data, seed
+            The data set, in its own units; first weights and training follow from the seed.
         for_completion
             Whether the network learns to condition on observed values directly.
         transform
@@ -201,6 +75,7 @@ class Model(Pretrained):
             Arguments of the network; those of the network within `noisefold.nn.KrigingResidual`, if that is
             it.
         """
+        data = named_classes(data)
         request = Request(for_completion, independent_samples, seed, net, (), transform)
         return cls.of_recipe(domain_of(data).recipe(data, request))
 
@@ -208,8 +83,6 @@ class Model(Pretrained):
     def of_recipe(cls, recipe: Recipe) -> Model:
         """Return the untrained model of a recipe."""
         return cls(**recipe.build())
-
-    # -- learning ----------------------------------------------------------------------------------------
 
     def fit(
         self,
@@ -228,10 +101,9 @@ class Model(Pretrained):
         ----------
         train_data, val
             Data in their own units: graphs, or whole tissues, of which the network sees patches.
-        out
-            Run folder; holds configuration, log, checkpoints and, at the end, the model.
-        resume
-            Continue the run in `out`, bit for bit, if there is one.
+        out, resume
+            Run folder; holds configuration, log, checkpoints and, at the end, the model. Whether to continue
+            the run in it, bit for bit, if there is one.
         settings, **options
             How to train, None: as the model's recipe says; and fields of `noisefold.Training` that win.
         on_step
@@ -245,8 +117,8 @@ class Model(Pretrained):
             If the loss stops being finite.
         """
         settings = (settings or self.training).changed(options)
-        graphs = self._matched(domain_of(train_data, self.variable).training_graphs(train_data))
-        held = None if val is None else self._test_graphs(val)
+        graphs = self.matched(domain_of(train_data, self.variable).training_graphs(train_data))
+        held = None if val is None else self.test_graphs(val)
         self.summary = self.summary or DataSummary.fit(graphs, self.transform)
         if settings.nodes is not None:
             self.summary = replace(self.summary, sizes=(settings.nodes,))
@@ -267,19 +139,6 @@ class Model(Pretrained):
             self._write_plan(folder, finished=True)
         return self
 
-    def _test_graphs(self, data: Graphs) -> Graphs:
-        return self._matched(domain_of(data, self.variable).test_graphs(data))
-
-    def _matched(self, graphs: Graphs) -> Graphs:
-        """Graphs with the model's features in its order, about its origin."""
-        if self.summary is None:
-            return graphs
-        if self.summary.feature_names and graphs.features:
-            graphs = graphs.with_features(self.summary.feature_names)
-        return graphs.rebased(self.summary.origin) if graphs.dim == self.summary.dim else graphs
-
-    # -- generating --------------------------------------------------------------------------------------
-
     def sample(
         self,
         count: int | range,
@@ -297,10 +156,9 @@ class Model(Pretrained):
         ----------
         count
             How many, or the numbers i of the samples.
-        nodes
-            Nodes of each, or of all; default as in the training data.
-        like
-            Graphs that give what is not generated (positions for features) and the sizes, cycled through.
+        nodes, like
+            Nodes of each, or of all, default as in training; or graphs that give what is not generated
+            (positions for features) and the sizes, cycled through.
         labels
             Class of each, or of all, by number or name; default drawn as in the training data.
         callback
@@ -313,10 +171,12 @@ class Model(Pretrained):
         ValueError
             If an argument is out of its range, or the model was not trained.
         """
-        how = self._sampling(sampling, options)
-        frame = None if like is None else self._matched(like)
+        how = self.sampled_by(sampling, options)
+        frame = None if like is None else self.matched(like.replace(label=None))
+        if labels is None and like is not None and like.label is not None and self.conditional:
+            labels = labels_in(like, self.classes)
         numbers = count if isinstance(count, range) else range(whole("count", count, 1))
-        chosen = self._labels(labels, numbers.stop, how.seed)
+        chosen = self.labels_for(labels, numbers.stop, how.seed)
         with torch.no_grad(), autocast(how.precision, self.device):
             made = draw_samples(
                 self.denoiser,
@@ -332,20 +192,6 @@ class Model(Pretrained):
             )
         return made if like is None else made.rebased(like.origin)
 
-    def _sampling(self, sampling: Sampling | None, options: SamplingOptions) -> Sampling:
-        how = (sampling or Sampling()).changed(options)
-        self.net.eval()
-        if how.device is not None:
-            self.to(how.device)
-        return how
-
-    def _labels(self, labels: Labels, count: int, seed: int) -> Tensor | None:
-        if self.conditional:
-            return labels_of(labels, count, self.data.classes, self.data.class_weights, seed)
-        if labels is not None:
-            raise ValueError("labels were given, but this model was trained without classes.")
-        return None
-
     def complete(
         self,
         graphs: Graphs,
@@ -358,9 +204,7 @@ class Model(Pretrained):
         sampling: Sampling | None = None,
         **options: Unpack[SamplingOptions],
     ) -> Completion:
-        """Draw what is not observed of graphs of any size, given what is.
-
-        Draw j of graph i is a function of (seed, i, j) alone, up to rounding.
+        """Draw what is not observed of graphs of any size; draw j of graph i follows from (seed, i, j) alone.
 
         Parameters
         ----------
@@ -368,10 +212,8 @@ class Model(Pretrained):
             Graphs with all their nodes. What is not observed may hold anything, NaN as well.
         known
             Which nodes ``[n]``, or which entries ``[n, d]`` of the generated variable, are observed; bool.
-        draws
-            How many, of each graph.
-        keep
-            Whether the draws are kept, and not only their mean and standard deviation.
+        draws, keep
+            How many, of each graph; whether they are kept, and not only their mean and standard deviation.
         labels
             Class of each graph, or of all, by number or name; default the graphs' own, where the model knows
             it, or none.
@@ -386,12 +228,12 @@ class Model(Pretrained):
         ValueError
             If an argument is out of its range, the model was not trained, or it cannot be conditioned so.
         """
-        how = self._sampling(sampling, options)
+        how = self.sampled_by(sampling, options)
         method = method_for(method, self.for_completion, self.coupling, self.path, self.variable)
         if labels is None and self.conditional:
             labels = labels_in(graphs, self.classes)
-        chosen = self._labels(labels, len(graphs), 0)
-        matched = self._matched(graphs)
+        chosen = self.labels_for(labels, len(graphs), 0)
+        matched = self.matched(graphs.replace(label=None))
         if matched.feature_names != graphs.feature_names and graphs.feature_names and known.ndim == 2:
             known = known[:, columns_of(graphs.feature_names, matched.feature_names, "feature")]
         matched = matched.replace(label=chosen, classes=() if chosen is None else self.classes)
@@ -399,8 +241,6 @@ class Model(Pretrained):
             return complete(
                 self.denoiser, self.units, matched, known, method, how, draws=draws, keep=keep, tile=self.tile
             )
-
-    # -- judging -----------------------------------------------------------------------------------------
 
     def evaluate(
         self,
@@ -417,10 +257,9 @@ class Model(Pretrained):
         ----------
         test, train
             Held-out and, for the reference row, training data.
-        draws
-            How many to generate; default as many as the test set has, or for features half of them.
-        metrics
-            Which scores; default all that apply. Those under EMD take nine tenths of the time.
+        draws, metrics
+            How many to generate, default as many as the test set has, or for features half of them; which
+            scores, default all that apply.
         **options
             Fields of `noisefold.sample.Sampling`, such as ``steps=50``; all resampling takes its seed, too.
 
@@ -431,8 +270,8 @@ class Model(Pretrained):
         """
         score = domain_of(test, self.variable).score
         if train is not None:
-            train = self._matched(domain_of(train, self.variable).training_graphs(train))
-        unseen = self._test_graphs(test)
+            train = self.matched(domain_of(train, self.variable).training_graphs(train))
+        unseen = self.test_graphs(test)
         how: dict[str, Any] = {"seed": 0, **options}
         return score(self.sample_for, unseen, train, draws=draws, metrics=metrics, **how)
 
@@ -443,12 +282,11 @@ class Model(Pretrained):
 
         Parameters
         ----------
-        test
-            Two graphs or more that training has not seen, in the data's own units.
-        nodes, levels, seed
-            Most nodes taken of each graph, None for all; equal parts of the signal level; seed of the noise.
+        test, nodes, levels, seed
+            Two graphs or more that training has not seen; most nodes taken of each, None for all; equal parts
+            of the signal level; seed of the noise.
         """
-        unit = self.units.apply(self._matched(test))
+        unit = self.units.apply(self.matched(test))
         some = Batches(unit, len(test), seed, nodes).part(0, range(len(test))).graphs
         return measure_skill(self.denoiser, some, levels, seed=seed)
 
@@ -483,10 +321,8 @@ class Model(Pretrained):
         ----------
         graphs
             Graphs in the data's units; their classes are those the network is given.
-        method
-            `noisefold.sample.ProbabilityFlow`, the default, or `noisefold.sample.EvidenceBound`.
-        guidance, seed, batch
-            As of `noisefold.sample.Sampling`.
+        method, guidance, seed, batch
+            `noisefold.sample.ProbabilityFlow` or `noisefold.sample.EvidenceBound`; as for sampling.
 
         Raises
         ------
@@ -494,10 +330,7 @@ class Model(Pretrained):
             If the path has no likelihood, or the model's transformation no known Jacobian.
         """
         self.net.eval()
-        matched = self._matched(graphs)
-        if self.conditional:
-            label = torch.tensor(labels_in(graphs, self.classes))
-            matched = matched.replace(label=label, classes=self.classes)
+        matched = self.matched(graphs)
         change = log_det(self.units, matched, self.variable.name)
         unit = self.units.apply(matched)
         found = log_prob(
@@ -512,31 +345,13 @@ class Model(Pretrained):
 
         Parameters
         ----------
-        path
-            The HTML file.
-        test, train
-            Held-out and training data, to compare with.
-        **shown
-            As of `noisefold.report.write_report`, such as ``scores``, ``log`` and ``draws``.
+        path, test, train, **shown
+            The HTML file, held-out and training data, and what `noisefold.report.write_report` takes besides.
         """
         from noisefold.report import write_report  # pictures take a second to import
 
         if test is not None:
-            test = self._test_graphs(test)
+            test = self.test_graphs(test)
         if train is not None:
-            train = self._matched(domain_of(train, self.variable).training_graphs(train))
+            train = self.matched(domain_of(train, self.variable).training_graphs(train))
         return write_report(path, model=self, test=test, train=train, **shown)
-
-    # -- keeping -----------------------------------------------------------------------------------------
-
-    def config(self) -> dict[str, Any]:
-        """Return everything but the weights, as plain data; a function in it is a ValueError."""
-        named = ("net", "path", "target", "summary", "transform", "training")
-        parts = {name: encode(getattr(self, name)) for name in named}
-        plain = {name: getattr(self, name) for name in ("for_completion", "coupling", "tile")}
-        return {"format": FORMAT, "model": {**parts, "variable": self.variable.name, **plain}}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Model:
-        """Return the untrained model of a configuration."""
-        return cls(**decode(upgraded(config)["model"]))

@@ -32,13 +32,13 @@ PACKAGED = {"noisefold/shapes": Path(__file__).parent / "assets" / "shapes"}
 
 
 def folder_of(name: str | Path) -> Path | None:
-    """The folder of a model: a packaged one by name, the folder itself, or that of a run; else None."""
+    """Return the folder of a model: a packaged one by name, the folder itself or a run's; else None."""
     folder = PACKAGED.get(str(name), Path(name))
     return next((f for f in (folder, folder / "model") if (f / "config.json").is_file()), None)
 
 
 def upgraded(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration of a model in today's format, whichever earlier one it was written in.
+    """Return a model's configuration in today's format, from any earlier one.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def upgraded(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _from_2(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Format 3 keeps what is remembered of the data in one summary, and has names of the field."""
+    """Return format 3, which has one summary of the data, and renamed two fields."""
     names = {"noised": "variable", "informed": "for_completion"}
     model = {names.get(k, k): v for k, v in config["model"].items()}
     kept = {name: model.pop(name, []) for name in ("sizes", "classes", "class_weights", "feature_names")}
@@ -77,7 +77,7 @@ def write_model(folder: Path, config: Mapping[str, Any], state: Mapping[str, Ten
 
 
 def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Configuration and weights of a model.
+    """Return the configuration and weights of a model.
 
     Weights may be stored in half precision to save space; they come back in float32, as networks compute.
     """

@@ -33,7 +33,7 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def progress(what: str, total: int, start: int = 0, show: bool = True) -> Iterator[Advance]:
-    """A bar for work of `total` units, `start` of them done; yields ``advance(units, note)``.
+    """Show a bar for work of `total` units, `start` of them done; yields ``advance(units, note)``.
 
     Quiet where standard error is not a terminal, or if `show` is false.
     """

@@ -61,7 +61,7 @@ def folder(tmp_path_factory) -> Path:
         end = [*more, "--patch", 24, "--steps", 2, *SMALL]
         status, text, errors = run("train", folder / "a.h5ad", "--out", folder / name, *end)
         assert status == 0, errors
-        assert "5 genes: counts" in text
+        assert "5 features" in text
     return folder
 
 
@@ -72,8 +72,13 @@ def test_a_run_remembers_how_its_data_were_read(folder: Path) -> None:
     assert model.feature_names == GENES
     assert (model.transform.values, model.transform.size) == ("counts", "none")
     # Time has a scale of its own: half a day at most, where the two stages are one day apart.
-    assert 0.3 < model.scaling.axis_scale[2] <= 0.5
-    assert model.scaling.axis_scale[0] == model.scaling.axis_scale[1] == model.scaling.pos_scale > 20
+    assert 0.3 < model.data.scaling.axis_scale[2] <= 0.5
+    assert (
+        model.data.scaling.axis_scale[0]
+        == model.data.scaling.axis_scale[1]
+        == model.data.scaling.pos_scale
+        > 20
+    )
 
 
 def test_inspect_says_what_the_values_are(folder: Path) -> None:
@@ -258,7 +263,7 @@ ONLY_COMPLETE = {
     "fewer genes": (
         _changed(lambda d: d[:, :3].copy()),
         [],
-        "2 of the model's 5 genes are not there, 'Fgf8'",
+        "gene 'Fgf8' is not there (one of 2",
     ),
     "other values": (_SOUND, ["--x", "layers/log1p"], "trained on counts"),
     "nothing missing": (_SOUND, [], "nothing is missing"),
@@ -297,7 +302,7 @@ def test_training_refuses_in_one_sentence(tmp_path: Path, name: str, command: st
     [
         (["--genes", "Sox8"], "did you mean 'Sox9'"),
         (["--genes", ","], "no names are left"),
-        (["--points", "5"], "--points is not for .h5ad"),
+        (["--points", "5"], "--points is not for tissues"),
         (["--group", "obs/stag"], "did you mean 'obs/stage'"),
         (["--patch", "1"], "patch must be at least 2"),
     ],

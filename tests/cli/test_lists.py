@@ -24,20 +24,20 @@ from noisefold.cli.lists import names_of
     ],
 )
 def test_values(values, names):
-    assert names_of(values) == names
+    assert names_of(values) == (None if names is None else tuple(names))
 
 
 def test_known_names_are_themselves():
     known = ("A,B", "@c", '"d', " e ")
     for name in known:
-        assert names_of([name], known) == [name]
-    assert names_of(list(known), known) == list(known)
+        assert names_of([name], known) == (name,)
+    assert names_of(list(known), known) == tuple(known)
 
 
 def test_files(tmp_path):
     path = tmp_path / "my genes, all.txt"
     path.write_text('\ufeffA\nB,C\n\n"D,E" , F\nG,H\n@i\n', encoding="utf-8")
-    assert names_of([f"@{path}"], ["G,H"]) == ["A", "B", "C", "D,E", "F", "G,H", "@i"]
+    assert names_of([f"@{path}"], ["G,H"]) == ("A", "B", "C", "D,E", "F", "G,H", "@i")
     assert names_of([f"@{path}", "K,L"])[-1] == "K,L"
 
 

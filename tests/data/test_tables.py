@@ -9,6 +9,7 @@ import torch
 
 from noisefold.data import load
 from noisefold.data.formats.columns import position
+from noisefold.data.formats.text import is_number
 from noisefold.data.load import describe_columns
 from noisefold.data.notice import DataNotice
 
@@ -158,6 +159,12 @@ def test_names_of_positions_and_features(tmp_path, head, pos, features):
 @pytest.mark.parametrize("name", ["max", "index", "yes", "phase", "xy", "xx", "", "zed", "pressure_x", "vx"])
 def test_no_position(name):
     assert position(name) is None
+
+
+def test_a_long_name_takes_no_time():
+    """Patterns that go back would be quadratic: minutes for these letters."""
+    assert position("(" * 200_000) is None
+    assert not is_number("9" * 200_000 + "b")
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,8 @@ def test_kriging_residual(name):
         return
     net.learn(scaling.apply(graphs))
     assert all(bool(v.isfinite().all()) for v in net.state_dict().values())
-    model = nf.Model(net, variable="x", for_completion=True, scaling=scaling)
+    summary = nf.geometry.DataSummary.of(graphs, scaling)
+    model = nf.Model(net, variable="x", for_completion=True, summary=summary)
     for known in masks(graphs).values():
         done = model.complete(graphs, known, draws=2, steps=2, seed=0)
         # A standard deviation is at least 0.01, of which three and the two steps of the solver.

@@ -15,6 +15,7 @@ from noisefold.geometry.display import pick
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scene import STEPS, table_of
 from noisefold.model import Model
+from noisefold.noise.variable import Features
 from noisefold.sample.completion import Completion
 
 HOSTILE = ("<script>document.title='pwned'</script>", '"><img src=x onerror=alert(1)>', "é & 漢字")
@@ -33,7 +34,9 @@ def completed(m: int = 40) -> Completion:
     ptr = torch.tensor([0, 8, 20])
     graphs = Graphs(torch.rand(20, 2, generator=generator), x, ptr, feature_names=HOSTILE)
     known = torch.rand(20, 3, generator=generator) < 0.5
-    return Completion(graphs, "x", known, torch.where(known, x, torch.randn(m, 20, 3, generator=generator)))
+    return Completion(
+        graphs, Features(), known, torch.where(known, x, torch.randn(m, 20, 3, generator=generator))
+    )
 
 
 def scores() -> Scores:
@@ -126,6 +129,16 @@ def test_completions_are_exported_value_by_value() -> None:
     few = completed(3).to_pandas()
     assert few["low"].isna().all()
     assert few["mean"].notna().all()
+
+
+def test_completions_without_their_draws_show_and_export_mean_and_spread() -> None:
+    pytest.importorskip("pandas")
+    done = completed()
+    lean = Completion(done.graphs, done.variable, done.known, None, (len(done), done.mean, done.std))
+    assert HOSTILE[0][:10] in texts(lean._repr_html_())
+    frame, whole = lean.to_pandas(), done.to_pandas()
+    assert frame["low"].isna().all()
+    assert (frame[["mean", "std"]] == whole[["mean", "std"]]).all(axis=None)
 
 
 def test_pandas_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

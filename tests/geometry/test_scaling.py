@@ -93,9 +93,17 @@ def test_fit_refuses_bad_data(graphs, says):
 
 @pytest.mark.parametrize(
     "graphs",
-    [Graphs(torch.zeros(2, 3)), Graphs(torch.zeros(2, 2)), Graphs(torch.zeros(2, 2), torch.zeros(2, 1))],
+    [Graphs(torch.zeros(2, 3)), Graphs(torch.zeros(2, 2), torch.zeros(2, 1))],
 )
 @pytest.mark.parametrize("name", ["apply", "undo"])
 def test_refuses_graphs_of_another_shape(graphs, name):
     with pytest.raises(ValueError, match="2-D positions with 3 features, got"):
         getattr(Scaling.fit(data()), name)(graphs)
+
+
+@pytest.mark.parametrize("name", ["apply", "undo"])
+def test_graphs_without_features_have_their_positions_scaled_alike(name):
+    graphs, scaling = data(), Scaling.fit(data())
+    bare = getattr(scaling, name)(graphs.replace(x=None))
+    assert bare.x is None
+    assert torch.equal(bare.pos, getattr(scaling, name)(graphs).pos)

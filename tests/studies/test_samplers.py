@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from noisefold.sample import DDIM, Ancestral
+from noisefold.sample import DDIM, Ancestral, GaussianTask
 from noisefold.studies.diffusion.chains import chain
 from noisefold.studies.diffusion.distributions import GRAPHS, MIXTURE
 from noisefold.studies.diffusion.measures import Evaluator
@@ -68,7 +68,8 @@ def test_walks_are_the_librarys_solvers(sampler, solver):
     def draw():
         return noise[2 * next(order) + 1, 0].T.double()
 
-    truth = solver(MIXTURE.mixture.bound(walk.path), begin[0].T.double(), walk.times.flip(0), walk.path, draw)
+    task = GaussianTask.of(MIXTURE.mixture.bound(walk.path), walk.path, walk.times.flip(0), draw)
+    truth = solver(task, begin[0].T.double())
     torch.testing.assert_close(told[0].T, truth, rtol=1e-9, atol=1e-9)
 
 

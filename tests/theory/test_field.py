@@ -8,7 +8,8 @@ from noisefold import noise
 from noisefold.geometry import Graphs
 from noisefold.geometry.correlation import Exponential, Matern, SquaredExponential
 from noisefold.noise import VP, Digits, Gaussian, GPNoise, Linear, Nugget, Schedule, Stationary, Streams
-from noisefold.sample import DDIM, Ancestral, Euler, Heun, Langevin, Uniform
+from noisefold.noise.variable import Features
+from noisefold.sample import DDIM, Ancestral, Euler, GaussianTask, Heun, Langevin, Uniform
 from noisefold.theory import GaussianMixture, GaussianProcess
 
 SCHEDULES = [value() for value in vars(noise).values() if Schedule in getattr(value, "__mro__", ())[1:]]
@@ -210,13 +211,9 @@ def test_every_solver_ends_at_the_law(source, solver, steps):
     """
     path, columns = Gaussian(Linear(), source), 4000
     field = LAW.on(frames(1, 6), path)
-    streams = Streams(0, [0])
-
-    def fresh():
-        return source.draw(field.graphs, columns, streams)
-
     times = Uniform()(path, steps).double()
-    x = solver(field.denoise, path.scale(times[0]) * fresh(), times, path, fresh)
+    task = GaussianTask(field.denoise, path, times, field.graphs, Streams(0, [0]), Features())
+    x = solver(task, path.prior(field.graphs, torch.empty(6, columns), times[0], task.random))
     assert float((torch.cov(x) - field.covariance).norm() / field.covariance.norm()) < 0.08
     assert float((x.mean(1) - LAW.mean).abs().max()) < 0.08
 

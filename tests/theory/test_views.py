@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from noisefold.noise import VE, VP, Cosine, Gaussian, Linear, Localization
-from noisefold.sample import Ancestral, Langevin
-from noisefold.sample.solver import Task
+from noisefold.sample import Ancestral, GaussianTask, Langevin
 from noisefold.theory import GaussianMixture, Point, alpha_bars, betas, rate, reverse_drift
 
 # All are the same numbers in other letters: rounding, times 1e5 at most where alpha or sigma is 1e-2.
@@ -81,7 +80,7 @@ def test_a_step_of_the_chain_is_an_euler_step_of_localization(schedule, t, s):
     path, t, s = Gaussian(schedule), scalar(t), scalar(s)
     x = states(t, path)
     z = torch.randn(len(x), 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    task = Task(lambda x, t: LAW.denoise(x, t, path), path, lambda: z, torch.stack([t, s]))
+    task = GaussianTask.of(LAW.bound(path), path, torch.stack([t, s]), lambda: z)
     reached, _ = Ancestral().step(task, x, t, s, None)
 
     here = Point(schedule.alpha(t) ** 2, x, LAW.denoise(x, t, path))
@@ -131,7 +130,7 @@ def test_reverse_sde_is_flow_and_langevin(schedule, t):
     """Its drift less the flow's is the mean of a Langevin step with h = beta dt / 2, as its noise says."""
     path, t = Gaussian(schedule), scalar(t)
     x = states(t, path)
-    task = Task(lambda x, t: LAW.denoise(x, t, path), path, lambda: x, torch.stack([t, t]))
+    task = GaussianTask.of(LAW.bound(path), path, torch.stack([t, t]), lambda: x)
     at = Point(schedule.alpha(t) ** 2, x, LAW.denoise(x, t, path))
     beta = rate(schedule, t)
     flow = reverse_drift(x, at.score, beta, langevin=0.0)
@@ -143,7 +142,7 @@ def test_reverse_sde_is_flow_and_langevin(schedule, t):
     torch.testing.assert_close(whole - flow * dt, at.langevin_mean(step) - x, rtol=0, atol=TOLERANCE * scale)
     # The library's own Langevin corrector takes the same step.
     corrector = Langevin(Ancestral(), ratio=(step**0.5) / float(schedule.sigma(t)))
-    still = Task(task.denoise, path, lambda: torch.zeros_like(x), task.times)
+    still = GaussianTask.of(task.denoise, path, task.times, lambda: torch.zeros_like(x))
     torch.testing.assert_close(
         corrector.correct(still, x, t), at.langevin_mean(step), rtol=0, atol=TOLERANCE * scale
     )

@@ -53,12 +53,12 @@ def test_does_not_depend_on_the_batch():
     assert min(one.error) > 0
 
 
-def test_effort_and_times_follow_from_it():
+def test_compute_budget_and_levels_follow_from_it():
     found = SkillByLevel((-0.01, 0.002, 0.02, 0.11, 0.3), (0.001,) * 5)
     assert found.quiet() == pytest.approx(0.4)
-    assert found.effort() == ComputeBudget((0.4, 0.6), depth=(0, 0.5, 1), width=(0, 0.5, 1))
-    assert found.effort(idle=0.01, half=0.01) == ComputeBudget((0.4,), depth=(0, 1), width=(0, 1))
-    law = found.times(floor=0.5)
+    assert found.compute_budget() == ComputeBudget((0.4, 0.6), depth=(0, 0.5, 1), width=(0, 0.5, 1))
+    assert found.compute_budget(idle=0.01, half=0.01) == ComputeBudget((0.4,), depth=(0, 1), width=(0, 1))
+    law = found.levels(floor=0.5)
     assert isinstance(law, LevelDistribution)
     assert sum(law.weights) == pytest.approx(1)
     assert law.weights[0] == pytest.approx(0.1)
@@ -66,13 +66,13 @@ def test_effort_and_times_follow_from_it():
 
 
 def test_a_network_that_works_everywhere_works_everywhere():
-    assert SkillByLevel((0.1, 0.2), (0.0, 0.0)).effort() == ComputeBudget((), depth=(1,), width=(1,))
+    assert SkillByLevel((0.1, 0.2), (0.0, 0.0)).compute_budget() == ComputeBudget((), depth=(1,), width=(1,))
 
 
 def test_refuses_what_says_nothing():
     with pytest.raises(ValueError, match="explains nothing at any level"):
-        SkillByLevel((0.0, -0.1), (0.0, 0.0)).times()
+        SkillByLevel((0.0, -0.1), (0.0, 0.0)).levels()
     with pytest.raises(ValueError, match="idle and half must satisfy"):
-        SkillByLevel((0.1,), (0.0,)).effort(0.2, 0.1)
+        SkillByLevel((0.1,), (0.0,)).compute_budget(0.2, 0.1)
     with pytest.raises(ValueError, match="needs 2 graphs"):
         measure_skill(Denoiser(_Knowing(0.0), Gaussian(), Target()), Graphs.dense(SHAPE[None]))

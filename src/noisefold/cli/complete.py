@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from noisefold.cli.lists import names_of
 from noisefold.cli.options import (
     METHODS,
     Device,
@@ -23,7 +24,6 @@ from noisefold.cli.options import (
     Seed,
     Steps,
     method_of,
-    names_of,
 )
 from noisefold.cli.output import say
 
@@ -65,7 +65,7 @@ def complete(
     from noisefold.train.device import resolve_device
 
     model = Model.from_pretrained(run, device=str(resolve_device(device)))
-    missing = Missing(names_of(genes), region, time)
+    missing = Missing(names_of(genes, model.feature_names, "--genes"), region, time)
     asked: dict[str, Any] = {"draws": draws, "steps": steps, "seed": seed, "precision": precision}
     how = {**asked, "method": method_of(method)}
     if not data.lower().endswith(".h5ad"):
@@ -74,7 +74,7 @@ def complete(
         say(_graphs(model, data, out, **how))
         return
     source = Run(run).reading(data)
-    source = replace(source, pos=names_of(pos) or source.pos, x=x or source.x)
+    source = replace(source, pos=names_of(pos, option="--pos") or source.pos, x=x or source.x)
     line = shlex.join(["noisefold", *sys.argv[1:]])
     facts = provenance(run, line, **asdict(missing), **asked, method=method or "default")
     say(_tissue(model, source, out, missing, facts, keep=keep_draws, **how))

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from noisefold.cli.options import Data, Genes, Group, Points, Pos, Seed, Time, Values, names_of
+from noisefold.cli.lists import names_of
+from noisefold.cli.options import Data, Genes, Group, Points, Pos, Seed, Time, Values
 from noisefold.cli.output import say
 
 __all__ = ["convert"]
@@ -15,21 +16,25 @@ __all__ = ["convert"]
 
 def convert(
     data: Data,
-    out: Annotated[Path, typer.Argument(help="Folder to make.")],
+    out: Annotated[Path, typer.Argument(help="Folder to make; it stands whole or not at all.")],
     points: Points = None,
-    seed: Seed = 0,
     pos: Pos = None,
     x: Values = "X",
     genes: Genes = None,
     group: Group = None,
     time: Time = None,
+    seed: Seed = 0,
 ) -> None:
-    """Write data of any size as a folder that training maps instead of reading."""
-    from noisefold.data.convert import convert as write
-    from noisefold.data.formats.h5ad import is_tissue
+    """Write data as a folder that training maps instead of reading, for data larger than memory."""
+    from noisefold.data.convert import convert as converted
 
-    asked: dict[str, Any] = {"pos": names_of(pos), "genes": names_of(genes), "group": group, "time": time}
-    parts = {name: value for name, value in asked.items() if value}
-    if is_tissue(Path(data)):
-        parts["x"] = x
-    say(write(data, out, points=points, seed=seed, **parts))
+    places = names_of(pos, option="--pos")
+    named: dict[str, Any] = {
+        "pos": None if places is None else places[0] if len(places) == 1 else list(places),
+        "x": None if x == "X" else x,
+        "genes": names_of(genes, option="--genes"),
+        "group": group,
+        "time": time,
+    }
+    given = {k: v for k, v in named.items() if v is not None}
+    say(converted(data, out, points=points, seed=seed, **given))

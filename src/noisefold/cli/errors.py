@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import traceback
+import warnings
 from collections.abc import Callable
 from threading import Event
 from typing import Any, TypeVar
@@ -41,7 +42,10 @@ def report_errors(command: _F) -> _F:
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
         try:
-            command(*args, **kwargs)
+            with warnings.catch_warnings():
+                warnings.simplefilter("always", UserWarning)
+                warnings.showwarning = _show
+                command(*args, **kwargs)
         except (typer.Exit, typer.Abort):
             raise
         except KeyboardInterrupt:
@@ -52,6 +56,12 @@ def report_errors(command: _F) -> _F:
             _fail(error, 1)
 
     return run  # type: ignore[return-value]
+
+
+def _show(message: Warning | str, category: type[Warning], *place: Any, **rest: Any) -> None:
+    """Say a notice in one line; the place in the code means nothing to a user."""
+    if issubclass(category, UserWarning) or _debug.is_set():
+        _errors.print(f"noisefold: note: {' '.join(str(message).split())}")
 
 
 def _fail(error: object, status: int) -> None:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from noisefold.cli.options import Classes, Device, Points, RunFolder, Seed, Steps, names_of
+from noisefold.cli.lists import names_of
+from noisefold.cli.options import Classes, Device, Points, RunFolder, Seed, Steps
 from noisefold.cli.output import say
 
 __all__ = ["evaluate"]
@@ -47,7 +48,7 @@ def evaluate(
     else:
         source = home.reading(data)
         if points is not None or classes is not None:
-            source = replace(source, points=points, classes=names_of(classes))
+            source = replace(source, points=points, classes=names_of(classes, option="--classes"))
         train, test = None, source.load(held_out=True)
     scores = model.evaluate(test, train=train, draws=draws, steps=steps, seed=seed)
     say(str(scores))

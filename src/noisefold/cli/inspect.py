@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from noisefold.cli.lists import names_of
 from noisefold.cli.options import (
     Classes,
     Data,
     ForCompletion,
     Genes,
     Group,
+    Label,
     Patch,
     Points,
     Pos,
     Time,
     Values,
-    names_of,
 )
 from noisefold.cli.output import console, say
 
@@ -30,17 +31,28 @@ def inspect(
     group: Group = None,
     time: Time = None,
     patch: Patch = 200,
+    label: Label = None,
     for_completion: ForCompletion = False,
 ) -> None:
     """Say what was understood of the data, and the configuration it suggests."""
     import yaml
 
+    from noisefold.data import describe_columns
     from noisefold.data.describe import describe
     from noisefold.data.source import HELD_OUT, DataSource
     from noisefold.domains import Request, domain_of
 
     source = DataSource(
-        data, points, names_of(classes), names_of(pos), x, names_of(genes), group, time, patch
+        data,
+        points,
+        names_of(classes, option="--classes"),
+        names_of(pos, option="--pos"),
+        x,
+        names_of(genes, option="--genes"),
+        group,
+        time,
+        patch,
+        label,
     )
     said = source.tissue().describe() if source.is_tissue else {}
     train = source.divided(HELD_OUT if source.is_tissue else 0.0)[0]
@@ -51,6 +63,8 @@ def inspect(
     for name, value in said.items():
         console.print(f"[bold]{name:>10}[/]", end="  ", highlight=False)
         say(value)
+    for column in [] if source.is_tissue or data == "shapes" else describe_columns(data):
+        say(f"    column  {column['name']}: {column['role']}{', ' * bool(column['why'])}{column['why']}")
     console.print(
         "\n# configuration; save it, change it, and give it to `noisefold train --config`", style="dim"
     )

@@ -13,12 +13,12 @@ from pathlib import Path
 __all__ = ["names_of"]
 
 _CELL = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([^",]+))\s*(?:,|$)')
-_LIST = re.compile(r'(?:\s*(?:"(?:[^"]|"")+"|[^",]*)\s*(?:,|$))*')
+_LIST = re.compile(r'(?:(?:[^",]*|\s*"(?:[^"]|"")+"\s*)(?:,|$))*')
 
 
 def names_of(
     values: Sequence[str] | None, known: Sequence[str] = (), option: str = "names"
-) -> list[str] | None:
+) -> tuple[str, ...] | None:
     r"""Return the names that an option was given.
 
     =============================  ==========================================================================
@@ -68,7 +68,7 @@ def names_of(
     twice = next((n for n in names if names.count(n) > 1), None) if len(set(names)) < len(names) else None
     if twice is not None:
         raise ValueError(f"{option}: {twice!r} is named twice; name it once.")
-    return names
+    return tuple(names)
 
 
 def _in_file(path: Path, known: set[str], option: str) -> list[str]:

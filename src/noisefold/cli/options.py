@@ -19,6 +19,7 @@ __all__ = [
     "ForCompletion",
     "Genes",
     "Group",
+    "Label",
     "Patch",
     "Points",
     "Pos",
@@ -29,7 +30,6 @@ __all__ = [
     "Time",
     "Values",
     "method_of",
-    "names_of",
     "solver_of",
 ]
 
@@ -51,40 +51,23 @@ Precision = Annotated[str, typer.Option(help="float32, or bfloat16: faster, with
 Device = Annotated[
     str, typer.Option(help='"auto" for the accelerator if there is one, "cpu", "cuda:1", "mps", ...')
 ]
-Pos = Annotated[list[str] | None, typer.Option(help="Of .h5ad: obsm/KEY, or obs/x,obs/y.")]
-Values = Annotated[str, typer.Option("--x", help="Of .h5ad: X, layers/NAME or raw/X.")]
+Pos = Annotated[
+    list[str] | None, typer.Option(help="Of .h5ad: obsm/KEY, or obs/x,obs/y; of tables: columns.")
+]
+Values = Annotated[
+    str, typer.Option("--x", help="Of .h5ad: X, layers/NAME or raw/X; of tables: columns of features.")
+]
 Genes = Annotated[list[str] | None, typer.Option(help=f"Of .h5ad: genes to keep: {_LISTED}.")]
-Group = Annotated[str | None, typer.Option(help="Of .h5ad: obs/COLUMN; a graph for each of its values.")]
+Group = Annotated[
+    str | None, typer.Option(help="Of .h5ad: obs/COLUMN, of tables: column; a graph for each of its values.")
+]
 Time = Annotated[str | None, typer.Option(help="Of .h5ad: obs/COLUMN of numbers, the time of each cell.")]
+Label = Annotated[str | None, typer.Option(help="Of tables: column of classes.")]
 Patch = Annotated[int, typer.Option(help="Of .h5ad: cells of the patches that tissues are cut into.")]
 ForCompletion = Annotated[
     bool,
     typer.Option("--for-completion", help="Learn to condition on observed values, for `noisefold complete`."),
 ]
-
-
-def names_of(values: list[str] | None) -> tuple[str, ...] | None:
-    """Return the names that a repeated option gives, or None if it was not given.
-
-    Raises
-    ------
-    ValueError
-        If it gives none, or a file of names cannot be read.
-    """
-    if values is None:
-        return None
-    names: list[str] = []
-    for value in values:
-        lines = [value]
-        if value.startswith("@"):
-            try:
-                lines = Path(value[1:]).read_text(encoding="utf-8").splitlines()
-            except UnicodeDecodeError as error:
-                raise ValueError(f"{value[1:]} is no list of names in UTF-8 text.") from error
-        names += [name.strip() for line in lines for name in line.split(",") if name.strip()]
-    if not names:
-        raise ValueError(f"no names are left in {' '.join(values)!r}; give at least one.")
-    return tuple(names)
 
 
 def solver_of(name: str | None) -> Solver | None:

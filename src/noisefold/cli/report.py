@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from noisefold.cli.options import Device, Genes, RunFolder, Seed, Steps, names_of
+from noisefold.cli.lists import names_of
+from noisefold.cli.options import Device, Genes, RunFolder, Seed, Steps
 from noisefold.cli.output import say
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def report(
         scores=home.scores() if data is None else None,
         log=home.log(),
         facts={**home.facts(), "command": f"noisefold report {run} {data or ''}".strip()},
-        features=names_of(genes) or (),
+        features=names_of(genes, model.feature_names, "--genes") or (),
         draws=draws,
         steps=steps,
         seed=seed,

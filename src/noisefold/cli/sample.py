@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from noisefold.cli.options import SOLVERS, Device, Precision, RunFolder, Seed, Steps, names_of, solver_of
+from noisefold.cli.lists import names_of
+from noisefold.cli.options import SOLVERS, Device, Precision, RunFolder, Seed, Steps, solver_of
 from noisefold.cli.output import say
 
 if TYPE_CHECKING:
@@ -53,19 +54,20 @@ def sample(
     check_target(out, count or 1)
     model = Model.from_pretrained(run, device=str(resolve_device(device)))
     frame = None if like is None or not model.variable.positions_given else frame_of(model, run, like, out)
-    count = count or (16 if frame is None else len(frame))
-    check_target(out, count, numbers=_numbers(model, frame, count, nodes))
+    if frame is None:
+        count = 16 if count is None else count
+    elif count is None or frame.modality is not None:  # of a whole tissue, so many draws
+        count = len(frame) * (1 if count is None else count)
+    check_target(out, count, like=frame, numbers=_numbers(model, frame, count, nodes))
     numbers = range(count) if part is None else range(int(part.split("/")[0]), count, int(part.split("/")[1]))
     how: dict[str, Any] = {"steps": steps, "solver": solver_of(solver), "guidance": guidance}
-    labels = names_of(label)
+    labels = names_of(label, model.classes, "--label")
     if devices > 1:
         made = _divided(devices, count)
     else:
         made = model.sample(
             numbers, nodes=nodes, like=frame, labels=labels, seed=seed, precision=precision, **how
         )
-    if out.suffix.lower() == ".h5ad" and frame is not None:
-        made = _without_time(made)
     say(f"{made} in {save(made, out)}")
 
 
@@ -76,12 +78,6 @@ def _numbers(model: Model, frame: Graphs | None, count: int, nodes: int | None) 
     sizes = () if model.summary is None else model.summary.sizes
     each = nodes or min(sizes, default=1)
     return count * each * (1 if model.summary is None else model.summary.dim)
-
-
-def _without_time(graphs: Graphs) -> Graphs:
-    """The graphs without the coordinate that is a time, if there is one."""
-    time = getattr(graphs.modality, "time", False)
-    return graphs.replace(pos=graphs.pos[:, :-1]) if time else graphs
 
 
 def _divided(devices: int, count: int) -> Graphs:

@@ -9,19 +9,20 @@ from typing import Annotated
 
 import typer
 
+from noisefold.cli.lists import names_of
 from noisefold.cli.options import (
     Classes,
     Data,
     ForCompletion,
     Genes,
     Group,
+    Label,
     Patch,
     Points,
     Pos,
     Seed,
     Time,
     Values,
-    names_of,
 )
 from noisefold.cli.output import in_processes, say
 
@@ -46,6 +47,7 @@ def train(
     group: Group = None,
     time: Time = None,
     patch: Patch = 200,
+    label: Label = None,
     for_completion: ForCompletion = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     device: Annotated[str | None, typer.Option(help="Short for -o training.device=NAME.")] = None,
@@ -63,7 +65,16 @@ def train(
 
     check_out(out, folder=True)
     source = DataSource(
-        data, points, names_of(classes), names_of(pos), x, names_of(genes), group, time, patch
+        data,
+        points,
+        names_of(classes, option="--classes"),
+        names_of(pos, option="--pos"),
+        x,
+        names_of(genes, option="--genes"),
+        group,
+        time,
+        patch,
+        label,
     )
     learned, held = source.divided(hold_out, seed)
     named = {"steps": steps, "device": device}

@@ -38,7 +38,7 @@ from noisefold.data.classes import named_classes, select
 from noisefold.data.folders import find
 from noisefold.data.formats.arrays import from_array, from_arrays, read_npy, read_npz
 from noisefold.data.formats.compressed import ending_of, gunzip
-from noisefold.data.formats.h5ad import TISSUES
+from noisefold.data.formats.h5ad import TISSUES, is_tissue
 from noisefold.data.formats.objects import from_object
 from noisefold.data.formats.parquet import read_parquet
 from noisefold.data.formats.reader import Ask, Part, Reader
@@ -254,7 +254,7 @@ class _Reading:
 
     def path(self, path: Path) -> list[Piece]:
         """Return the graphs of a file, a folder or a pattern."""
-        if path.suffix.lower() in TISSUES and path.exists():
+        if is_tissue(path) and path.exists():
             return self.files([path])
         if path.is_dir():
             return self.folder(path)
@@ -302,7 +302,7 @@ class _Reading:
     def file(self, path: Path) -> Piece:
         """Return the graphs of one file."""
         ending, packed = ending_of(path)
-        if ending in TISSUES and path.exists() and not packed:
+        if is_tissue(path) and path.exists():
             graphs = self.tissue(path)
             bits = self.ask.random(graphs.pos.numpy().tobytes()).bit_generator
             return self.piece(graphs, str(path), bits, tissue=True)

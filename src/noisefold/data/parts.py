@@ -191,7 +191,7 @@ def _labelled(pieces: Sequence[Piece]) -> list[Graphs]:
 
 def _collated(parts: Sequence[Graphs]) -> Graphs:
     graphs = parts[0] if len(parts) == 1 else Graphs.collate(parts)
-    if graphs.label is not None and all(c.isdecimal() for c in graphs.classes):
+    if graphs.label is not None and all(c.isdecimal() and len(c) < 40 for c in graphs.classes):
         order = sorted(range(len(graphs.classes)), key=lambda i: int(graphs.classes[i]))
         place = torch.empty(len(order), dtype=torch.int64)
         place[order] = torch.arange(len(order))

@@ -1,14 +1,14 @@
 """Graphs out, to files that are written whole or not at all.
 
-=======================  ==============================================================================
+======================== ==============================================================================
 ending                   what is written
-=======================  ==============================================================================
+======================== ==============================================================================
 .npz                     everything, several graphs; loads back exactly
 .csv .tsv .parquet       positions in 2 or 3 dimensions, features and classes by name; several graphs
 .npy                     positions ``[g, n, d]`` of graphs of one size
 .ply .pcd .xyz .txt .pts positions and features; one graph a file, a folder of files for several
 .h5ad                    an AnnData: features with their names, positions, classes
-=======================  ==============================================================================
+======================== ==============================================================================
 
 Text may be compressed, as ``.csv.gz``. Positions are written in the user's own frame, origin added.
 """

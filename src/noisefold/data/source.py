@@ -32,7 +32,10 @@ class DataSource:
     points, classes
         Most points of each cloud; names of the classes to keep. Not for tissues.
     pos, x, genes, group, time
-        Parts of an .h5ad file, as of `noisefold.data.Tissue.read`.
+        Parts of an .h5ad file, as of `noisefold.data.Tissue.read`; `pos`, `x` (names separated by commas) and
+        `group` also columns of tables, as of `noisefold.load`.
+    label
+        Column of a table that holds classes.
     patch
         Cells of the patches that a tissue is cut into.
 
@@ -51,15 +54,17 @@ class DataSource:
     group: str | None = None
     time: str | None = None
     patch: int = 200
+    label: str | None = None
 
     def __post_init__(self) -> None:
         if not self.is_tissue:
-            named = [name for name in ("pos", "genes", "group", "time") if getattr(self, name) is not None]
-            if (named or self.x != "X") and not self.source.endswith(".h5ad"):
-                raise ValueError(f"--{(named or ['x'])[0]} is for .h5ad files; {self.source} is none.")
-        elif self.points is not None or self.classes is not None:
-            name = "points" if self.points is not None else "classes"
-            raise ValueError(f"--{name} is not for .h5ad files; see --patch, --genes and --group.")
+            named = [name for name in ("genes", "time") if getattr(self, name) is not None]
+            if named:
+                raise ValueError(f"--{named[0]} is for tissues such as .h5ad files; {self.source} is none.")
+            return
+        for name in ("points", "classes", "label"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"--{name} is not for tissues; see --patch, --genes and --group.")
 
     @classmethod
     def of_facts(cls, facts: dict[str, Any]) -> DataSource:
@@ -105,7 +110,14 @@ class DataSource:
         if self.source == "shapes" and not Path(self.source).exists():
             count = 200 if held_out else 2000
             return shapes(count, points=self.points or 1024, families=chosen, seed=int(held_out))
-        return load(self.source, points=self.points, classes=chosen)
+        columns: dict[str, Any] = {
+            "pos": None if self.pos is None else list(self.pos),
+            "x": None if self.x == "X" else self.x.split(","),
+            "group": self.group,
+            "label": self.label,
+        }
+        named = {k: v for k, v in columns.items() if v is not None}
+        return load(self.source, points=self.points, classes=chosen, **named)
 
     def divided(self, hold_out: float, seed: int = 0) -> tuple[Graphs, Graphs | None]:
         """Return the data without a share that is held out, and that share, or None where it cannot be.

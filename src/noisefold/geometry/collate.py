@@ -42,5 +42,8 @@ def collated(parts: list[Graphs]) -> Graphs:
     if first.edge_index is not None:
         shifted = [p.edge_index + s for p, s in zip(parts, starts, strict=False) if p.edge_index is not None]
         joined["edge_index"] = torch.cat(shifted, dim=1)
+    kinds = {repr(p.modality) for p in parts if getattr(p.modality, "values", None) is not None}
+    if len(kinds) > 1:
+        raise ValueError(f"graphs to collate are of different kinds: {', '.join(sorted(kinds))}.")
     modality = first.modality if all(p.modality == first.modality for p in parts) else None
     return first.replace(**joined, modality=modality)

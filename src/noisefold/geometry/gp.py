@@ -41,6 +41,7 @@ __all__ = [
     "factor",
     "leave_one_out",
     "square_root",
+    "whiten",
 ]
 
 _RAISE, _RUNGS = 100.0, 4
@@ -50,6 +51,12 @@ _ADVICE = (
     "add white noise (kernel + Nugget(0.01)), merge nodes at one position, or take a shorter length-scale "
     "or a rougher kernel"
 )
+
+
+def whiten(lower: Tensor, values: Tensor) -> Tensor:
+    """Return L^{-1} times ``values [..., n, c]``, for a Cholesky factor L ``[..., n, n]``."""
+    white: Tensor = torch.linalg.solve_triangular(lower, values, upper=False)
+    return white
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +79,7 @@ class Factor:
 
     def whiten(self, values: Tensor) -> Tensor:
         """Return L^{-1} times ``values [..., n, c]``, which for draws of N(0, K) is white noise."""
-        white: Tensor = torch.linalg.solve_triangular(self.lower, values, upper=False)
-        return white
+        return whiten(self.lower, values)
 
     def whiten_transposed(self, values: Tensor) -> Tensor:
         """Return L^{-T} times ``values [..., n, c]``."""

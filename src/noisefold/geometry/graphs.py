@@ -211,7 +211,7 @@ class Graphs:
     def dense(
         cls, pos: Tensor, x: Tensor | None = None, label: Tensor | None = None, classes: tuple[str, ...] = ()
     ) -> Graphs:
-        """Graphs of one size from ``pos [g, n, d]``, ``x [g, n, f]`` and ``label [g]``."""
+        """Return graphs of one size from ``pos [g, n, d]``, ``x [g, n, f]`` and ``label [g]``."""
         if pos.ndim != 3:
             raise ValueError(f"pos must be [g, n, d], got shape {list(pos.shape)}.")
         g, n, d = pos.shape
@@ -221,7 +221,7 @@ class Graphs:
 
     @classmethod
     def ragged(cls, pos: Sequence[Tensor], x: Sequence[Tensor] | None = None, **rest: Any) -> Graphs:
-        """Graphs from a list of ``[n_i, d]`` positions and, optionally, ``[n_i, f]`` features."""
+        """Return graphs from a list of ``[n_i, d]`` positions and, optionally, ``[n_i, f]`` features."""
         if not pos:
             raise ValueError("pos must hold at least one graph, got an empty list.")
         sizes = torch.tensor([p.shape[0] for p in pos], device=pos[0].device)
@@ -302,11 +302,11 @@ class Graphs:
     @overload
     def unpack(self, values: Tensor) -> list[Tensor]: ...
     def unpack(self, values: Tensor | None = None) -> list[Tensor]:
-        """Node values ``[n, c]`` (default: positions) as one tensor for each graph."""
+        """Return node values ``[n, c]`` (default: positions) as one tensor for each graph."""
         return list((self.pos if values is None else values).split(self.sizes.tolist()))
 
     def padded(self, values: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Node values as ``[g, m, c]``, zeros after each graph's end, and ``[g, m]`` True where real."""
+        """Return node values as ``[g, m, c]``, padded by zeros, and a mask ``[g, m]``, True where real."""
         values = self.pos if values is None else values
         size = self.uniform
         if size is not None:
@@ -323,7 +323,7 @@ class Graphs:
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> Graphs:
-        """Some of the graphs, in the order asked for: int, slice, list, int tensor or bool tensor ``[g]``."""
+        """Return some of the graphs, in order: by int, slice, list, int tensor or bool tensor ``[g]``."""
         chosen = self._resolve(index)
         starts, sizes = self.ptr[chosen], self.sizes[chosen]
         rows, ptr = _ranges(starts, sizes)
@@ -389,7 +389,7 @@ class Graphs:
         return self[order[:cut]], self[order[cut:]]
 
     def thin(self, nodes: int, keys: Tensor) -> Graphs:
-        """At most this many nodes of each graph, those with the smallest ``keys [n]`` in [0, 1), no edges.
+        """Return at most this many nodes of each graph, those of the least ``keys [n]`` in [0, 1), no edges.
 
         Random keys give a uniform random subset, in the order of its keys. Graphs that are small enough keep
         their nodes as they are.
@@ -468,7 +468,7 @@ class Graphs:
 
 
 def _ranges(starts: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
-    """Numbers ``start .. start + size - 1`` of each range, one after another, and where each begins."""
+    """Return the numbers ``start .. start + size - 1`` of all ranges, and where each begins."""
     ptr = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
     total = int(ptr[-1])
     shift = torch.repeat_interleave(starts - ptr[:-1], sizes, output_size=total)

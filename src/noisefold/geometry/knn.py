@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from noisefold.geometry.knn_brute_force import BLOCK, MANY, NOT_FINITE, brute_force, squared_distances
@@ -197,6 +196,8 @@ def _pairs(cloud: Tensor, count: Tensor, r: float) -> tuple[Tensor, Tensor, Tens
     b, m, _ = cloud.shape
     found = []
     if m > _largest_brute(cloud):
+        from scipy.spatial import cKDTree
+
         points = cloud.double().cpu().numpy()
         for i, n in enumerate(count.tolist()):
             pair = torch.from_numpy(cKDTree(points[i, :n]).query_pairs(r, output_type="ndarray")).long()
@@ -244,6 +245,8 @@ def _tree(points: _Array, k: int) -> _Array:
     """Return the k nearest others ``[n, k]`` by a tree; ties beyond four times k keep the tree's order."""
     if not np.isfinite(points).all():
         raise ValueError(NOT_FINITE)
+    from scipy.spatial import cKDTree
+
     tree = cKDTree(points, balanced_tree=False)
     own = tree.indices  # the order of the leaves: queries that follow one another then walk the same branches
     workers = available_threads()

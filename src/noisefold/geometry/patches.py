@@ -9,17 +9,20 @@ distance from the core, from 1 to nearly 0 at the rim, and are then scaled to su
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from noisefold.geometry.coarsen import Balanced
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.mapped import gather
 
-__all__ = ["blocks", "cut", "take"]
+if TYPE_CHECKING:
+    from scipy.spatial import KDTree
+
+__all__ = ["blocks", "cut", "hold_out", "take"]
 
 _Rows = NDArray[np.int64]
 _Floats = NDArray[np.float64]
@@ -52,6 +55,8 @@ def cut(
         raise ValueError(f"cells must be at least 2, got {cells}.")
     if not 0 <= overlap < 1:
         raise ValueError(f"overlap must lie in [0, 1), got {overlap}.")
+    from scipy.spatial import KDTree
+
     sizes = np.bincount(group)
     rows: list[_Rows] = []
     weights: list[_Floats] = []
@@ -92,6 +97,38 @@ def blocks(pos: _Floats, group: _Rows, most: _Rows | int) -> list[list[_Rows]]:
     return out
 
 
+def hold_out(pos: _Floats, group: _Rows, most: int, fraction: float, seed: int) -> tuple[_Rows, list[_Rows]]:
+    """Return the rows that remain, in their order, and the blocks that are held out, drawn at random.
+
+    Parameters
+    ----------
+    pos, group
+        As for `cut`.
+    most
+        Most nodes of a block.
+    fraction
+        Share of the blocks that remain, in (0, 1); at least one block is in each part.
+    seed
+        Of the draw.
+
+    Raises
+    ------
+    ValueError
+        If the fraction is out of its range, or there is only one block.
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction must lie strictly between 0 and 1, got {fraction}.")
+    there = [rows for each in blocks(pos, group, most) for rows in each]
+    if len(there) < 2:
+        raise ValueError(
+            f"a split needs at least 2 blocks, got {len(pos)} nodes and patch={most}; make patch smaller."
+        )
+    order = np.random.Generator(np.random.Philox(key=seed)).permutation(len(there))
+    count = min(max(round(fraction * len(there)), 1), len(there) - 1)
+    kept = np.sort(np.concatenate([there[i] for i in order[:count]]))
+    return kept, [there[i] for i in np.sort(order[count:])]
+
+
 def take(graphs: Graphs, rows: Sequence[_Rows]) -> Graphs:
     """Return one graph for each set of nodes, all of one graph each; edges are left out.
 
@@ -122,6 +159,8 @@ def take(graphs: Graphs, rows: Sequence[_Rows]) -> Graphs:
 
 def _grown(pos: _Floats, tree: KDTree, core: _Rows, cells: int) -> tuple[_Rows, _Floats]:
     """Return a core with the nodes nearest to it, and their weights."""
+    from scipy.spatial import KDTree
+
     more = min(cells, len(pos)) - len(core)
     if more <= 0:
         return core, np.ones(len(core))

@@ -99,19 +99,19 @@ class Scaling(Transform):
         return cls(tuple(mean[:dim].tolist()), spread, tuple(mean[dim:].tolist()), x_scale, each)
 
     def apply(self, graphs: Graphs) -> Graphs:
-        """From the data's units to standard ones."""
+        """Return the graphs in standard units."""
         mean, scale, x_mean, x_scale = self._tensors(graphs)
         x = None if graphs.x is None else (graphs.x - x_mean) / x_scale
         return graphs.replace(pos=(graphs.pos - mean) / scale, x=x)
 
     def undo(self, graphs: Graphs) -> Graphs:
-        """From standard units back to the data's."""
+        """Return the graphs in the data's units."""
         mean, scale, x_mean, x_scale = self._tensors(graphs)
         x = None if graphs.x is None else graphs.x * x_scale + x_mean
         return graphs.replace(pos=graphs.pos * scale + mean, x=x)
 
     def entries(self, known: Tensor) -> Tensor:
-        """The same entries, ``[n, f]``."""
+        """Return the same entries, ``[n, f]``."""
         return known
 
     def _tensors(self, graphs: Graphs) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Transformations of graphs that can be undone: between the units of the data and those of a model.
+"""Invertible transformations of graphs, between the units of the data and those of a model.
 
 What is transformed is the value of single nodes, so that a mask of known entries can be carried along.
 """
@@ -17,19 +17,19 @@ __all__ = ["Chain", "Transform"]
 
 
 class Transform(Protocol):
-    """What every transformation offers; nodes and their order stay, and features that are absent."""
+    """What every transformation offers; nodes keep their order, and absent features stay absent."""
 
     @abstractmethod
     def apply(self, graphs: Graphs) -> Graphs:
-        """From the units before to those after."""
+        """Return the graphs in the units after it."""
 
     @abstractmethod
     def undo(self, graphs: Graphs) -> Graphs:
-        """From the units after back to those before."""
+        """Return the graphs in the units before it."""
 
     @abstractmethod
     def entries(self, known: Tensor) -> Tensor:
-        """Which features are known after it, ``[n, f']`` bool, where those ``[n, f]`` are before it.
+        """Return which features are known after it, ``[n, f']`` bool, given those before it, ``[n, f]``.
 
         Raises
         ------
@@ -51,19 +51,19 @@ class Chain(Transform):
     parts: tuple[Transform, ...]
 
     def apply(self, graphs: Graphs) -> Graphs:
-        """From the units before the first to those after the last."""
+        """Return the graphs in the units after the last."""
         for part in self.parts:
             graphs = part.apply(graphs)
         return graphs
 
     def undo(self, graphs: Graphs) -> Graphs:
-        """From the units after the last to those before the first."""
+        """Return the graphs in the units before the first."""
         for part in reversed(self.parts):
             graphs = part.undo(graphs)
         return graphs
 
     def entries(self, known: Tensor) -> Tensor:
-        """Which features are known after the last, ``[n, f']`` bool."""
+        """Return which features are known after the last, ``[n, f']`` bool."""
         for part in self.parts:
             known = part.entries(known)
         return known

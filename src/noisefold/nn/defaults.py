@@ -14,23 +14,23 @@ from noisefold.nn.set_transformer import SetTransformer
 __all__ = ["FEW", "default_net", "few_data"]
 
 FEW = 20
-"""Independent fields below which an informed model of features begins with kriging."""
+"""Independent fields below which a model of features for completion begins with kriging."""
 _ATTENDED = 2000  # nodes of a graph that may all attend to each other
 _RELATED = 1000  # features whose covariance is inverted at every node of a graph
 
 
 def few_data(data: Graphs, for_completion: bool, independent_samples: int | None = None) -> bool:
-    """Whether a model of these data should begin with `noisefold.nn.KrigingResidual`.
+    """Return whether a model of these data should begin with `noisefold.nn.KrigingResidual`.
 
-    It should if it is informed and its features, 1,000 at most, were measured in fewer than `FEW` independent
-    fields, the patches of one tissue being one, on graphs of 2,000 nodes at most.
+    It should if it is for completion and its features, 1,000 at most, were measured in fewer than `FEW`
+    independent fields, the patches of one tissue being one, on graphs of 2,000 nodes at most.
 
     Parameters
     ----------
     data
         The data set.
-    informed
-        Whether the model is told what is known.
+    for_completion
+        Whether the network conditions on observed values directly.
     independent_samples
         Independent samples that the graphs were cut from; None: as many as there are graphs.
     """
@@ -43,11 +43,11 @@ def few_data(data: Graphs, for_completion: bool, independent_samples: int | None
 def default_net(
     data: Graphs, for_completion: bool = False, independent_samples: int | None = None, **net: Any
 ) -> nn.Module:
-    """An untrained network for a data set: `KrigingResidual`, `SetTransformer` or `Latents`.
+    """Return an untrained network for a data set: `KrigingResidual`, `SetTransformer` or `Latents`.
 
     Parameters
     ----------
-    data, informed, fields
+    data, for_completion, independent_samples
         As of `few_data`.
     **net
         Arguments of the network, or of the `SetTransformer` in `KrigingResidual`, that win over what is read

@@ -16,11 +16,11 @@ __all__ = ["Fittable"]
 class Fittable(Protocol):
     """A network with numbers that are measured, not trained; `noisefold.nn.KrigingResidual` is one.
 
-    A training calls `learn` once, at its start, with some of its graphs: standardised, without noise, and
-    thinned as the network will see them; at most 64, at random, a function of the seed alone. It does not if
-    `learned` says that it was done, nor where it goes on from a checkpoint. So what is measured must be kept
-    in buffers, `learned` among them: they are saved with the weights, are equal in all processes, and the
-    average of the weights leaves buffers that do not change as they are.
+    `noisefold.train.train` calls `learn` once, before the first step, with at most 64 training graphs:
+    standardised, without noise, and thinned as the network will see them. Which ones is a function of the
+    seed alone. It does not call `learn` if `learned` is set, nor on resuming from a checkpoint. So what is
+    measured must be kept in buffers, `learned` among them: buffers are saved with the weights and are equal
+    in all processes, and the exponential moving average leaves constant buffers unchanged.
 
     Attributes
     ----------
@@ -32,4 +32,4 @@ class Fittable(Protocol):
 
     @abstractmethod
     def learn(self, graphs: Graphs) -> object:
-        """Measure on graphs of which all is known, and set `learned`; what is returned is not used."""
+        """Measure on graphs that are fully observed, and set `learned`; what is returned is not used."""

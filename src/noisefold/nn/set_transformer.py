@@ -29,7 +29,7 @@ class SetTransformer(nn.Module):
     .. math::
 
         h = \mathrm{MLP}[\mathrm{Fourier}(p), x], \qquad
-        h \leftarrow \mathrm{Transformer}_k(h; p, \lambda),\ k = 1 \dots K, \qquad
+        h \leftarrow \mathrm{Transformer}_k(h; p, \lambda),\ k = 1, \ldots, K, \qquad
         y = W \,\mathrm{norm}(h; \lambda) + b
 
     Permutation-equivariant. A graph's result does not depend on its batch.

@@ -2,10 +2,11 @@ r"""A network on overlapping patches of a large graph: one state, one noise, one
 
 A network trained on patches of some hundred nodes sees each patch of the graph alone, and its answers are
 averaged over the patches that hold a node, :math:`y_i = \sum_p w_{pi}\, y_{pi}` with weights that sum to 1.
-What a network answers is linear in the estimate of the data, so this averages estimates, not samples: a
-sample is one state of the whole graph, has no seams, and keeps its spread where patches overlap.
+The answer is linear in the estimate of the data, so this averages estimates, not samples. A sample is one
+state of the whole graph: it has no seams, and keeps its variance where patches overlap.
 
-Source: Bar-Tal et al., MultiDiffusion (2023).
+Source: Bar-Tal et al., MultiDiffusion: Fusing Diffusion Paths for Controlled Image Generation (2023),
+https://arxiv.org/abs/2302.08113.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Tiled(nn.Module):
             raise ValueError("the weights of each node must sum to 1 over the patches that hold it.")
 
     def forward(self, graphs: Graphs, log_snr: Tensor, label: Tensor | None = None) -> Tensor:
-        """Weighted mean of the answers on patches, ``[n, c]``."""
+        """Return the weighted mean of the answers on patches, ``[n, c]``."""
         if graphs.uniform != self.nodes or graphs.edge_index is not None:
             raise ValueError(
                 f"graphs must be copies of one of {self.nodes} nodes without edges, got {graphs}."

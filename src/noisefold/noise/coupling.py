@@ -1,7 +1,7 @@
 r"""Couplings: which noise goes with which data.
 
-Any pairing of data and noise that keeps both laws gives a valid path. Pairs that lie closer together cross
-less, so that fewer sampling steps are needed.
+Any pairing of data and noise that keeps both distributions gives a valid path. Pairs that lie closer
+together cross less, so that fewer sampling steps are needed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from noisefold.configuration import configurable
@@ -26,7 +25,7 @@ class Coupling(Protocol):
 
     @abstractmethod
     def __call__(self, graphs: Graphs, x0: Tensor, noise: Callable[[], Tensor]) -> Tensor:
-        """Noise ``[n, d]`` to go with the data ``x0 [n, d]``, made of what ``noise()`` draws, ``[n, d]``."""
+        """Return noise ``[n, d]`` for data ``x0 [n, d]``, made of what ``noise()`` draws, ``[n, d]``."""
 
 
 @configurable
@@ -35,7 +34,7 @@ class Independent(Coupling):
     """Noise as it was drawn."""
 
     def __call__(self, graphs: Graphs, x0: Tensor, noise: Callable[[], Tensor]) -> Tensor:
-        """The noise itself."""
+        """Return the noise as it is drawn."""
         return noise()
 
 
@@ -48,11 +47,13 @@ class MiniBatch(Coupling):
     among graphs of equal size. The noise within a graph keeps its order.
 
     Source: Tong et al., Improving and Generalizing Flow-Based Generative Models with Minibatch Optimal
-    Transport (2024).
+    Transport (2024), https://arxiv.org/abs/2302.00482.
     """
 
     def __call__(self, graphs: Graphs, x0: Tensor, noise: Callable[[], Tensor]) -> Tensor:
-        """The noise with whole graphs exchanged."""
+        """Return the noise with whole graphs exchanged."""
+        from scipy.optimize import linear_sum_assignment
+
         eps = noise()
         out = eps.clone()
         sizes = graphs.sizes

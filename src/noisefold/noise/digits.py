@@ -1,13 +1,13 @@
 r"""Noise without randomness: the decimals of the data.
 
-The t-th decimal d of a coordinate becomes :math:`z_t = \Phi^{-1}((d_t + \tfrac12) / 10) / \sqrt{.8798}`. Far
+The t-th decimal d of a coordinate becomes :math:`z_t = \Phi^{-1}((d_t + \tfrac12) / 10) / \sqrt{0.8798}`. Far
 enough behind the point decimals are as good as uniform, so z takes ten values at the mid-quantiles of the
-normal law; before the division their variance is .8798.
+normal distribution; before the division their variance is 0.8798.
 
 **More decimals than a number has.** A float64 near 4 fixes 15 decimals, a float32 six. It stands for all real
 numbers that begin with its bits, and one of them is chosen for good: its further bits are a hash of the
 number itself. So the decimals go on without end, each a function of the number alone, and equal numbers have
-equal decimals. The first ones are those of the *binary* number: .3 is .29999... there.
+equal decimals. The first ones are those of the *binary* number: 0.3 is 0.29999... there.
 
 Source: the notes on diffusion models on graphs (section 3.1.6), which stop where doubles do.
 """
@@ -38,7 +38,7 @@ _LEVELS: Tensor = _QUANTILES / _QUANTILES.square().mean().sqrt()
 
 
 def decimals(values: Tensor, count: int) -> Tensor:
-    """The first decimals of every number, without its sign, ``[count, ...]``, int64 from 0 to 9.
+    """Return the first decimals of every number, without its sign, ``[count, ...]``, int64 from 0 to 9.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def decimals(values: Tensor, count: int) -> Tensor:
 
 
 def digits(values: Tensor, count: int) -> Tensor:
-    """Standardised digit noise of every number, ``[count, ...]``: row t - 1 is z_t of the t-th decimal.
+    """Return standardised digit noise, ``[count, ...]``: row t - 1 is z_t of the t-th decimal.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class Digits(Source):
 
     In training the noise of a number at time t is that of its decimal number :math:`k = \lceil t P \rceil`,
     of P places: a function of the data and the time. Where there is no data, in sampling, each number is one
-    of the ten levels, drawn from the graph's stream, which is the law that decimals have.
+    of the ten levels, drawn from the graph's stream, which is the distribution of decimals.
 
     What it does: :math:`x_t = \alpha_t x_0 + \sigma_t z_k`, from one decimal alone, as in the notes and in
     the trainings of the study of diffusion. Mean 0 and variance 1 are those of any other noise, so paths,
@@ -110,7 +110,7 @@ class Digits(Source):
 
     - It does not walk the chain. A state after k steps of a chain holds k decimals, and is nearly normal by
       their sum; this one holds one, and has ten possible values for each :math:`x_0`. What assumes a normal
-      law, such as a likelihood, does not hold.
+      distribution, such as a likelihood, does not hold.
     - The first decimals are not noise: they tell of the number, and its size decides how many do. Of data
       with a spread of 1 those from the fourth on are even, so the times :math:`t > 3 / P`.
     - It does not sample without randomness: solvers that add noise take levels drawn from the seed. The study
@@ -144,7 +144,7 @@ class Digits(Source):
         data: Tensor | None = None,
         t: Tensor | None = None,
     ) -> Tensor:
-        """One of ten levels on every node and column, ``[n, columns]``."""
+        """Draw one of ten levels on every node and column, ``[n, columns]``."""
         if data is None or t is None:
             fresh = streams.uniform(graphs.sizes, columns, graphs.pos.double())
             return _LEVELS.to(fresh.device)[(10 * fresh).long()].to(graphs.pos)

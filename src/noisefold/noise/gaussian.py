@@ -58,15 +58,15 @@ class Gaussian(ProbabilityPath[Tensor]):
             raise ValueError(f"margin must lie in (0, .5), got {self.margin}.")
 
     def clip(self, t: Tensor) -> Tensor:
-        """Times kept within the margin."""
+        """Return times kept within the margin."""
         return t.clamp(self.margin, 1 - self.margin)
 
     def log_snr(self, t: Tensor) -> Tensor:
-        """Log signal-to-noise ratio at these times."""
+        """Return the log signal-to-noise ratio at these times."""
         return self.schedule.log_snr(t)
 
     def time(self, log_snr: Tensor) -> Tensor:
-        """Times of these log signal-to-noise ratios."""
+        """Return the times of these log signal-to-noise ratios."""
         return self.schedule.time(log_snr)
 
     def check(self, variable: Variable[Tensor]) -> None:
@@ -90,7 +90,7 @@ class Gaussian(ProbabilityPath[Tensor]):
     def prior(self, graphs: Graphs, like: Tensor, t: Tensor, random: Streams) -> Tensor:
         r"""Draw :math:`\sqrt{\alpha^2 + \sigma^2}\, \varepsilon`.
 
-        At the noisy end some of the data is left, whose spread is that of data of unit variance.
+        Some of the data is left at the noisy end, so the variance is that of x_t for data of unit variance.
         """
         return self.scale(t) * self.noise(graphs, like, random)
 
@@ -112,22 +112,23 @@ class Gaussian(ProbabilityPath[Tensor]):
         return keep * state + spread * self.noise(graphs, state, random)
 
     def scale(self, t: Tensor) -> Tensor:
-        """Standard deviation of x_t for data of unit variance."""
+        """Return the standard deviation of x_t for data of unit variance."""
         return torch.sqrt(self.schedule.alpha(t) ** 2 + self.schedule.sigma(t) ** 2)
 
     def mix(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
-        """The noised state; t is a scalar or broadcasts against ``x0 [n, d]`` (``[n, 1]``)."""
+        """Return the noised state; t is a scalar or broadcasts against ``x0 [n, d]`` (``[n, 1]``)."""
         return self.schedule.alpha(t) * x0 + self.schedule.sigma(t) * eps
 
     def transition(self, t: Tensor, s: Tensor, eta: float = 1.0) -> Transition:
-        r"""The law of x_s given x_t and x_0, s < t, with the noise scaled by eta.
+        r"""Return the distribution of x_s given x_t and x_0, s < t, with the noise scaled by eta.
 
         With :math:`c^2 = \eta^2 \sigma_s^2 (1 - \mathrm{SNR}_t / \mathrm{SNR}_s)`,
         :math:`x_s = \alpha_s x_0 + \sqrt{\sigma_s^2 - c^2}\, \varepsilon_t + c z` where
         :math:`\varepsilon_t = (x_t - \alpha_t x_0) / \sigma_t`. At eta = 1 it is the exact posterior (DDPM),
         at eta = 0 deterministic (DDIM). Every eta leaves the marginals of the path unchanged.
 
-        Source: Song, Meng and Ermon, Denoising Diffusion Implicit Models (2021), eqs. 7 and 16.
+        Source: Song, Meng and Ermon, Denoising Diffusion Implicit Models (2021), eqs. 7 and 16,
+        https://arxiv.org/abs/2010.02502.
         """
         schedule = self.schedule
         alpha_t, sigma_t = schedule.alpha(t), schedule.sigma(t)

@@ -36,7 +36,7 @@ class GPNoise(Source):
     """Noise that is correlated over the positions of each graph; columns are independent and alike.
 
     For features on given positions (``variable="x"``). Where positions are noised there is nothing for it to
-    be correlated over, and a model is refused.
+    be correlated over, and the model is refused.
 
     Sample such a model with any solver. Completion by `Replacement` and `Repaint` is more biased than under
     white noise: the noise they add to observed values is independent of that of the others, while the network

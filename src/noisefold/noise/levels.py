@@ -1,4 +1,4 @@
-r"""Where noise levels are placed: a law over the signal level u, for training times and sampling steps alike.
+r"""Distributions of the noise level, over the signal level u, for training times and sampling steps alike.
 
 Its quantile function turns evenly spread numbers into levels. Uniform random numbers give training times,
 evenly spaced ones a grid for a solver.
@@ -24,9 +24,9 @@ S = TypeVar("S")
 @configurable
 @dataclass(frozen=True)
 class LevelDistribution:
-    """A law over signal levels with a constant density between edges.
+    """Distribution of signal levels with a constant density between edges.
 
-    Because it is a law of the level, not of the clock, it means the same on every path.
+    It is a distribution of the level, not of the time, so it means the same on every path.
 
     Parameters
     ----------
@@ -43,9 +43,9 @@ class LevelDistribution:
 
     Examples
     --------
-    Half of the times among the levels from .2 to .6:
+    Half of the times among the levels from 0.2 to 0.6:
 
-    >>> law = Times((0.0, 0.2, 0.6, 1.0), (1, 2, 1))
+    >>> levels = LevelDistribution((0.0, 0.2, 0.6, 1.0), (1, 2, 1))
     """
 
     edges: tuple[float, ...]
@@ -62,7 +62,7 @@ class LevelDistribution:
             )
 
     def __call__(self, path: ProbabilityPath[S], quantiles: Tensor) -> Tensor:
-        """Times of a path, within its margin, at quantiles in [0, 1] of the signal level, same shape."""
+        """Return times of a path, within its margin, at quantiles in [0, 1] of the level; same shape."""
         q = quantiles.double()
         edges, weights = (torch.tensor(v, dtype=q.dtype, device=q.device) for v in (self.edges, self.weights))
         # Levels beyond the path's margin are cut off, and their share goes to those that remain.

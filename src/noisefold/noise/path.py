@@ -57,7 +57,7 @@ class ProbabilityPath(Protocol[S]):
 
     @abstractmethod
     def prior(self, graphs: Graphs, like: S, t: Tensor, random: Streams) -> S:
-        """Draw a state at time t, where no more is known of the data than its spread.
+        """Draw a state at time t for data of which only the spread is known.
 
         Parameters
         ----------

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from noisefold.configuration import configurable
@@ -35,15 +34,16 @@ class WithinCloud(Coupling):
     .. math:: \sqrt{1 - b}\; \varepsilon^{(\pi i)} + \sqrt{b}\; z^{(i)} .
 
     =============== ==================== ==============================================================
-    method          cost for n points    sum of squares over the least (procedural shapes, 400 points)
+    method          cost for n points    matching
     =============== ==================== ==============================================================
-    ``"order"``     n log^2 n            1.20: both sets are split at their medians, along the axis of
-                                         the largest product of variances, until one point is left
-    ``"exchange"``  n^2                  1.07: every two points once exchange their noise if it pays
-    ``"exact"``     about n^3            1: the assignment problem, solved on the CPU
+    ``"order"``     n log^2 n            both sets are split at their medians, along the axis of the
+                                         largest product of variances, until one point is left
+    ``"exchange"``  n^2                  every two points once exchange their noise if it pays
+    ``"exact"``     about n^3            the assignment problem, solved on the CPU
     =============== ==================== ==============================================================
 
-    Independent pairs have 6. In one dimension "order" is exact.
+    In one dimension "order" is exact. How near the others come to the least sum of squares is measured in
+    "Adapting to the noise level", section "Couplings", of the documentation.
 
     **What holds.** Given the data, the matching only orders the noise points. As a set they are what was
     drawn: independent standard normal points, independent of the data. That stays true under blending, for
@@ -57,7 +57,7 @@ class WithinCloud(Coupling):
 
     When to use: for fewer sampling steps on clouds of points, with white noise and a network that has no
     other means to tell the points apart. Blending leaves the network an easier task than the exact matching,
-    which it can only learn as a very crooked function of the noise.
+    which is a rough function of the noise.
 
     Parameters
     ----------
@@ -74,8 +74,10 @@ class WithinCloud(Coupling):
 
     Notes
     -----
-    Hui et al., Not-So-Optimal Transport Flows for 3D Point Cloud Generation (arXiv 2502.12456); the exchange
-    of pairs is the 2-opt move of the assignment problem.
+    The exchange of pairs is the 2-opt move of the assignment problem.
+
+    Source: Hui et al., Not-So-Optimal Transport Flows for 3D Point Cloud Generation (2025),
+    https://arxiv.org/abs/2502.12456.
     """
 
     method: str = "order"
@@ -88,7 +90,7 @@ class WithinCloud(Coupling):
             raise ValueError(f"blend must lie in [0, 1], got {self.blend!r}.")
 
     def __call__(self, graphs: Graphs, x0: Tensor, noise: Callable[[], Tensor]) -> Tensor:
-        """Noise with its points rearranged within each cloud, and blended with fresh noise."""
+        """Return noise with its points rearranged within each cloud, and blended with fresh noise."""
         for name in ("x", "edge_index"):
             if getattr(graphs, name) is not None:
                 raise ValueError(
@@ -104,6 +106,8 @@ class WithinCloud(Coupling):
 
 @single_threaded
 def _exact(x0: Tensor, eps: Tensor, ptr: Tensor) -> Tensor:
+    from scipy.optimize import linear_sum_assignment
+
     order = torch.arange(x0.shape[0])
     data, noise = x0.double().cpu(), eps.double().cpu()
     for first, last in zip(ptr[:-1].tolist(), ptr[1:].tolist(), strict=True):
@@ -156,7 +160,7 @@ def _order(x0: Tensor, eps: Tensor, ptr: Tensor) -> Tensor:
 
 
 def _variance(values: Tensor, part: Tensor, parts: int) -> Tensor:
-    """Variance of each column in each part, ``[parts, d]``."""
+    """Return the variance of each column in each part, ``[parts, d]``."""
     mean = segment_mean(values, part, parts)
     return segment_mean((values - mean[part]).square(), part, parts)
 

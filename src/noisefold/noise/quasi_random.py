@@ -1,11 +1,12 @@
-r"""Quasi-random noise: points that cover the normal law more evenly than chance does.
+r"""Quasi-random noise: points that cover the normal distribution more evenly than chance does.
 
 Sobol points :math:`u`, scrambled (a random linear matrix and shift for each axis), are uniform on the unit
 cube one by one and evenly spread together; :math:`\varepsilon = \Phi^{-1}(u)`. A mean over n of them is in
 error by about 1 / n for smooth functions in few dimensions, where independent draws have :math:`n^{-1/2}`.
 
-Source: Owen, Randomly Permuted (t, m, s)-Nets and (t, s)-Sequences (1995); Matousek, On the L2-Discrepancy
-for Anchored Boxes (1998), for the scrambling used here.
+Source: Owen, Randomly Permuted (t, m, s)-Nets and (t, s)-Sequences (1995),
+https://doi.org/10.1007/978-1-4612-2552-2_19; Matousek, On the L2-Discrepancy for Anchored Boxes (1998), for
+the scrambling used here, https://doi.org/10.1006/jcom.1998.0489.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ __all__ = ["QuasiRandom", "quasi_normal"]
 
 
 def quasi_normal(n: int, columns: int, seed: int) -> Tensor:
-    """Points of a scrambled Sobol sequence under the inverse normal distribution, float64 ``[n, columns]``.
+    """Return a scrambled Sobol sequence under the inverse normal distribution, float64 ``[n, columns]``.
 
     Each point is standard normal over the seeds; the first 2^m points of one seed are evenly spread.
 
@@ -55,14 +56,14 @@ def quasi_normal(n: int, columns: int, seed: int) -> Tensor:
 @configurable
 @dataclass(frozen=True)
 class QuasiRandom(Source):
-    """Scrambled Sobol points: the nodes of one graph cover the normal law evenly.
+    """Scrambled Sobol points: the nodes of one graph cover the normal distribution evenly.
 
     All that is random is the scrambling, of which every graph and every draw has its own, seeded from the
     graph's stream. One node by itself is standard normal, and independent of other graphs; the nodes of a
     graph are not independent of each other, and a graph of one node has plain random noise.
 
-    When to use: to ask how random noise has to be. With networks that treat all nodes alike, since the place
-    of a node in the list tells something of its noise.
+    When to use: to measure how random noise must be, with permutation-equivariant networks: the place of a
+    node in the list is not independent of its noise.
 
     Raises
     ------
@@ -78,7 +79,7 @@ class QuasiRandom(Source):
         data: Tensor | None = None,
         t: Tensor | None = None,
     ) -> Tensor:
-        """Evenly spread standard normal points ``[n, columns]``."""
+        """Draw evenly spread standard normal points ``[n, columns]``."""
         parts = [
             quasi_normal(size, columns, seed)
             for size, seed in zip(graphs.sizes.tolist(), streams.seeds(), strict=True)

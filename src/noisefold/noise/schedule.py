@@ -21,7 +21,10 @@ __all__ = ["VE", "VP", "Cosine", "Linear", "Localization", "Schedule", "signal_l
 
 
 def signal_level(log_snr: Tensor) -> Tensor:
-    r"""Signal level :math:`u = \alpha / (\alpha + \sigma) = 1 / (1 + e^{-\lambda / 2})`; 1 is clean."""
+    r"""Return the signal level :math:`u = \alpha / (\alpha + \sigma) = 1 / (1 + e^{-\lambda / 2})`.
+
+    1 is clean, 0 is noise.
+    """
     return torch.sigmoid(log_snr / 2)
 
 
@@ -30,27 +33,27 @@ class Schedule(Protocol):
 
     @abstractmethod
     def alpha(self, t: Tensor) -> Tensor:
-        """Factor of the data."""
+        """Return the factor of the data."""
 
     @abstractmethod
     def sigma(self, t: Tensor) -> Tensor:
-        """Factor of the noise."""
+        """Return the factor of the noise."""
 
     @abstractmethod
     def dalpha(self, t: Tensor) -> Tensor:
-        """Derivative of alpha in t."""
+        """Return the derivative of alpha in t."""
 
     @abstractmethod
     def dsigma(self, t: Tensor) -> Tensor:
-        """Derivative of sigma in t."""
+        """Return the derivative of sigma in t."""
 
     @abstractmethod
     def log_snr(self, t: Tensor) -> Tensor:
-        """Log signal-to-noise ratio 2 ln(alpha / sigma), falling in t."""
+        """Return the log signal-to-noise ratio 2 ln(alpha / sigma), falling in t."""
 
     @abstractmethod
     def time(self, log_snr: Tensor) -> Tensor:
-        """Time at which the log signal-to-noise ratio has this value."""
+        """Return the time at which the log signal-to-noise ratio has this value."""
 
 
 @configurable
@@ -58,31 +61,32 @@ class Schedule(Protocol):
 class Linear(Schedule):
     r"""Straight lines from noise to data, flow matching's path: :math:`\alpha = 1 - t,\ \sigma = t`.
 
-    Source: Lipman et al., Flow Matching for Generative Modeling (2023); the clock there runs the other way.
+    Source: Lipman et al., Flow Matching for Generative Modeling (2023),
+    https://arxiv.org/abs/2210.02747; time runs the other way there.
     """
 
     def alpha(self, t: Tensor) -> Tensor:
-        """1 - t."""
+        """Return 1 - t."""
         return 1 - t
 
     def sigma(self, t: Tensor) -> Tensor:
-        """The time itself."""
+        """Return t."""
         return t
 
     def dalpha(self, t: Tensor) -> Tensor:
-        """-1."""
+        """Return -1."""
         return -torch.ones_like(t)
 
     def dsigma(self, t: Tensor) -> Tensor:
-        """1."""
+        """Return 1."""
         return torch.ones_like(t)
 
     def log_snr(self, t: Tensor) -> Tensor:
-        """2 ln((1 - t) / t)."""
+        """Return 2 ln((1 - t) / t)."""
         return -2 * torch.logit(t)
 
     def time(self, log_snr: Tensor) -> Tensor:
-        """1 / (1 + exp(log_snr / 2))."""
+        """Return 1 / (1 + exp(log_snr / 2))."""
         return torch.sigmoid(-log_snr / 2)
 
 
@@ -92,7 +96,8 @@ class VP(Schedule):
     r"""Variance preserving, with :math:`\beta(t)` linear: :math:`\alpha = e^{-B/2},\ \sigma^2 = 1 - e^{-B}`.
 
     :math:`B(t) = \beta_0 t + (\beta_1 - \beta_0) t^2 / 2` is the integral of beta.
-    Source: Ho et al., Denoising Diffusion Probabilistic Models (2020); Song et al. (2021).
+    Source: Ho et al., Denoising Diffusion Probabilistic Models (2020), https://arxiv.org/abs/2006.11239;
+    Song et al. (2021), https://arxiv.org/abs/2011.13456.
 
     Parameters
     ----------
@@ -117,27 +122,27 @@ class VP(Schedule):
         return t * (self.beta_min + (self.beta_max - self.beta_min) * t / 2)
 
     def alpha(self, t: Tensor) -> Tensor:
-        """exp(-B / 2)."""
+        """Return exp(-B / 2)."""
         return torch.exp(-self._integral(t) / 2)
 
     def sigma(self, t: Tensor) -> Tensor:
-        """(1 - exp(-B)) ** .5."""
+        """Return (1 - exp(-B))^(1/2)."""
         return torch.sqrt(-torch.expm1(-self._integral(t)))
 
     def dalpha(self, t: Tensor) -> Tensor:
-        """-beta alpha / 2."""
+        """Return -beta alpha / 2."""
         return -self._beta(t) * self.alpha(t) / 2
 
     def dsigma(self, t: Tensor) -> Tensor:
-        """Beta alpha^2 / (2 sigma); infinite at t = 0."""
+        """Return beta alpha^2 / (2 sigma); infinite at t = 0."""
         return self._beta(t) * self.alpha(t) ** 2 / (2 * self.sigma(t))
 
     def log_snr(self, t: Tensor) -> Tensor:
-        """-ln(exp(B) - 1)."""
+        """Return -ln(exp(B) - 1)."""
         return -torch.log(torch.expm1(self._integral(t)))
 
     def time(self, log_snr: Tensor) -> Tensor:
-        """The root in [0, 1] of B(t) = ln(1 + exp(-log_snr))."""
+        """Return the root in [0, 1] of B(t) = ln(1 + exp(-log_snr))."""
         # Not softplus, which leaves out the exponential beyond 20.
         total = torch.logaddexp(-log_snr, torch.zeros_like(log_snr))
         slope = self.beta_max - self.beta_min
@@ -151,7 +156,8 @@ class Cosine(Schedule):
     r"""A quarter of a circle: :math:`\alpha = \cos(\pi\tau/2),\ \sigma = \sin(\pi\tau/2)`,
     :math:`\tau = (t + o) / (1 + o)`.
 
-    Source: Nichol and Dhariwal, Improved DDPM (2021), whose offset o is .008; with o = 0 the ends are exact.
+    Source: Nichol and Dhariwal, Improved Denoising Diffusion Probabilistic Models (2021),
+    https://arxiv.org/abs/2102.09672, whose offset o is 0.008; with o = 0 the ends are exact.
     """
 
     offset: float = 0.0
@@ -168,28 +174,28 @@ class Cosine(Schedule):
         return math.pi / 2 / (1 + self.offset)
 
     def alpha(self, t: Tensor) -> Tensor:
-        """Cosine of the angle."""
+        """Return the cosine of the angle."""
         # sin(pi/2 - a) is exactly 0 where t is exactly 1; cos(pi/2) is not.
         return torch.sin((1 - t) * self._rate)
 
     def sigma(self, t: Tensor) -> Tensor:
-        """Sine of the angle."""
+        """Return the sine of the angle."""
         return torch.sin(self._angle(t))
 
     def dalpha(self, t: Tensor) -> Tensor:
-        """Minus the rate times the sine."""
+        """Return minus the rate times the sine."""
         return -self._rate * self.sigma(t)
 
     def dsigma(self, t: Tensor) -> Tensor:
-        """The rate times the cosine."""
+        """Return the rate times the cosine."""
         return self._rate * self.alpha(t)
 
     def log_snr(self, t: Tensor) -> Tensor:
-        """2 ln cot(angle)."""
+        """Return 2 ln cot(angle)."""
         return 2 * (torch.log(self.alpha(t)) - torch.log(self.sigma(t)))
 
     def time(self, log_snr: Tensor) -> Tensor:
-        """atan(exp(-log_snr / 2)) / rate, less the offset."""
+        """Return atan(exp(-log_snr / 2)) / rate, less the offset."""
         return torch.atan(torch.exp(-log_snr / 2)) / self._rate - self.offset
 
 
@@ -198,8 +204,10 @@ class Cosine(Schedule):
 class VE(Schedule):
     r"""Variance exploding: :math:`\alpha = 1,\ \sigma = \sigma_0 (\sigma_1 / \sigma_0)^t`.
 
-    Source: Song et al., Score-Based Generative Modeling through SDEs (2021). Noise is in units of the
-    standardised data.
+    Noise is in units of the standardised data.
+
+    Source: Song et al., Score-Based Generative Modeling through Stochastic Differential Equations (2021),
+    https://arxiv.org/abs/2011.13456.
     """
 
     sigma_min: float = 0.01
@@ -217,27 +225,27 @@ class VE(Schedule):
         return math.log(self.sigma_max / self.sigma_min)
 
     def alpha(self, t: Tensor) -> Tensor:
-        """1."""
+        """Return 1."""
         return torch.ones_like(t)
 
     def sigma(self, t: Tensor) -> Tensor:
-        """Geometric from sigma_min to sigma_max."""
+        """Return the noise, geometric in t from sigma_min to sigma_max."""
         return self.sigma_min * torch.exp(t * self._log_ratio)
 
     def dalpha(self, t: Tensor) -> Tensor:
-        """0."""
+        """Return 0."""
         return torch.zeros_like(t)
 
     def dsigma(self, t: Tensor) -> Tensor:
-        """Sigma ln(sigma_max / sigma_min)."""
+        """Return sigma ln(sigma_max / sigma_min)."""
         return self.sigma(t) * self._log_ratio
 
     def log_snr(self, t: Tensor) -> Tensor:
-        """-2 ln sigma."""
+        """Return -2 ln sigma."""
         return -2 * (math.log(self.sigma_min) + t * self._log_ratio)
 
     def time(self, log_snr: Tensor) -> Tensor:
-        """Linear in log_snr."""
+        """Return the time, linear in log_snr."""
         return (-log_snr / 2 - math.log(self.sigma_min)) / self._log_ratio
 
 
@@ -251,7 +259,8 @@ class Localization(Schedule):
     :math:`s = ((1 - t) / t)^2`, :math:`\alpha = (1 - t) / r,\ \sigma = t / r,\ r^2 = t^2 + (1 - t)^2`:
     at every time the same signal-to-noise ratio as `Linear`.
 
-    Source: Montanari, Sampling, Diffusions, and Stochastic Localization (2023).
+    Source: Montanari, Sampling, Diffusions, and Stochastic Localization (2023),
+    https://arxiv.org/abs/2305.10690.
     """
 
     @staticmethod
@@ -259,29 +268,29 @@ class Localization(Schedule):
         return torch.sqrt(t**2 + (1 - t) ** 2)
 
     def localization_time(self, t: Tensor) -> Tensor:
-        """Localization time s, the signal-to-noise ratio."""
+        """Return the localization time s, the signal-to-noise ratio."""
         return ((1 - t) / t) ** 2
 
     def alpha(self, t: Tensor) -> Tensor:
-        """(1 - t) / r."""
+        """Return (1 - t) / r."""
         return (1 - t) / self._radius(t)
 
     def sigma(self, t: Tensor) -> Tensor:
-        """The time over r."""
+        """Return t / r."""
         return t / self._radius(t)
 
     def dalpha(self, t: Tensor) -> Tensor:
-        """-t / r^3."""
+        """Return -t / r^3."""
         return -t / self._radius(t) ** 3
 
     def dsigma(self, t: Tensor) -> Tensor:
-        """(1 - t) / r^3."""
+        """Return (1 - t) / r^3."""
         return (1 - t) / self._radius(t) ** 3
 
     def log_snr(self, t: Tensor) -> Tensor:
-        """2 ln((1 - t) / t)."""
+        """Return 2 ln((1 - t) / t)."""
         return -2 * torch.logit(t)
 
     def time(self, log_snr: Tensor) -> Tensor:
-        """1 / (1 + exp(log_snr / 2))."""
+        """Return 1 / (1 + exp(log_snr / 2))."""
         return torch.sigmoid(-log_snr / 2)

@@ -34,7 +34,7 @@ _T = TypeVar("_T")
 
 
 def derive_seed(*words: int) -> int:
-    """One well-mixed 63-bit seed from several integers (splitmix64's finaliser, chained).
+    """Return one well-mixed 63-bit seed from several integers (splitmix64's finaliser, chained).
 
     Neighbouring seeds, steps and indices must give unrelated streams, which their sum would not.
     """
@@ -82,11 +82,11 @@ class Streams:
         return torch.cat(parts).to(like.device) if parts else like.new_zeros(0, columns)
 
     def normal(self, sizes: Tensor | Sequence[int], columns: int, like: Tensor) -> Tensor:
-        """Standard normal ``[n, columns]`` for graphs of sizes ``[g]``, of the type and device of `like`."""
+        """Draw standard normal ``[n, columns]`` for graphs of sizes ``[g]``, as `like` in type and device."""
         return self._draw(torch.randn, sizes, columns, like)
 
     def uniform(self, sizes: Tensor | Sequence[int], columns: int, like: Tensor) -> Tensor:
-        """Uniform on [0, 1), ``[n, columns]``."""
+        """Draw uniform numbers in [0, 1), ``[n, columns]``."""
         return self._draw(torch.rand, sizes, columns, like)
 
     def hold(self, draw: Callable[[], _T]) -> _T:
@@ -94,7 +94,7 @@ class Streams:
         return draw()
 
     def seeds(self) -> list[int]:
-        """A fresh 62-bit seed from every stream, for a generator of another kind."""
+        """Draw a 62-bit seed from every stream, for a generator of another kind."""
         return [int(torch.randint(1 << 62, (), generator=g)) for g in self._generators]
 
 
@@ -128,15 +128,15 @@ class HeldStreams(Streams):
         return self._held[self._next - 1]  # type: ignore[return-value]
 
     def normal(self, sizes: Tensor | Sequence[int], columns: int, like: Tensor) -> Tensor:
-        """Standard normal ``[n, columns]``."""
+        """Draw standard normal ``[n, columns]``."""
         return self.hold(lambda: self._streams.normal(sizes, columns, like))
 
     def uniform(self, sizes: Tensor | Sequence[int], columns: int, like: Tensor) -> Tensor:
-        """Uniform on [0, 1), ``[n, columns]``."""
+        """Draw uniform numbers in [0, 1), ``[n, columns]``."""
         return self.hold(lambda: self._streams.uniform(sizes, columns, like))
 
     def seeds(self) -> list[int]:
-        """A seed from every stream."""
+        """Draw a seed from every stream."""
         return self.hold(self._streams.seeds)
 
 
@@ -159,7 +159,7 @@ class Source(Protocol):
         data: Tensor | None = None,
         t: Tensor | None = None,
     ) -> Tensor:
-        """Noise ``[n, columns]`` of unit scale for the nodes of a batch.
+        """Draw noise ``[n, columns]`` of unit scale for the nodes of a batch.
 
         Parameters
         ----------
@@ -190,7 +190,7 @@ class White(Source):
         data: Tensor | None = None,
         t: Tensor | None = None,
     ) -> Tensor:
-        """Standard normal ``[n, columns]``."""
+        """Draw standard normal ``[n, columns]``."""
         return streams.normal(graphs.sizes, columns, graphs.pos)
 
 

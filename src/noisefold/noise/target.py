@@ -23,8 +23,10 @@ A network answers at unit scale. With `residual` its answer r is what the best l
 .. math:: \hat x_0 = \frac{\alpha\, x_t}{\alpha^2 + \sigma^2} + \frac{\sigma\, r}{\sqrt{\alpha^2 + \sigma^2}},
 
 so that zero is the exact answer for normal data of unit variance (correlated as the noise is), and near
-enough where noise hides all else; targets then differ by the weight of their errors alone. Source: Karras et
-al., Elucidating the Design Space of Diffusion-Based Generative Models (2022), section 5.
+enough where noise hides all else; targets then differ by the weight of their errors alone.
+
+Source: Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models (2022), section 5,
+https://arxiv.org/abs/2206.00364.
 """
 
 from __future__ import annotations
@@ -58,7 +60,8 @@ class Target(Prediction[Tensor, Tensor]):
         "data", "noise", "velocity", "score" or "previous".
     weight
         Whose squared error is minimised: "uniform" for the target's own, the name of another target for that
-        one's, or "min-snr" for the data's times min(SNR, 5) (Hang et al., 2023).
+        one's, or "min-snr" for the data's times min(SNR, 5) (Hang et al., 2023,
+        https://arxiv.org/abs/2303.09556).
     steps
         For "previous": the number of steps of the chain, so that the state predicted is that of t - 1/steps.
     residual
@@ -79,28 +82,28 @@ class Target(Prediction[Tensor, Tensor]):
             raise ValueError(f"steps must be at least 2, got {self.steps}.")
 
     def columns(self, summary: DataSummary, variable: Variable[Tensor]) -> int:
-        """Columns of the noised variable."""
+        """Return the columns of the noised variable."""
         return summary.features if variable.positions_given else summary.dim
 
     def inputs(self, state: Tensor, t: Tensor, path: Gaussian, graphs: Graphs) -> Tensor:
-        r"""The state at unit scale, :math:`x_t / \sqrt{\alpha^2 + \sigma^2}`."""
+        r"""Return the state at unit scale, :math:`x_t / \sqrt{\alpha^2 + \sigma^2}`."""
         return state / path.scale(t[graphs.batch, None])
 
     def estimate(self, answer: Tensor, state: Tensor, t: Tensor, path: Gaussian, graphs: Graphs) -> Tensor:
-        """The posterior mean of the data, ``[n, d]``."""
+        """Return the posterior mean of the data, ``[n, d]``."""
         return self.read(answer, state, t[graphs.batch, None], path)[1]
 
     def baseline(self, state: Tensor, t: Tensor, path: Gaussian, graphs: Graphs) -> Tensor:
-        r"""Best linear estimate, :math:`\alpha x_t / (\alpha^2 + \sigma^2)`, ``[n, d]``."""
+        r"""Return the best linear estimate, :math:`\alpha x_t / (\alpha^2 + \sigma^2)`, ``[n, d]``."""
         at = t[graphs.batch, None]
         return path.schedule.alpha(at) * state / path.scale(at) ** 2
 
     def error(self, estimate: Tensor, clean: Tensor, graphs: Graphs) -> Tensor:
-        """Mean squared error over the nodes of each graph, ``[g]``."""
+        """Return the mean squared error over the nodes of each graph, ``[g]``."""
         return graph_means(graphs, (estimate - clean).square().mean(1))
 
     def guided(self, both: Tensor, weight: float) -> Tensor:
-        """The estimate moved along the difference that classes make, ``[n, d]``."""
+        """Return the estimate moved along the difference that classes make, ``[n, d]``."""
         conditional, unconditional = both.chunk(2)
         return unconditional + weight * (conditional - unconditional)
 
@@ -114,7 +117,7 @@ class Target(Prediction[Tensor, Tensor]):
         graphs: Graphs,
         known: Known[Tensor] | None,
     ) -> Tensor:
-        """Weighted mean squared error of the target over the nodes of each graph, ``[g]``."""
+        """Return the weighted mean squared error of the target over the nodes of each graph, ``[g]``."""
         at = t[graphs.batch, None]
         found = self.read(answer, state, at, path)[0].to(clean)
         difference = found - self.value(clean, state, at, path)
@@ -123,7 +126,7 @@ class Target(Prediction[Tensor, Tensor]):
         return self.loss_weight(t, path) * graph_means(graphs, difference.square().mean(1))
 
     def coefficients(self, t: Tensor, path: Gaussian) -> tuple[Tensor, Tensor]:
-        """Factors (a, b) of the data and of the state, of the shape of t."""
+        """Return the factors (a, b) of the data and of the state, of the shape of t."""
         return self._coefficients(self.name, t, path)
 
     def _coefficients(self, name: str, t: Tensor, path: Gaussian) -> tuple[Tensor, Tensor]:
@@ -141,19 +144,19 @@ class Target(Prediction[Tensor, Tensor]):
         return path.schedule.dalpha(t) - rate * alpha, rate
 
     def value(self, x0: Tensor, x_t: Tensor, t: Tensor, path: Gaussian) -> Tensor:
-        """The target of data x_0 and state x_t, ``[n, d]``; t broadcasts against them."""
+        """Return the target of data x_0 and state x_t, ``[n, d]``; t broadcasts against them."""
         a, b = self.coefficients(t, path)
         return a * x0 + b * x_t
 
     def scale(self, t: Tensor, path: Gaussian) -> Tensor:
-        """Standard deviation of the target for data of unit variance, independent of the noise."""
+        """Return the standard deviation of the target for data of unit variance, independent of the noise."""
         a, b = self.coefficients(t, path)
         of_data = a + b * path.schedule.alpha(t)
         of_noise = b * path.schedule.sigma(t)
         return torch.sqrt(of_data**2 + of_noise**2)
 
     def read(self, answer: Tensor, x_t: Tensor, t: Tensor, path: Gaussian) -> tuple[Tensor, Tensor]:
-        """The target and the data that a network's answer of unit scale ``[n, d]`` stands for."""
+        """Return the target and the data that a network's answer of unit scale ``[n, d]`` stands for."""
         if not self.residual:
             value = self.scale(t, path) * answer
             return value, self.to_data(value, x_t, t, path)
@@ -163,16 +166,16 @@ class Target(Prediction[Tensor, Tensor]):
         return a * data + b * x_t, data
 
     def to_data(self, value: Tensor, x_t: Tensor, t: Tensor, path: Gaussian) -> Tensor:
-        """The data that a value of this target stands for."""
+        """Return the data that a value of this target stands for."""
         a, b = self.coefficients(t, path)
         return (value - b * x_t) / a
 
     def convert(self, value: Tensor, other: Target, x_t: Tensor, t: Tensor, path: Gaussian) -> Tensor:
-        """The same prediction as another target."""
+        """Return the same prediction as another target."""
         return other.value(self.to_data(value, x_t, t, path), x_t, t, path)
 
     def loss_weight(self, t: Tensor, path: Gaussian) -> Tensor:
-        """Factor of the target's own squared error at these times."""
+        """Return the factor of the target's own squared error at these times."""
         if self.weight in ("uniform", self.name):
             return torch.ones_like(t)
         own, _ = self.coefficients(t, path)

@@ -1,10 +1,10 @@
-"""Conditioning of a model that learned it: the network is told what is known.
+"""Amortised conditioning: the network conditions on observed values directly.
 
 A network that was trained with random masks (`noisefold.train.Masks`) estimates the data given the state and
-what is known, so that sampling is sampling as usual.
+the observed values, so sampling needs no other change.
 
 Source: Tashiro et al., CSDI: Conditional Score-based Diffusion Models for Probabilistic Time Series
-Imputation (2021).
+Imputation (2021), https://arxiv.org/abs/2107.03502.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["Amortized"]
 @configurable
 @dataclass(frozen=True)
 class Amortized(Conditioning):
-    """Tell the network what is known.
+    """Condition the network on observed values directly.
 
     Evaluations of the network: those of the solver. When to use: the default for a model that was made with
     ``for_completion=True``, and for it alone. What it has not met among its training's masks it has not
@@ -33,7 +33,7 @@ class Amortized(Conditioning):
     Raises
     ------
     ValueError
-        On a call, if the denoiser is not informed.
+        On a call, if the denoiser was not made for completion.
     """
 
     handles: ClassVar[type] = ProbabilityPath

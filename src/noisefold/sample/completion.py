@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.notebook import data_frame, graphs_html, table_html
 from noisefold.geometry.patches import take
 from noisefold.geometry.transform import Transform
 from noisefold.nn.denoiser import Denoiser
@@ -36,9 +37,9 @@ _SHOWN = 12  # columns that a notebook shows
 class Completion:
     """Draws of a variable of which a part is observed, in the units of the data.
 
-    Mean, spread and intervals are taken node by node. They say something where a node is the same in every
-    draw: features on given positions, the steps of a track. The points of a cloud have no order, and the mean
-    over draws of the tenth of them is no place on any shape; look at the draws themselves.
+    Mean, standard deviation and intervals are taken node by node. They are meaningful where a node is the
+    same in every draw: features on given positions, the steps of a track. The points of a cloud have no
+    order, so that the mean of its tenth point over draws lies on no shape; look at the draws themselves.
 
     Parameters
     ----------
@@ -70,6 +71,49 @@ class Completion:
     def __repr__(self) -> str:
         share = float(self.known.double().mean()) if self.known.numel() else 1.0
         return f"Completion({len(self)} draws of {self.variable.noun}, {share:.0%} known, {self.graphs!r})"
+
+    def _repr_html_(self) -> str:
+        shares = self.known.double().mean(0).tolist() if self.known.numel() else []
+        spread = self.std.mean(0).tolist() if len(self) > 1 else [float("nan")] * len(shares)
+        rows = [
+            (self.column(k), f"{share:.0%}", f"{width:.3g}")
+            for k, (share, width) in enumerate(zip(shares[:_SHOWN], spread, strict=False))
+        ]
+        rest = [f"{len(shares) - _SHOWN} more columns"] if len(shares) > _SHOWN else []
+        table = table_html(repr(self), ("column", "known", "mean standard deviation"), rows, rest)
+        shown = self.mean if self.kept is None else self.kept[0] if len(self) else None
+        return table + ("" if shown is None else graphs_html(self.variable.write(self.graphs, shown)))
+
+    def column(self, k: int) -> str:
+        """Return the name of column k of the variable that was drawn."""
+        names = self.graphs.feature_names if self.variable.positions_given else ()
+        return names[k] if k < len(names) else f"{self.variable.name}{k}"
+
+    def to_pandas(self, level: float = 0.9) -> Any:
+        """Return a data frame with a row for each value that was drawn.
+
+        Columns are graph, node (within its graph), column, mean, std, and the ends low and high of the
+        central interval of this level; NaN where there are too few draws for them, or they were not kept.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        node, column = (~self.known).cpu().nonzero(as_tuple=True)
+        nan = torch.full_like(self.mean, float("nan"))
+        enough = self.kept is not None and len(self) >= int(2 / (1 - level) - 1e-9)
+        low, high = self.interval(level) if enough else (nan, nan)
+        values = {"mean": self.mean, "std": self.std if len(self) > 1 else nan, "low": low, "high": high}
+        graph = self.graphs.batch.cpu()[node]
+        places = {"graph": graph, "node": node - self.graphs.ptr.cpu()[graph]}
+        return data_frame(
+            {
+                **{name: place.numpy() for name, place in places.items()},
+                "column": [self.column(int(k)) for k in column],
+                **{name: value.cpu()[node, column].numpy() for name, value in values.items()},
+            }
+        )
 
     @property
     def values(self) -> Tensor:
@@ -121,7 +165,7 @@ class Completion:
         return self.values.std(0).masked_fill(self.known, 0.0)
 
     def interval(self, level: float) -> tuple[Tensor, Tensor]:
-        r"""Ends of the central interval that holds a value with this probability, ``[n, d]`` each.
+        r"""Return the ends of the central interval that holds a value with this probability, ``[n, d]`` each.
 
         The ends are the order statistics number (m + 1)(1 -+ level)/2 of the m draws, between two of them in
         proportion. A truth that comes from the same distribution as the draws lies between them with exactly
@@ -236,7 +280,7 @@ class _Work:
     def run(
         self, draws: int, tile: int | None, hidden: list[Tensor], done: Callable[[int], None]
     ) -> Iterator[tuple[int, Tensor]]:
-        """Draws ``[k, n_i, d]`` of graph i, in order of the draws of each graph."""
+        """Yield draws ``[k, n_i, d]`` of graph i, in order of the draws of each graph."""
         solver, times = self.sampling.resolved(self.denoiser.path, _STEPS, self.method)
         sizes = self.unit.sizes.tolist()
         observed = self.observed.split(sizes)
@@ -278,7 +322,7 @@ class _Work:
         solver: Any,
         times: Tensor,
     ) -> list[Tensor]:
-        """The drawn values of every graph of a batch, ``[n_i, d]`` in the data's units."""
+        """Return the drawn values of every graph of a batch, ``[n_i, d]`` in the data's units."""
         device, home = self.denoiser.device, graphs.device
         variable = denoiser.variable
         part = graphs.to(device)
@@ -294,7 +338,7 @@ class _Work:
 
 
 def _entries(known: Tensor, value: Tensor) -> Tensor:
-    """The mask by entries, ``[n, d]``."""
+    """Return the mask by entries, ``[n, d]``."""
     n, d = value.shape
     if known.dtype != torch.bool or tuple(known.shape) not in ((n,), (n, d)):
         raise ValueError(

@@ -21,6 +21,7 @@ from typing import ClassVar, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from noisefold.geometry.gp import whiten
 from noisefold.geometry.graphs import Graphs
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.gp_noise import GPNoise
@@ -35,12 +36,12 @@ _CENTRE, _WIDTH = 1.0, 4.0
 
 
 def place(log_snr: float) -> float:
-    """The u of a log-SNR."""
+    """Return the u of a log-SNR."""
     return math.asinh((log_snr - _CENTRE) / _WIDTH)
 
 
 def level(u: float) -> tuple[Tensor, float]:
-    """The log-SNR at u, a float64 scalar, and its derivative."""
+    """Return the log-SNR at u, a float64 scalar, and its derivative."""
     return torch.tensor(_CENTRE + _WIDTH * math.sinh(u), dtype=torch.float64), _WIDTH * math.cosh(u)
 
 
@@ -77,11 +78,11 @@ class LikelihoodMethod(Protocol):
 
     @abstractmethod
     def apart(self, numbers: Tensor) -> Tensor:
-        """Which graphs, of so many numbers ``[g]``, are computed apart from the others, ``[g]`` bool."""
+        """Return which graphs, of so many numbers ``[g]``, are computed separately, ``[g]`` bool."""
 
     @abstractmethod
     def __call__(self, state: UnitState, seed: int, streams: Streams, end: EndDensity | None) -> Estimate:
-        """The estimates for a batch of graphs, none or all of which are apart."""
+        """Return the estimates for a batch of graphs, all or none of which are computed separately."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class UnitState:
     ends: tuple[float, float]
 
     def velocity(self, y: Tensor, log_snr: Tensor) -> Tensor:
-        """v ``[n, d]`` of a state at a scalar log-SNR."""
+        """Return v ``[n, d]`` of a state at a scalar log-SNR."""
         t = self.path.schedule.time(log_snr)
         a = float(log_snr.sigmoid().sqrt())
         estimate = self.denoise(float(self.path.scale(t)) * y, t)
@@ -117,25 +118,22 @@ class UnitState:
         return self.graphs.sizes.cpu().double() * self.data.shape[1]
 
     def sums(self, values: Tensor) -> Tensor:
-        """Sum of ``[n, d]`` over each graph, ``[g]``, float64 on the CPU."""
+        """Return the sum of ``[n, d]`` over each graph, ``[g]``, float64 on the CPU."""
         rows = values.detach().cpu().double().sum(1)
         return rows.new_zeros(len(self.graphs)).index_add(0, self.graphs.batch.cpu(), rows)
 
     def normal(self, y: Tensor) -> Tensor:
-        """log N(y; 0, K), ``[g]``."""
+        """Return log N(y; 0, K), ``[g]``."""
         white, volume = self.whitened(y)
         return -0.5 * (self.sums(white.square()) + self.numbers * math.log(2 * math.pi)) - volume
 
     def whitened(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """``L^{-1} v [n, d]`` for K = L L^T of each graph, and log det L for all columns together ``[g]``."""
+        """Return ``L^{-1} v [n, d]`` for K = L L^T of each graph, and log det L of all columns, ``[g]``."""
         wide = values.detach().cpu().double()
         source = self.path.source
         if not isinstance(source, GPNoise):
             return wide, torch.zeros(len(self.graphs), dtype=torch.float64)
         factors = [source.factor(pos) for pos in self.graphs.unpack()]
         parts = wide.split(self.graphs.sizes.tolist())
-        white = [
-            torch.linalg.solve_triangular(factor, part, upper=False)
-            for factor, part in zip(factors, parts, strict=True)
-        ]
+        white = [whiten(factor, part) for factor, part in zip(factors, parts, strict=True)]
         return torch.cat(white), torch.stack([wide.shape[1] * f.diagonal().log().sum() for f in factors])

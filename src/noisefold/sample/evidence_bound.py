@@ -70,7 +70,7 @@ class EvidenceBound(LikelihoodMethod):
         check_least(strata=(self.strata, 1), repetitions=(self.repetitions, 2))
 
     def apart(self, numbers: Tensor) -> Tensor:
-        """None."""
+        """Return that no graph is."""
         return torch.zeros_like(numbers, dtype=torch.bool)
 
     def __call__(self, state: UnitState, seed: int, streams: Streams, end: EndDensity | None) -> Estimate:
@@ -91,7 +91,7 @@ class EvidenceBound(LikelihoodMethod):
 
     @torch.no_grad()
     def _integral(self, state: UnitState, streams: Streams, shift: float) -> Tensor:
-        r"""One estimate ``[g]`` of :math:`\int a^2 (\|r\|^2 - 2 w \cdot r)\, d\lambda`.
+        r"""Return one estimate ``[g]`` of :math:`\int a^2 (\|r\|^2 - 2 w \cdot r)\, d\lambda`.
 
         One place in each stratum of u, shared by all graphs, with each noise and its negative, which cancels
         what is odd in it.

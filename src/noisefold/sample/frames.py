@@ -17,7 +17,7 @@ Labels = int | str | Sequence[int | str] | None
 
 
 def sizes_of(indices: Sequence[int], nodes: Nodes, known: Sequence[int], seed: int) -> list[int]:
-    """Nodes of the samples with these indices: as asked, cycled through, or drawn from the known sizes.
+    """Return the sizes of these samples: as asked, cycled through, or drawn from the known sizes.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def sizes_of(indices: Sequence[int], nodes: Nodes, known: Sequence[int], seed: i
 def frames_of(
     indices: Sequence[int], nodes: Nodes, like: Graphs | None, known: Sequence[int], dim: int, seed: int
 ) -> Graphs:
-    """Graphs for the samples with these indices, with all that is given: those in `like`, or bare nodes.
+    """Return graphs for the samples with these indices, with all that is given: of `like`, or bare nodes.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def labels_in(graphs: Graphs, classes: Sequence[str]) -> Sequence[int]:
 def labels_of(
     labels: Labels, count: int, classes: Sequence[str], weights: Sequence[float], seed: int
 ) -> Tensor:
-    """Classes ``[count]``: as asked, cycled through, or drawn with these weights; -1 is "unconditional".
+    """Return classes ``[count]``: as asked, cycled through, or drawn by weight; -1 is "unconditional".
 
     Raises
     ------
@@ -90,7 +90,7 @@ def _number(label: int | str, classes: Sequence[str]) -> int:
 
 
 def _uniforms(seed: int, indices: Sequence[int], purpose: int) -> list[float]:
-    """One number in [0, 1) for each sample, from a stream that its noise does not use."""
+    """Draw one number in [0, 1) for each sample, from a stream that its noise does not use."""
     streams = Streams(seed, [2 * i + 1 for i in indices])
     draws = streams.uniform([2] * len(indices), 1, torch.empty(0, dtype=torch.float64))
     return draws[purpose::2, 0].tolist()

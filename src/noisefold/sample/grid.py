@@ -34,7 +34,7 @@ class Grid(Protocol):
 
     @abstractmethod
     def __call__(self, path: ProbabilityPath[Any], steps: int) -> Tensor:
-        """Times ``[steps + 1]``, float64, falling, the last one 0."""
+        """Return times ``[steps + 1]``, float64, falling, the last one 0."""
 
 
 @configurable
@@ -43,7 +43,7 @@ class Uniform(Grid):
     """Equal steps in time. The natural grid of flow matching."""
 
     def __call__(self, path: ProbabilityPath[Any], steps: int) -> Tensor:
-        """Times from the noisy margin to 0 in equal steps."""
+        """Return times from the noisy margin to 0 in equal steps."""
         late, _ = _ends(path, steps)
         return torch.linspace(1, 0, steps + 1, dtype=torch.float64) * late
 
@@ -54,7 +54,7 @@ class LogSNR(Grid):
     """Equal steps in log-SNR between the margins, then one to 0. The natural grid of DPM-Solver++."""
 
     def __call__(self, path: ProbabilityPath[Any], steps: int) -> Tensor:
-        """Times whose log-SNR is evenly spaced."""
+        """Return times whose log-SNR is evenly spaced."""
         late, early = _ends(path, steps)
         levels = torch.linspace(0, 1, steps, dtype=torch.float64)
         start, stop = path.log_snr(late), path.log_snr(early)
@@ -67,7 +67,8 @@ class LogSNR(Grid):
 class Karras(Grid):
     r"""Noise-to-signal ratios with :math:`(\sigma/\alpha)^{1/\rho}` evenly spaced, then one step to 0.
 
-    Source: Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models (2022), eq. 5.
+    Source: Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models (2022), eq. 5,
+    https://arxiv.org/abs/2206.00364.
 
     Parameters
     ----------
@@ -82,7 +83,7 @@ class Karras(Grid):
             raise ValueError(f"rho must be positive, got {self.rho}.")
 
     def __call__(self, path: ProbabilityPath[Any], steps: int) -> Tensor:
-        """Times on Karras' grid."""
+        """Return times on Karras' grid."""
         late, early = _ends(path, steps)
         root_late = torch.exp(-path.log_snr(late) / 2 / self.rho)
         root_early = torch.exp(-path.log_snr(early) / 2 / self.rho)
@@ -95,10 +96,10 @@ class Karras(Grid):
 @configurable
 @dataclass(frozen=True)
 class LevelGrid(Grid):
-    """Steps that follow a law over the signal level: even quantiles of it, then one to 0.
+    """Steps that follow a distribution of the signal level: its even quantiles, then one step to 0.
 
-    Where the law begins above a level of 0 the noisier levels are skipped: sampling begins with normal noise
-    of the right spread, which is right if the data, noised so much, cannot be told from normal.
+    Where the distribution begins above a level of 0 the noisier levels are skipped: sampling begins with
+    normal noise of the right variance. That is right if data with so much noise look like normal noise.
 
     Parameters
     ----------
@@ -109,7 +110,7 @@ class LevelGrid(Grid):
     levels: LevelDistribution = _EVEN
 
     def __call__(self, path: ProbabilityPath[Any], steps: int) -> Tensor:
-        """Times at the quantiles 0, 1 / steps, ... of the law, and 0."""
+        """Return times at the quantiles 0, 1 / steps, ... of the distribution, and 0."""
         _ends(path, steps)
         times = self.levels(path, torch.arange(steps, dtype=torch.float64) / steps)
         return torch.cat([times, times.new_zeros(1)])

@@ -5,12 +5,13 @@ A state x with a velocity v moves by
 .. math:: dx = v\,dt, \qquad dv = s(x, t)\,dt - \gamma v\,dt + \sqrt{2 \gamma}\,dw,
 
 with the score :math:`s = (\alpha \hat x_0 - x)/\sigma^2` of a fixed noise level, which leaves the marginal of
-that level in place, as plain Langevin steps do. But where those creep, a mode of variance :math:`\lambda`
-taking :math:`\lambda/\sigma^2` steps, momentum takes :math:`\sqrt\lambda/\sigma`. At little noise, where
-the score given noised known values becomes the score given the known values, this decides.
+that level in place, as plain Langevin steps do. For a mode of variance :math:`\lambda` plain steps need
+:math:`\lambda/\sigma^2` of them, steps with momentum :math:`\sqrt\lambda/\sigma`. This matters most at little
+noise, where the score given noised observed values becomes the score given the observed values.
 
-Source: Leimkuhler and Matthews, Molecular Dynamics (2015), for the splitting; Song et al. (2021), predictor-
-corrector samplers.
+Source: Leimkuhler and Matthews, Molecular Dynamics (2015), for the splitting,
+https://doi.org/10.1007/978-3-319-16375-8; Song et al. (2021), predictor-corrector samplers,
+https://arxiv.org/abs/2011.13456.
 """
 
 from __future__ import annotations
@@ -70,12 +71,12 @@ class UnderdampedLangevin(Solver):
     def step(
         self, task: GaussianTask, x: Tensor, t: Tensor, s: Tensor, memory: Memory
     ) -> tuple[Tensor, Memory]:
-        """One step."""
+        """Take a step of the predictor, then the Langevin steps."""
         x, memory = self.predictor.step(task, x, t, s, memory)
         return self.correct(task, x, s) if s > 0 and self.steps else x, memory
 
     def correct(self, task: GaussianTask, x: Tensor, t: Tensor) -> Tensor:
-        """Langevin steps at one time."""
+        """Return the state after Langevin steps at one time."""
         alpha, sigma = task.path.schedule.alpha(t), task.path.schedule.sigma(t)
         half = self.ratio * sigma / 2
         kept = math.exp(-self.friction)
@@ -95,16 +96,14 @@ class UnderdampedLangevin(Solver):
 class LangevinCorrection(Conditioning):
     r"""Replacement, corrected by Langevin steps with momentum at every noise level.
 
-    The known values are noised afresh in each step. At noise level t the steps aim at the unknown values,
-    noised, given the known ones, noised; both noises vanish with t, and so does the difference from the
-    posterior. For any law that a network has learned, not only Gaussian ones, more steps come nearer to it.
+    The observed values are noised afresh in each step. At noise level t the steps draw the unknown values,
+    noised, given the observed ones, noised. Both noises vanish with t, and so does the difference from the
+    posterior. For any distribution that a network has learned, not only Gaussian ones, more steps come nearer
+    to the posterior.
 
-    Evaluations of the network: (steps + 1) times those of the solver, less the last step's. Ten correlated
-    Gaussian nodes, three of them known, 20 steps of DDIM, exact denoiser: errors below .02 of the mean and
-    .05 of the covariance (210 evaluations), .006 and .021 with 20 steps (400). When to use: the default
-    for features of models that were not told what is known; with a small learned network it erred by .14 of
-    the mean and .22 of the covariance where `Repaint` had .21 and .20 (``noisefold study conditioning``). The
-    noise must be white.
+    Evaluations of the network: (steps + 1) times those of the solver, less the last step's. When to use: the
+    default for features of models that were not made for completion. The noise must be white. Errors are
+    measured in "Choosing", section "A way to complete", of the documentation.
 
     Parameters
     ----------

@@ -85,7 +85,7 @@ class LogProb:
         return -self.per_dimension / math.log(2)
 
     def plus(self, log_det: Tensor) -> LogProb:
-        """The same in other units, with the log-determinant ``[g]`` of the way from those to these."""
+        """Return the log-density in other units, given the log-determinant ``[g]`` of the change of units."""
         return replace(self, value=self.value + log_det.cpu().double())
 
     def __len__(self) -> int:
@@ -185,7 +185,7 @@ def _(
 
 
 def _within(path: Gaussian, log_snr: tuple[float, float]) -> tuple[float, float]:
-    """The range of log-SNR that lies within the path's margin."""
+    """Return the range of log-SNR that lies within the path's margin."""
     margin = torch.tensor([path.margin, 1 - path.margin], dtype=torch.float64)
     most, least = path.log_snr(margin).tolist()
     high, low = min(log_snr[0], most), max(log_snr[1], least)
@@ -198,7 +198,7 @@ def _within(path: Gaussian, log_snr: tuple[float, float]) -> tuple[float, float]
 
 
 def _batches(method: LikelihoodMethod, numbers: Tensor, batch: int) -> Iterator[Tensor]:
-    """Graphs of like size together, and those apart apart."""
+    """Yield graphs of similar size together, apart from those that are computed separately."""
     order = numbers.argsort(stable=True)
     apart = method.apart(numbers[order])
     for part in (order[apart], order[~apart]):

@@ -1,4 +1,4 @@
-"""Masks of the usual questions to a field over space and time: what is known, as `Model.complete` wants it.
+"""Masks of observed values for the usual questions about a field over space and time (`Model.complete`).
 
 ============================ ==========================================================================
 question                     mask
@@ -29,7 +29,7 @@ __all__ = ["features", "forecast", "interpolation", "knockout", "nodes", "region
 
 
 def forecast(graphs: Graphs, first: int = 1, axis: int = -1) -> Tensor:
-    """Known is the beginning: nodes at each graph's first times.
+    """Return the mask for forecasting: nodes at each graph's first times are known.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def forecast(graphs: Graphs, first: int = 1, axis: int = -1) -> Tensor:
 
 
 def interpolation(graphs: Graphs, axis: int = -1) -> Tensor:
-    """Known are each graph's first and last time; returns the known nodes, ``[n]``, bool.
+    """Return the mask for interpolation, ``[n]``, bool: nodes at the first and last time are known.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def interpolation(graphs: Graphs, axis: int = -1) -> Tensor:
 
 
 def features(graphs: Graphs, hidden: int | Sequence[int]) -> Tensor:
-    """Known are all features but the hidden ones, given by number.
+    """Return the mask for imputation: all features but the hidden ones, given by number, are known.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def features(graphs: Graphs, hidden: int | Sequence[int]) -> Tensor:
 def region(
     graphs: Graphs, centre: Sequence[float], radius: float, axes: Sequence[int] | None = None
 ) -> Tensor:
-    """Known are all nodes but those within a ball.
+    """Return the mask for inpainting: all nodes but those within a ball are known.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def region(
 
 
 def nodes(graphs: Graphs, hidden: float, seed: int = 0) -> Tensor:
-    """Known are all nodes but a share of each graph's, at random. Graph i's are a function of (seed, i).
+    """Return a random mask of nodes, of which a share of each graph's is hidden; graph i's by (seed, i).
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def nodes(graphs: Graphs, hidden: float, seed: int = 0) -> Tensor:
 
 
 def knockout(graphs: Graphs, gene: int) -> tuple[Graphs, Tensor]:
-    """Graphs with one feature held at zero, in the data's units, and nothing else known.
+    """Return graphs with one feature held at zero, in the data's units, and a mask that knows it alone.
 
     Returns
     -------

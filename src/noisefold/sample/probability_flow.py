@@ -78,7 +78,7 @@ class ProbabilityFlow(LikelihoodMethod):
         check_least(steps=(self.steps, 1), probes=(self.probes, 2))
 
     def apart(self, numbers: Tensor) -> Tensor:
-        """Those that get the exact divergence."""
+        """Return which graphs get the exact divergence."""
         return numbers <= self.exact_below
 
     def __call__(self, state: UnitState, seed: int, streams: Streams, end: EndDensity | None) -> Estimate:
@@ -119,14 +119,14 @@ class ProbabilityFlow(LikelihoodMethod):
         return Estimate(at_end + changed, error, torch.zeros_like(error))
 
     def _hutchinson(self, v: Tensor, at: Tensor, state: UnitState, streams: Streams) -> Tensor:
-        """z^T J z for fresh z of signs, ``[probes, g]``."""
+        """Return z^T J z for fresh z of signs, ``[probes, g]``."""
         drawn = streams.uniform(state.graphs.sizes, self.probes * at.shape[1], at) < 0.5
         signs = torch.where(drawn, 1.0, -1.0).to(at).reshape(len(at), self.probes, -1).movedim(1, 0)
         return torch.stack([state.sums(z * row) for z, row in zip(signs, _rows(v, at, signs), strict=True)])
 
 
 def trace(v: Tensor, at: Tensor, state: UnitState) -> Tensor:
-    """Trace of each graph's Jacobian of ``v [n, d]`` by ``at [n, d]``, ``[1, g]``.
+    """Return the trace of each graph's Jacobian of ``v [n, d]`` by ``at [n, d]``, ``[1, g]``.
 
     Graphs do not see each other, so that one product gives one row of the Jacobian of every graph.
     """
@@ -143,7 +143,7 @@ def trace(v: Tensor, at: Tensor, state: UnitState) -> Tensor:
 
 
 def _rows(v: Tensor, at: Tensor, cotangents: Tensor) -> Tensor:
-    """Vector-Jacobian products ``[k, n, d]`` of v with cotangents ``[k, n, d]``."""
+    """Return the vector-Jacobian products ``[k, n, d]`` of v with cotangents ``[k, n, d]``."""
     try:  # together they cost a few times as much as one
         (rows,) = torch.autograd.grad(v, at, cotangents, retain_graph=True, is_grads_batched=True)
     except RuntimeError:  # a derivative that PyTorch cannot batch, of a function of the network's own
@@ -154,7 +154,7 @@ def _rows(v: Tensor, at: Tensor, cotangents: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _end_error(state: UnitState, y: Tensor, divergence: Tensor) -> Tensor:
-    r"""First order of what the flow from :math:`\lambda_0` to minus infinity would add, ``[g]``.
+    r"""Return the first order of what the flow from :math:`\lambda_0` to minus infinity would add, ``[g]``.
 
     There :math:`\hat x_0 = m + a A y`. The part of v from m goes as a and the other as :math:`a^2`, so that
     their integrals are twice and once their value.

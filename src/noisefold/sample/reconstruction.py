@@ -1,4 +1,4 @@
-r"""Conditioning by reconstruction: the estimate of the data is corrected by what is known of the data.
+r"""Reconstruction guidance: the estimate of the data is corrected by the observed values.
 
 The denoiser gives the mean of the data given the state, :math:`\hat x_0(x)`, and its derivative the
 covariance (Tweedie's formulas of first and second order),
@@ -6,7 +6,7 @@ covariance (Tweedie's formulas of first and second order),
 .. math:: \hat x_0 = E[x_0 \mid x_t], \qquad
           C = \mathrm{Cov}[x_0 \mid x_t] = \frac{\sigma^2}{\alpha} \frac{\partial \hat x_0}{\partial x}.
 
-With H the rows that are known and y their values, the law with these two moments, given y, has the mean
+With H the rows that are observed and y their values, the Gaussian with these two moments, given y, has mean
 
 .. math:: E[x_0 \mid x_t, y] \approx \hat x_0 + C H^\top (H C H^\top)^{-1} (y - H \hat x_0),
 
@@ -14,8 +14,9 @@ exactly so for Gaussian data. This is the guidance :math:`(\sigma^2/\alpha) \nab
 the denoiser, with its right weight. C is never formed: its product with a vector is one derivative of the
 denoiser backwards, and the system is solved by conjugate gradients, each graph for itself.
 
-Source: Boys et al., Tweedie Moment Projected Diffusions for Inverse Problems (2023); Song et al.,
-Pseudoinverse-Guided Diffusion Models for Inverse Problems (2023), for the scalar weight.
+Source: Boys et al., Tweedie Moment Projected Diffusions for Inverse Problems (2023),
+https://arxiv.org/abs/2310.06721; Song et al., Pseudoinverse-Guided Diffusion Models for Inverse Problems
+(2023), https://openreview.net/forum?id=9_gsMA8MRKQ, for the scalar weight.
 """
 
 from __future__ import annotations
@@ -46,10 +47,9 @@ class Reconstruction(Conditioning):
 
     Evaluations of the network: those of the solver, each with a pass backwards for every iteration ("rows"
     two, "scalar" one), which costs about as much as the pass forwards. The network must be differentiable in
-    what it denoises. When to use: where the derivative of the denoiser can be trusted, as an oracle's can. A
-    small learned network on 36 nodes of a smooth field, 14 known, erred by .24 of the mean and .37 of the
-    covariance with one iteration, no less with two, and by ten times the mean with "scalar"; `Repaint` by .18
-    and .23 (10 steps of `Heun` against 20 of `DDIM` with 9 jumps, one network).
+    what it denoises. When to use: where the derivative of the denoiser can be trusted, as an oracle's can; of
+    a learned network it often cannot. Errors are measured in "Choosing", section "A way to complete", of the
+    documentation.
 
     Parameters
     ----------
@@ -58,11 +58,11 @@ class Reconstruction(Conditioning):
         diagonal; "scalar" the posterior variance of white data of unit variance,
         :math:`\\sigma^2 / (\\alpha^2 + \\sigma^2)`.
     iterations
-        Of conjugate gradients, for "full". There is nothing left to do after as many as there are known
+        Of conjugate gradients, for "full". There is nothing left to do after as many as there are observed
         entries in a graph, and usually long before.
     noise
-        Standard deviation of the error of the known values, in standard units, which makes them data with an
-        error and the rest smoother. They are returned as they were given.
+        Standard deviation of the error of the observed values, in standard units; the unknown values become
+        smoother. Observed values are returned as they were given.
 
     Raises
     ------
@@ -94,14 +94,14 @@ class Reconstruction(Conditioning):
 
 @dataclass(frozen=True)
 class Reconstructed:
-    """A denoiser whose estimate agrees with what is known.
+    """A denoiser whose estimate agrees with the observed values.
 
     Parameters
     ----------
     denoise
         Estimate of the data ``[n, d]`` from a state ``[n, d]`` and a scalar time.
     known
-        What is known.
+        What is observed.
     path
         The Gaussian path of the states.
     options
@@ -114,7 +114,7 @@ class Reconstructed:
     options: Reconstruction
 
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
-        """Estimate of the data ``[n, d]`` given the state and what is known; what is known is exact."""
+        """Return the estimate of the data ``[n, d]`` given the state; observed values are exact."""
         known, schedule = self.known, self.path.schedule
         with torch.enable_grad():
             state = x.detach().requires_grad_()
@@ -134,7 +134,7 @@ class Reconstructed:
         return torch.where(known.mask, known.value, mean + change)
 
     def _solve(self, spread: Callable[[Tensor], Tensor], gap: Tensor, white: float) -> Tensor:
-        """The change of the estimate, ``[n, d]``."""
+        """Return the change of the estimate, ``[n, d]``."""
         options, known = self.options, self.known
         error = options.noise**2
         if options.covariance == "scalar":
@@ -164,7 +164,7 @@ class Reconstructed:
 
 
 def _dot(known: Known[Tensor], a: Tensor, b: Tensor) -> Tensor:
-    """Inner product of ``a`` and ``b [n, d]`` over each graph, given to all of its rows, ``[n, 1]``."""
+    """Return the inner product of ``a`` and ``b [n, d]`` over each graph, for all of its rows, ``[n, 1]``."""
     rows = (a * b).sum(1)
     if known.graph is None:
         return rows.sum().expand(len(rows), 1)

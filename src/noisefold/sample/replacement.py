@@ -1,30 +1,17 @@
-r"""Conditioning by replacement: what is known is put into the state, noised as the state is.
+r"""Conditioning by replacement: observed values are put into the state, noised as the state is.
 
-With the known values :math:`y` and noise z, every state that the denoiser sees has
-:math:`\alpha(t)\, y + \sigma(t)\, z` in the place of what is known, and every estimate has y there. Any model
-can be conditioned so, without being trained for it.
+With the observed values :math:`y` and noise z, every state that the denoiser sees has
+:math:`\alpha(t)\, y + \sigma(t)\, z` in their places, and every estimate has y there. Any model can be
+conditioned so, without being trained for it.
 
 Replacement alone is biased at every noise level above 0: the denoiser infers from a noisy copy of y what it
 should infer from y, and what was decided while that copy said little is never taken back. Resampling
-(RePaint) takes it back: each step is noised again and taken again, until the state agrees with the known
-values. Where that ends, on ten correlated Gaussian nodes, three of them known, with 200 evaluations of the
-exact denoiser by DDIM (errors of the posterior mean and covariance over their size, and the total variance
-over the exact one):
+(RePaint) takes it back: each step is noised again and taken again, until the state agrees with the observed
+values. More jumps lower the error of the mean; steps that are too coarse lose variance. Both are measured in
+"Choosing", section "A way to complete", of the documentation.
 
-================================= ======= ============ ==========
-sampler                           mean    covariance   variance
-================================= ======= ============ ==========
-`Replacement()`, 200 steps        .481    1.471        2.375
-`Repaint(jumps=1)`, 100 steps     .320    .842         1.731
-`Repaint(jumps=4)`, 40 steps      .177    .399         1.284
-`Repaint(jumps=9)`, 20 steps      .111    .175         1.000
-`Repaint(jumps=19)`, 10 steps     .073    .268         .725
-================================= ======= ============ ==========
-
-The mean depends on the jumps alone, and its error falls like their number to the power -.8: .028 with 59 of
-them. Steps that are too coarse lose variance.
-
-Source: Lugmayr et al., RePaint (2022).
+Source: Lugmayr et al., RePaint: Inpainting using Denoising Diffusion Probabilistic Models (2022),
+https://arxiv.org/abs/2201.09865.
 """
 
 from __future__ import annotations
@@ -105,7 +92,7 @@ class Resampled(Solver):
         _check(self.jumps)
 
     def step(self, task: Any, state: Any, t: Tensor, s: Tensor, memory: Memory) -> tuple[Any, Memory]:
-        """One step, taken jumps + 1 times."""
+        """Take one step jumps + 1 times."""
         y, after = self.solver.step(task, state, t, s, memory)
         for _ in range(self.jumps):
             y = task.path.renoise(y, s, t, task.graphs, task.random)
@@ -116,9 +103,9 @@ class Resampled(Solver):
 @configurable
 @dataclass(frozen=True)
 class Replacement(Conditioning):
-    """Replacement alone, with one noise for the known values of a draw from beginning to end.
+    """Replacement alone, with one noise for the observed values of a draw from beginning to end.
 
-    When to use: as the reference that everything else should beat; or where the known part says little.
+    When to use: as the reference that everything else should beat, or where observed values say little.
     """
 
     handles: ClassVar[type] = ProbabilityPath
@@ -133,7 +120,7 @@ class Replacement(Conditioning):
 @configurable
 @dataclass(frozen=True)
 class Repaint(Conditioning):
-    """Replacement with resampling; the known values are noised afresh each time, as the method asks for.
+    """Replacement with resampling; the observed values are noised afresh each time.
 
     Evaluations of the network: jumps + 1 times those of the solver. When to use: the default for positions,
     but not for a model trained under `noisefold.noise.WithinCloud`: its states are not data plus independent

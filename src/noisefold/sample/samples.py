@@ -82,17 +82,18 @@ def draw_samples(
         if callback is not None:
             callback(step, level, units.undo(graphs).replace(origin=origin))
 
-    def frames(indices: list[int]) -> Graphs:
+    def shaped(indices: list[int]) -> Graphs:
         shape = frames_of(indices, nodes, like, summary.sizes, summary.dim, seed)
         if labels is not None:
             chosen = labels[[place[i] for i in indices]]
             shape = shape.replace(label=chosen, classes=summary.classes)
-        return variable.blank(units.apply(variable.given(shape)), columns)
+        return variable.given(shape)
 
     made: dict[int, Graphs] = {}
     with progress("sampling", len(numbers)) as advance:
         for indices, on in _batches(denoiser, units, numbers, sampling.batch, like, tile):
-            graphs = frames(indices)
+            shape = shaped(indices)
+            graphs = variable.blank(units.apply(shape), columns)
             if on is not denoiser:
                 graphs = graphs.replace(edge_index=None, edge_attr=None, edge_type=None)
             streams = Streams(seed, [2 * i for i in indices])
@@ -100,7 +101,8 @@ def draw_samples(
                 on, graphs.to(denoiser.device), times, solver, streams,
                 guidance=sampling.guidance, callback=None if made else seen,
             )  # fmt: skip
-            done = units.undo(done)
+            # What is given comes back as it was, bit for bit.
+            done = variable.write(shape.to(done.device), variable.read(units.undo(done)))
             names = summary.feature_names if len(summary.feature_names) == done.features else ()
             done = done.replace(origin=origin, feature_names=names)
             made |= dict(zip(indices, done, strict=True))
@@ -116,7 +118,7 @@ def _batches(
     like: Graphs | None,
     tile: int | None,
 ) -> Iterator[tuple[list[int], Denoiser[Any, Any]]]:
-    """Numbers of the samples of each batch, and the denoiser that works on them."""
+    """Yield the numbers of the samples of each batch, and the denoiser that works on them."""
     sizes = [] if like is None or tile is None else like.sizes.tolist()
     large = [k for k, n in enumerate(sizes) if tile is not None and n > tile]
     left = [i for i in numbers if not large or i % len(sizes) not in large]

@@ -121,14 +121,14 @@ class GaussianTask(Task[Tensor, Tensor]):
         return self.path.noise(self.graphs, like, self.random)
 
     def flow(self, x: Tensor, t: Tensor) -> Tensor:
-        """Velocity of the probability flow ``[n, d]``; it has no value where sigma is 0."""
+        """Return the velocity of the probability flow ``[n, d]``; it has no value where sigma is 0."""
         x0 = self.denoise(x, t)
         schedule = self.path.schedule
         eps = (x - schedule.alpha(t) * x0) / schedule.sigma(t)
         return schedule.dalpha(t) * x0 + schedule.dsigma(t) * eps
 
     def heun(self, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
-        """One step of Heun's method along the flow, of Euler's to t = 0."""
+        """Take one step of Heun's method along the flow, of Euler's to t = 0."""
         slope = self.flow(x, t)
         y = x + (s - t) * slope
         return y if s <= 0 else x + (s - t) * (slope + self.flow(y, s)) / 2
@@ -185,7 +185,7 @@ class Euler(Solver):
     def step(
         self, task: GaussianTask, x: Tensor, t: Tensor, s: Tensor, memory: Memory
     ) -> tuple[Tensor, Memory]:
-        """One step."""
+        """Take one step from t to s."""
         return x + (s - t) * task.flow(x, t), None
 
 
@@ -195,7 +195,9 @@ class Heun(Solver):
     """Heun's method on the probability flow. Order 2, two evaluations a step (one in the last).
 
     When to use: the safe default for any path; at equal evaluations better than Euler from some ten on.
-    Source: Karras et al. (2022), algorithm 1.
+    Also known as improved Euler, or the explicit trapezoidal rule.
+
+    Source: Karras et al. (2022), algorithm 1, https://arxiv.org/abs/2206.00364.
     """
 
     order: ClassVar[int | None] = 2
@@ -203,7 +205,7 @@ class Heun(Solver):
     def step(
         self, task: GaussianTask, x: Tensor, t: Tensor, s: Tensor, memory: Memory
     ) -> tuple[Tensor, Memory]:
-        """One step."""
+        """Take one step from t to s."""
         return task.heun(x, t, s), None
 
 
@@ -214,7 +216,7 @@ class DDIM(Solver):
 
     At eta = 0 it is deterministic and of order 1, exact wherever the estimate is constant; at eta = 1 it is
     the ancestral sampler. When to use: few steps on curved paths (VP, cosine), or to trade noise for speed.
-    Source: Song, Meng and Ermon (2021).
+    Source: Song, Meng and Ermon (2021), https://arxiv.org/abs/2010.02502.
 
     Parameters
     ----------
@@ -233,7 +235,7 @@ class DDIM(Solver):
     def step(
         self, task: GaussianTask, x: Tensor, t: Tensor, s: Tensor, memory: Memory
     ) -> tuple[Tensor, Memory]:
-        """One step."""
+        """Take one step from t to s."""
         law = task.path.transition(t, s, self.eta)
         x = law.data * task.denoise(x, t) + law.state * x
         return x + law.noise * task.noise(x) if law.noise > 0 else x, None
@@ -245,7 +247,7 @@ class Ancestral(Solver):
     """Sampling the reverse chain, DDPM. Weak order 1, one evaluation a step.
 
     When to use: many steps (hundreds); its fresh noise forgets errors of the network.
-    Source: Ho et al. (2020).
+    Source: Ho et al. (2020), https://arxiv.org/abs/2006.11239.
     """
 
     order: ClassVar[int | None] = 1
@@ -253,7 +255,7 @@ class Ancestral(Solver):
     def step(
         self, task: GaussianTask, x: Tensor, t: Tensor, s: Tensor, memory: Memory
     ) -> tuple[Tensor, Memory]:
-        """One step."""
+        """Take one step from t to s."""
         return DDIM(eta=1.0).step(task, x, t, s, memory)
 
 
@@ -268,7 +270,7 @@ class DPMSolver(Solver):
     sigma = 0 use :math:`D = \hat x_0`.
 
     When to use: the fewest evaluations, 10 to 30, with the grid `LogSNR` or `Karras`.
-    Source: Lu et al., DPM-Solver++ (2022), algorithm 2.
+    Source: Lu et al., DPM-Solver++ (2022), algorithm 2, https://arxiv.org/abs/2211.01095.
     """
 
     order: ClassVar[int | None] = 2
@@ -276,7 +278,7 @@ class DPMSolver(Solver):
     def step(
         self, task: GaussianTask, x: Tensor, t: Tensor, s: Tensor, memory: Memory
     ) -> tuple[Tensor, Memory]:
-        """One step."""
+        """Take one step from t to s."""
         schedule = task.path.schedule
         x0 = task.denoise(x, t)
         sigma_s = schedule.sigma(s)
@@ -298,7 +300,7 @@ class StochasticHeun(Solver):
     Up to noise level :math:`(1 + \gamma)\sigma/\alpha`,
     :math:`\gamma = \min(\mathrm{churn}/\mathrm{steps}, \sqrt 2 - 1)`, then down. Of weak order 2. When to
     use: many steps, where the noise added corrects errors of the network that a deterministic solver keeps.
-    Source: Karras et al. (2022), algorithm 2, here for any alpha.
+    Source: Karras et al. (2022), algorithm 2, here for any alpha, https://arxiv.org/abs/2206.00364.
 
     Parameters
     ----------
@@ -317,7 +319,7 @@ class StochasticHeun(Solver):
     def step(
         self, task: GaussianTask, x: Tensor, t: Tensor, s: Tensor, memory: Memory
     ) -> tuple[Tensor, Memory]:
-        """One step."""
+        """Take one step from t to s."""
         schedule, times = task.path.schedule, task.times
         gamma = min(self.churn / (len(times) - 1), math.sqrt(2) - 1)
         raised = schedule.time(schedule.log_snr(t) - 2 * math.log1p(gamma)).clamp(max=float(times[0]))
@@ -337,7 +339,7 @@ class Langevin(Solver):
     :math:`s = (\alpha \hat x_0 - x)/\sigma^2` and :math:`h = r^2 \sigma_t^2`: it leaves the marginal at t in
     place, but for about :math:`r^2 / 2` of its variance at the most, and pulls a state that has left it back.
     When to use: to spend evaluations on accuracy at few times.
-    Source: Song et al. (2021), predictor-corrector samplers.
+    Source: Song et al. (2021), predictor-corrector samplers, https://arxiv.org/abs/2011.13456.
 
     Parameters
     ----------
@@ -360,12 +362,12 @@ class Langevin(Solver):
     def step(
         self, task: GaussianTask, x: Tensor, t: Tensor, s: Tensor, memory: Memory
     ) -> tuple[Tensor, Memory]:
-        """One step."""
+        """Take one step from t to s."""
         x, memory = self.predictor.step(task, x, t, s, memory)
         return self.correct(task, x, s) if s > 0 else x, memory
 
     def correct(self, task: GaussianTask, x: Tensor, t: Tensor) -> Tensor:
-        """Langevin steps at one time."""
+        """Return the state after Langevin steps at one time."""
         schedule = task.path.schedule
         h = (self.ratio * schedule.sigma(t)) ** 2
         for _ in range(self.steps):

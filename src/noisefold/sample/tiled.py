@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 from torch import Tensor
 
 from noisefold.geometry.patches import cut
@@ -72,7 +71,9 @@ def _shown(
     weights: NDArray[np.float64],
     least: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """A tile with so many nodes, if there are, at which all is observed that other nodes of it lack."""
+    """Return a tile with enough nodes, if there are, at which what its other nodes lack is observed."""
+    from scipy.spatial import KDTree
+
     lacking = unknown[rows]
     observed: NDArray[np.bool_] = ~np.any(unknown[:, lacking.any(0)], axis=1)
     more = least - int(observed[rows].sum())

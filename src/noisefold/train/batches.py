@@ -80,11 +80,11 @@ class Batches:
         self._pass: tuple[int, Tensor] = (-1, torch.empty(0))
 
     def __call__(self, step: int) -> Batch:
-        """This process' part of the batch of a step."""
+        """Return this process' part of the batch of a step."""
         return self.part(step, range(self.rank, self.size, self.world))
 
     def part(self, step: int, places: range) -> Batch:
-        """Some places of the batch of a step."""
+        """Return some places of the batch of a step."""
         numbers = [step * self.size + p for p in places]
         streams = Streams(self.seed, numbers)
         graphs = self.data[[self._entry(k) for k in numbers]]

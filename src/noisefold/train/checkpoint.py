@@ -75,7 +75,7 @@ class Checkpoints:
         self.folder, self.keep = folder, keep
 
     def steps(self) -> list[int]:
-        """Steps of the checkpoints that are named as complete, ascending."""
+        """Return the steps of the checkpoints that are named as complete, ascending."""
         if not self.folder.is_dir():
             return []
         return sorted(int(p.name) for p in self.folder.iterdir() if p.name.isdecimal())
@@ -121,7 +121,7 @@ class Checkpoints:
         return final
 
     def latest(self) -> Checkpoint | None:
-        """The newest checkpoint whose files match its manifest, or None if there are none at all.
+        """Return the newest checkpoint whose files match its manifest, or None if there are none at all.
 
         Warns if a newer one had to be passed over.
 

@@ -30,7 +30,7 @@ def is_main() -> bool:
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
-    """Context in which networks compute in "float32", or their matrix products in "bfloat16".
+    """Return a context in which networks compute in "float32", or their matrix products in "bfloat16".
 
     Raises
     ------
@@ -85,7 +85,7 @@ def resolve_device(name: str | torch.device) -> torch.device:
 
 
 def _count(kind: str) -> int:
-    """How many devices of a kind there are."""
+    """Return how many devices of a kind there are."""
     try:
         module = torch.get_device_module(kind)
     except RuntimeError:
@@ -147,7 +147,7 @@ class Runner:
         return self.rank == 0
 
     def prepare(self, net: nn.Module) -> nn.Module:
-        """The network on its device, wrapped where there are several processes."""
+        """Return the network on its device, wrapped where there are several processes."""
         net = net.to(self.device)
         if self.world == 1:
             return net
@@ -155,11 +155,11 @@ class Runner:
         return DistributedDataParallel(net, find_unused_parameters=True)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Context in which the network computes in the chosen precision."""
+        """Return a context in which the network computes in the chosen precision."""
         return autocast(self.precision, self.device)
 
     def mean(self, value: Tensor) -> Tensor:
-        """Average over the processes."""
+        """Return the average over the processes."""
         out: Tensor = reduce(value, reduction="mean") if self.world > 1 else value
         return out
 
@@ -170,6 +170,6 @@ class Runner:
         return bool(self.mean(torch.tensor(float(flag), device=self.device)) > 0)
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Wait until every process is here."""
         if self.world > 1:
             self._state.wait_for_everyone()

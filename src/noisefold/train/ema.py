@@ -54,7 +54,7 @@ class EMA:
 
     @contextmanager
     def within(self, net: nn.Module) -> Iterator[None]:
-        """The network with the averaged weights; it has its own again afterwards."""
+        """Give the network the averaged weights, and its own again afterwards."""
         own = {k: v.clone() for k, v in net.state_dict().items()}
         net.load_state_dict(self.state)
         try:

@@ -28,7 +28,7 @@ _DIGESTS = {"data": "on other data", "network": "of a network with other weights
 def run_identity(
     denoiser: Denoiser[Any, Any], data: Graphs, settings: Training, transform: Transform | None = None
 ) -> dict[str, Any]:
-    """What must not change between the parts of one run, as plain data.
+    """Return what must not change between the parts of one run, as plain data.
 
     The number of steps, the device and the bookkeeping may change.
     """

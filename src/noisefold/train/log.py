@@ -14,7 +14,7 @@ __all__ = ["Log", "read_log"]
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Entries of a log; a last line that was cut off by a kill is left out."""
+    """Return the entries of a log; a last line that was cut off by a kill is left out."""
     if not path.is_file():
         return []
     entries = []

@@ -66,7 +66,8 @@ def train(
     denoiser
         Network, path and target.
     data, val
-        Graphs to train on and, optionally, to measure the loss on, standardised, or to be by `transform`.
+        Graphs to train on and, optionally, to measure the loss on, standardised, or
+        standardised batch by batch by `transform`.
     settings
         How to train.
     out
@@ -239,7 +240,7 @@ class _Run:
     # -- one step ----------------------------------------------------------------------------------------
 
     def advance(self) -> None:
-        """One step, and whatever is due after it."""
+        """Take one step, and do whatever is due after it."""
         self.recent.append(self._learn())
         self.step += 1
         last = self.step == self.settings.steps
@@ -295,7 +296,7 @@ class _Run:
 
 
 def _measure(net: nn.Module, data: Graphs, settings: Training, transform: Transform | None) -> None:
-    """What a network measures itself, unless it has; a function of data, seed and nodes."""
+    """Let a network measure what it measures itself, once; a function of data, seed and nodes."""
     if not isinstance(net, Fittable) or bool(net.learned):
         return
     count = min(len(data), _MEASURED)

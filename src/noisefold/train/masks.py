@@ -1,9 +1,9 @@
-"""What an informed network is told in training: random masks of several kinds.
+"""Random masks of observed values, by which a network for completion is trained.
 
-Each graph draws its kind, and within the kind how much is known, so that all amounts occur:
+Each graph draws its kind, and within the kind how much is observed, so that all amounts occur:
 
 ============== =====================================================================================
-kind           known
+kind           observed
 ============== =====================================================================================
 ``"nothing"``  nothing: the network learns to generate
 ``"nodes"``    each node with a probability that is itself uniform: scattered measurements
@@ -34,10 +34,10 @@ __all__ = ["Masks"]
 @configurable
 @dataclass(frozen=True)
 class Masks:
-    """A law of masks: which kinds occur.
+    """Distribution of masks: which kinds occur.
 
     Called with graphs, the columns of the noised variable and a random stream for each graph, it gives the
-    mask of what is known, ``[n, columns]``, bool: a function of each graph and its stream.
+    mask of observed values, ``[n, columns]``, bool: a function of each graph and its stream.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def _slab(graphs: Graphs, draws: _Draws) -> Tensor:
     )
     place = (along - lowest[graphs.batch]) / (highest - lowest).clamp(min=1e-12)[graphs.batch]
     shape = draws.graph[:, 1] * 3
-    # Squares, so that little more than the first, or the first and the last, is often all that is known.
+    # Squares, so that little more than the first, or the first and the last, is often all that is observed.
     first, last = draws.graph[:, 3].square(), 1 - draws.graph[:, 4].square()
     middle = (shape >= 1) & (shape < 2)
     first, last = (

@@ -89,7 +89,8 @@ class Training:
         Distribution of the noise levels trained at; None is uniform in t. The loss is not weighted to make up
         for it.
     masks
-        What an informed model is told; None is `Masks` as it comes. Other models have none.
+        Masks of observed values for a model for completion; None is `Masks` as it comes. Other models have
+        none.
     precision
         "float32" or "bfloat16".
     device

@@ -1,7 +1,8 @@
-r"""What a network has learned at each level of noise: where its work is worth something.
+r"""Skill by noise level: what a network explains beyond the best linear estimate.
 
 At every signal level the network's squared error of the data is compared with that of the best linear
-estimate, :math:`\alpha x_t / (\alpha^2 + \sigma^2)`, on the same states. What it explains of that error,
+estimate, :math:`\alpha x_t / (\alpha^2 + \sigma^2)`, on the same states. The share
+of the error that the network explains,
 
 .. math:: e(u) = 1 - \frac{E|x_0 - \hat x_0|^2}{E|x_0 - \hat x_0^{\text{linear}}|^2},
 
@@ -51,14 +52,14 @@ class SkillByLevel:
         return tuple(i / count for i in range(count + 1))
 
     def quiet(self, share: float = 0.01) -> float:
-        """Signal level below which less than this share is explained, at every level."""
+        """Return the signal level below which less than this share is explained, at every level."""
         for level, explained in zip(self.edges, self.explained, strict=False):
             if explained >= share:
                 return level
         return 1.0
 
-    def effort(self, idle: float = 0.01, half: float = 0.1) -> ComputeBudget:
-        """Nothing where less than `idle` is explained, half of depth and width where less than `half` is.
+    def compute_budget(self, idle: float = 0.01, half: float = 0.1) -> ComputeBudget:
+        """Return a budget: nothing where less than `idle` is explained, half of it where less than `half` is.
 
         Raises
         ------
@@ -75,7 +76,7 @@ class SkillByLevel:
         return ComputeBudget(splits, depth=tuple(shares), width=tuple(shares))
 
     def levels(self, floor: float = 0.1) -> LevelDistribution:
-        """A law whose density follows what is explained, with a share `floor` spread evenly.
+        """Return a distribution of levels that follows what is explained, with a share `floor` spread evenly.
 
         Raises
         ------
@@ -101,7 +102,7 @@ def measure_skill(
     seed: int = 0,
     most: int = 256,
 ) -> SkillByLevel:
-    """Measure a profile on graphs that training has not seen.
+    """Measure the skill of a denoiser on graphs that training has not seen.
 
     Parameters
     ----------
@@ -150,7 +151,7 @@ def measure_skill(
 def _squares(
     denoiser: Denoiser[Any, Any], graphs: Graphs, streams: Streams, level: float
 ) -> tuple[Tensor, Tensor]:
-    """Error of every graph, ``[g]``, of the network's estimate and of the one without a network."""
+    """Return the errors of every graph, ``[g]``, of the network's estimate and of the linear one."""
     path, target, clean = denoiser.path, denoiser.target, denoiser.variable.read(graphs)
     log_snr = 2 * torch.logit(torch.tensor(level, dtype=torch.float64))
     t = path.clip(path.time(log_snr)).to(graphs.pos).expand(len(graphs))

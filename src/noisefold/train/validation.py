@@ -36,7 +36,7 @@ def validate(
     device: torch.device,
     transform: Transform | None = None,
 ) -> dict[str, Any]:
-    """Loss on held-out graphs, in all and by signal level (ten equal parts of [0, 1]).
+    """Return the loss on held-out graphs, in all and by signal level (ten equal parts of [0, 1]).
 
     At most 512 graphs, each at one noise level. Graphs, levels and noise are the same at every call, whatever
     the batch. The network is left in evaluation mode.

@@ -1,5 +1,6 @@
 """Mutated .h5ad files: read as they are, or refused in one sentence that names the file."""
 
+import os
 import re
 import signal
 import subprocess
@@ -132,7 +133,10 @@ def run(folder, count, seed):
     """In a process of its own, since a library may crash, and its memory is measured."""
     call = [sys.executable, __file__, str(folder), str(count), str(seed)]
     # A library that runs for ever hears no signal, so that the whole process has a limit as well.
-    done = subprocess.run(call, capture_output=True, text=True, check=False, timeout=300 + 2 * count)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    done = subprocess.run(
+        call, capture_output=True, text=True, check=False, timeout=300 + 2 * count, env=environment
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return [int(v) for v in done.stdout.split()]
 

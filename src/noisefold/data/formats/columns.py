@@ -34,6 +34,7 @@ _AFFIX = re.compile(
     r"pos(itions?)?|coord(inate)?s?|centroids?|cent(er|re)|loc(ation)?|spatial|global|point|p|c|"
     r"[uµμnmck]?m|microns?|px|pixels?"
 )
+_LONGEST = 80  # letters of a name that can be a position's
 _PLACES = {"easting": 0, "northing": 1, "elevation": 2, "height": 2, "altitude": 2}
 
 
@@ -73,6 +74,8 @@ def position(name: str) -> int | None:
     >>> [position(n) for n in ("x", "Y_centroid", "pos_z", "Z [um]", "heat", "max")]
     [0, 1, 2, 2, None, None]
     """
+    if len(name) > _LONGEST:
+        return None
     words = [w for w in re.split(r"[^a-z0-9µμ]+", _UNIT.sub("", name).lower()) if w]
     left = [w for w in words if not _AFFIX.fullmatch(w)]
     if len(left) == 1 and left[0] in _PLACES:

@@ -99,6 +99,8 @@ def _indices(lines: list[str], before: list[int], noun: str) -> tuple[Ints, Ints
     sizes = content.counts
     if len(sizes) < len(lines):
         sizes = np.array([len(line.split()) for line in text.split("\n")], dtype=np.int64)
+    if len(sizes) != len(lines) or sizes.sum() != len(content.values):  # a blank that is no blank in ASCII
+        raise ValueError(f"the {noun}s hold characters that are no numbers; export the file again.")
     named = content.values
     above = np.repeat(np.array(before, dtype=np.int64), sizes)
     bad = ~((np.abs(named) < 2**53) & (named == np.trunc(named)) & (named != 0) & (named >= -above))

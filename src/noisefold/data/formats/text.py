@@ -16,7 +16,7 @@ __all__ = ["MISSING", "decoded", "is_number", "lines_of", "number_of", "numbers_
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
 _NUMBER = re.compile(
-    r"[+-]?(\d+\.?\d*|\.\d+)([ed][+-]?\d+)?|[+-]?(nan|inf(inity)?)", re.IGNORECASE | re.ASCII
+    r"[+-]?(\d+(\.\d*)?|\.\d+)([ed][+-]?\d+)?|[+-]?(nan|inf(inity)?)", re.IGNORECASE | re.ASCII
 )
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _COMMENT = re.compile(r"\s*(#|//|%|!)")

@@ -128,7 +128,8 @@ def write_layers(
         raise ValueError(
             f"provenance must be plain data ({error}); give numbers, words and lists."
         ) from error
-    cells, known, columns = check_layers(source, target, genes, 0 if draws is None else len(draws))
+    cells, known, found = check_layers(source, target, genes, 0 if draws is None else len(draws))
+    columns = np.array(found, dtype=np.int64)
     with guarded(source):
         places = _places(rows, len(cells))
         _check(mean, std, draws, len(places), len(columns))

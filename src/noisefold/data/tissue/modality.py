@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from noisefold.configuration import configurable
 from noisefold.data.tissue.values import KINDS
 from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.patches import blocks, cut, take
+from noisefold.geometry.patches import blocks, cut, hold_out, take
 
 __all__ = ["SpatialTranscriptomics"]
 
@@ -73,20 +73,9 @@ class SpatialTranscriptomics:
         ValueError
             If the fraction is out of its range, or there is only one block.
         """
-        if not 0 < fraction < 1:
-            raise ValueError(f"fraction must lie strictly between 0 and 1, got {fraction}.")
-        there = self.blocks(graphs)
-        if len(there) < 2:
-            raise ValueError(
-                f"a split needs at least 2 blocks of cells, got {graphs.num_nodes} cells and "
-                f"patch={self.patch}; make patch smaller."
-            )
-        order = np.random.Generator(np.random.Philox(key=seed)).permutation(len(there))
-        count = min(max(round(fraction * len(there)), 1), len(there) - 1)
-        rows = np.sort(np.concatenate([there[i] for i in order[:count]]))
+        rows, held = hold_out(*_placed(graphs), self.patch, fraction, seed)
         ends = np.searchsorted(rows, graphs.ptr[1:-1].cpu().numpy())
-        first = [part for part in np.split(rows, ends) if len(part)]
-        return take(graphs, first), take(graphs, [there[i] for i in np.sort(order[count:])])
+        return take(graphs, [part for part in np.split(rows, ends) if len(part)]), take(graphs, held)
 
     def patches(self, graphs: Graphs, overlap: float = 0.25) -> Graphs:
         """Return overlapping patches, a graph each, which together cover every cell.

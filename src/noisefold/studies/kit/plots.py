@@ -69,5 +69,5 @@ def outer_legend(picture: Figure, drawn: Iterable[Axes], where: str, **options: 
     for panel in drawn:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    look: dict[str, Any] = {"loc": f"outside {where}", "frameon": False, **options}
-    picture.legend(list(handles.values()), list(handles), **look)
+    options |= {"loc": f"outside {where}", "frameon": False}
+    picture.legend(list(handles.values()), list(handles), **options)

@@ -94,7 +94,7 @@ def _make(run: Run[Scale]) -> list[Path]:
     more: dict[str, tuple[ComputeBudget, LevelDistribution | None]] = {
         "the whole network": (ComputeBudget(), None),
         "times placed by the profile": (ComputeBudget(), found.levels()),
-        "half of it where little is explained": (found.effort(), None),
+        "half of it where little is explained": (found.compute_budget(), None),
     }
     further = replace(size.training, steps=size.more, lr=size.training.lr / 3, seed=seed + 1)
     for i, (name, (budget, levels)) in enumerate(more.items()):
@@ -110,7 +110,7 @@ def _make(run: Run[Scale]) -> list[Path]:
         "data": sets.about,
         "seed": seed,
         "training": {"steps": size.training.steps, "batch": size.training.batch, "more": size.more},
-        "effort": encode(found.effort()),
+        "compute_budget": encode(found.compute_budget()),
         "profile": encode(found),
         "sampling_ms_per_cloud": costs,
         "scores": scores.to_dict(),

@@ -131,13 +131,8 @@ def _asked(panel: Axes, result: Result) -> None:
         for k, row in enumerate(shown):
             if row in found:
                 value, low, high = (found[row][0]["CRPS"][end] / scale for end in ("value", "low", "high"))
-                look: dict[str, Any] = {
-                    "color": _COLOURS[k % 8],
-                    "marker": "osv^DPX*"[k % 8],
-                    "linestyle": "none",
-                }
-                if i == 0:
-                    look["label"] = row
+                look: dict[str, Any] = {"color": _COLOURS[k % 8], "marker": "osv^DPX*"[k % 8]}
+                look |= {"linestyle": "none", "label": row if i == 0 else None}
                 x, ends = i + (k - (len(shown) - 1) / 2) * 0.11, [[value - low], [high - value]]
                 panel.errorbar(x, value, yerr=ends, markersize=5, capsize=2, **look)
     panel.axhline(1, color="0.4", linewidth=1)

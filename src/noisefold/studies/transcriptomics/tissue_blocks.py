@@ -18,7 +18,7 @@ from torch import Tensor
 
 from noisefold.data import Expression, Tissue
 from noisefold.geometry import Graphs, Scaling
-from noisefold.geometry.patches import blocks
+from noisefold.geometry.patches import blocks, hold_out
 from noisefold.studies.kit.datasets import data_folder
 
 __all__ = ["QUESTIONS", "SUBJECTS", "HeldOut", "Subject", "held_out", "patches_of", "source"]
@@ -190,10 +190,9 @@ def held_out(subject: Subject, cells: int, patches: int, held: int, seed: int = 
         read = anndata.read_h5ad(path)
         whole = Tissue.read(read[read.obs[subject.valid].astype(bool)].copy(), pos=subject.pos)
     size = 2 * cells // 5
-    train, rest = _divided(whole, size, seed)
-    number = {name: i for i, name in enumerate(whole.cells)}
-    seen = np.array([number[name] for name in train.cells])
-    hidden = np.array([number[name] for name in rest.cells])
+    seen, apart = hold_out(whole.pos, whole.group, size, 1 - _HELD, seed)
+    hidden = np.sort(np.concatenate(apart))
+    train, rest = whole.part(seen), whole.part(hidden)
     order = np.random.Generator(np.random.Philox(key=seed)).permutation
     cut = blocks(rest.pos, np.zeros(len(rest), dtype=np.int64), size)[0]
     parts, core = [], []
@@ -219,15 +218,3 @@ def held_out(subject: Subject, cells: int, patches: int, held: int, seed: int = 
         replace(scaling, x_mean=blank, x_scale=(1.0,) * len(blank)),
         about,
     )
-
-
-def _divided(tissue: Tissue, cells: int, seed: int) -> tuple[Tissue, Tissue]:
-    """The cells of most blocks, and those of the blocks held out."""
-    group = np.unique(tissue.group, return_inverse=True)[1]
-    there = [rows for each in blocks(tissue.pos, group, cells) for rows in each]
-    order = np.random.Generator(np.random.Philox(key=seed)).permutation(len(there))
-    count = min(max(round((1 - _HELD) * len(there)), 1), len(there) - 1)
-    first, second = (
-        np.sort(np.concatenate([there[i] for i in some])) for some in (order[:count], order[count:])
-    )
-    return tissue.part(first), tissue.part(second)

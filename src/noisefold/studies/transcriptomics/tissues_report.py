@@ -25,7 +25,7 @@ _STAGES = {
     "Moran-W1": "Moran's I, W1 (lower)",
     "variogram": "variogram (lower)",
 }
-_LOOKS: dict[str, dict[str, Any]] = marks(
+_LOOKS = marks(
     {
         "network": "o #0072B2",
         "its start": "D #56B4E9",
@@ -107,9 +107,9 @@ def _errors(panel: Axes, asked: Mapping[str, Any]) -> None:
             scale = rows["mean"]["scores"]["CRPS"]["value"]
             value, low, high = (rows[row]["scores"]["CRPS"][end] / scale for end in ("value", "low", "high"))
             x = i + (k - (len(_LOOKS) - 1) / 2) * 0.11
-            label: dict[str, Any] = {"label": row} if i == 0 else {}
+            look = {**look, "label": row if i == 0 else None}
             ends = [[value - low], [high - value]]
-            panel.errorbar(x, value, yerr=ends, markersize=5, capsize=2, linestyle="none", **look, **label)
+            panel.errorbar(x, value, yerr=ends, markersize=5, capsize=2, linestyle="none", **look)
     panel.axhline(1, color="0.4", linewidth=1)
     panel.set_xticks(range(len(asked)), list(asked))
     panel.set(ylabel="CRPS over that of the mean", ylim=(0, None))
