@@ -41,11 +41,16 @@ def test_a_file_and_a_folder_take_the_place_of_older_ones(tmp_path: Path) -> Non
 def test_what_fails_within_changes_nothing(tmp_path: Path, error: BaseException, folder: bool) -> None:
     target = tmp_path / "a"
     atomic_text(target, "old")
-    with pytest.raises(type(error)), staged(target) as part:
-        if folder:
-            part.mkdir()
-        (part / "x" if folder else part).write_text("new")
-        raise error
+
+    def write() -> None:
+        with staged(target) as part:
+            if folder:
+                part.mkdir()
+            (part / "x" if folder else part).write_text("new")
+            raise error
+
+    with pytest.raises(type(error)):
+        write()
     assert target.read_text() == "old"
     assert _names(tmp_path) == ["a"]
 
