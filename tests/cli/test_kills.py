@@ -97,6 +97,9 @@ def _battery(server: Server, place: Path, kills: dict[str, int], seed: int) -> C
             assert_whole(folder)
             if name not in ("train", "convert"):
                 assert _result(folder, name) in (before, want)
+            if name == "convert" and (folder / "shards").exists():  # a folder that stands is not replaced
+                assert _result(folder, name) == want
+                continue
             if name != "train" or k % CHAIN == CHAIN - 1 or k == count - 1:
                 again = server.run(folder, name)
                 assert again.status == 0, again.said
