@@ -99,6 +99,6 @@ def test_refuses_where_it_makes_no_sense():
         GPNoise(Stationary(SquaredExponential(0.5)) + Nugget(0.05))
     with pytest.raises(ValueError, match="jitter must be positive, got 0"):
         GPNoise(Nugget(), jitter=0)
-    with pytest.raises(ValueError, match="variable.*GPNoise"):
+    with pytest.raises(ValueError, match=r"variable.*GPNoise"):
         Denoiser(nn.Identity(), Gaussian(source=SOURCE), Target(), variable="pos")
     Denoiser(nn.Identity(), Gaussian(source=SOURCE), Target(), variable="x")

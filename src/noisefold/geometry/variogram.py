@@ -23,7 +23,6 @@ import math
 from dataclasses import dataclass
 
 import torch
-from scipy.stats import t as student
 from torch import Tensor
 
 from noisefold.geometry.coarsen import Balanced
@@ -236,6 +235,8 @@ def _variances(values: Tensor, group: Tensor) -> Tensor:
 
 def half_width(replicates: Tensor) -> Tensor:
     """Half-width of the 95 % interval of each column of ``[groups, b]``."""
+    from scipy.stats import t as student  # takes a second to import
+
     groups = len(replicates)
     spread = replicates.var(0, correction=0) * (groups - 1)
     return spread.sqrt() * float(student.ppf(0.975, groups - 1))

@@ -219,8 +219,8 @@ def table(result: Result) -> str:
         [name, *(with_interval([found["scores"][m]], _SCORES[m][1]) for m in METRICS), found["about"]]
         for name, found in result["references"].items()
     ]
-    head = ["clouds", *(_SCORES[m][0] for m in METRICS), ""]
-    return "\n".join([*parts, "\n### References\n", markdown(head, references)])
+    titles = ["clouds", *(_SCORES[m][0] for m in METRICS), ""]
+    return "\n".join([*parts, "\n### References\n", markdown(titles, references)])
 
 
 def figure(result: Result) -> Figure:
