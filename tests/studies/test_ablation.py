@@ -49,6 +49,7 @@ def _complete(result, kinds, schedules):
     assert all(len(r[m]) == 2 for r in result["rows"] for m in MEASURES)
 
 
+@pytest.mark.slow
 def test_every_part_is_there_and_repeats():
     result, figures = measure(seed=3)
     _complete(result, 2, 1)

@@ -23,23 +23,28 @@ def measured(out, scale="smoke", rows=ROWS):
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory):
+def out(tmp_path_factory):
+    return tmp_path_factory.mktemp("shapes")
+
+
+@pytest.fixture(scope="module")
+def ran(out):
     """Procedural chairs, whatever data are here, so that every machine tests the same."""
-    out = tmp_path_factory.mktemp("shapes")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NOISEFOLD_DATA", str(out / "nothing"))
         return out, measured(out)
 
 
 @pytest.fixture(autouse=True)
-def no_data(monkeypatch, ran):
-    monkeypatch.setenv("NOISEFOLD_DATA", str(ran[0] / "nothing"))
+def no_data(monkeypatch, out):
+    monkeypatch.setenv("NOISEFOLD_DATA", str(out / "nothing"))
 
 
 def stamps(out):
     return {f: f.stat().st_mtime_ns for f in out.rglob("*") if f.name in ("trial.json", "costs.json")}
 
 
+@pytest.mark.slow
 def test_every_trial_has_its_costs_steps_and_scores(ran):
     out, result = ran
     assert list(result["rows"]) == list(ROWS)
@@ -61,12 +66,14 @@ def test_every_trial_has_its_costs_steps_and_scores(ran):
     assert not list(out.rglob("checkpoints"))
 
 
+@pytest.mark.slow
 def test_seeds_differ_and_first_weights_are_shared_by_nobody(ran):
     for kept in ran[1]["rows"].values():
         assert kept[0]["val_loss"] != kept[1]["val_loss"]
         assert kept[0]["scores"] != kept[1]["scores"]
 
 
+@pytest.mark.slow
 def test_a_second_run_repeats_nothing(ran, monkeypatch):
     out, result = ran
     before = stamps(out)
@@ -75,6 +82,7 @@ def test_a_second_run_repeats_nothing(ran, monkeypatch):
     assert stamps(out) == before
 
 
+@pytest.mark.slow
 def test_a_lost_trial_is_made_again_as_it_was(ran):
     out, result = ran
     file = out / "smoke/trials/gat-knn/seed-1/trial.json"
@@ -86,6 +94,7 @@ def test_a_lost_trial_is_made_again_as_it_was(ran):
     }
 
 
+@pytest.mark.slow
 def test_trials_made_otherwise_are_refused(ran, monkeypatch):
     other = replace(shapes.SCALES["smoke"], training=replace(shapes.SCALES["smoke"].training, lr=0.5))
     monkeypatch.setitem(shapes.SCALES, "smoke", other)
@@ -93,6 +102,7 @@ def test_trials_made_otherwise_are_refused(ran, monkeypatch):
         measured(ran[0])
 
 
+@pytest.mark.slow
 def test_random_is_unit_noise_in_the_papers_unit(ran):
     """Flattened clouds of n points, N(0, 1) against data of rms r << 1: W is near sqrt(3 n (1 + r^2)) / n."""
     rows = ran[1]["references"]["rows"]
@@ -158,6 +168,7 @@ def test_held_out_chairs_are_always_the_same_and_never_trained_on(shared, monkey
     assert torch.equal(datasets.chairs().test.pos, sets.test.pos)
 
 
+@pytest.mark.slow
 def test_without_data_smoke_says_so_and_more_refuses(ran, tmp_path):
     assert datasets.modelnet("train") is None
     assert "procedural chairs in its place" in ran[1]["data"]
@@ -182,6 +193,7 @@ def test_refuses_what_it_has_not(tmp_path):
 # -- what it says --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_table_has_a_line_for_every_row_and_reference(ran):
     text = shapes.table(ran[1])
     for line in (
@@ -201,6 +213,7 @@ def test_table_has_a_line_for_every_row_and_reference(ran):
     assert "| 5.598 |" in first
 
 
+@pytest.mark.slow
 def test_difference_is_taken_seed_by_seed(ran):
     """Losses that move together by seed: a difference of 0.25 without an error, however seeds differ."""
     result = json.loads(json.dumps(ran[1]))
@@ -211,6 +224,7 @@ def test_difference_is_taken_seed_by_seed(ran):
     assert "| +0.2500 ± 0.0000 |" in latents
 
 
+@pytest.mark.slow
 def test_figure_divides_by_knn_level_by_level(ran):
     result = json.loads(json.dumps(ran[1]))
     for row, factor in (("GAT kNN", 1.0), ("Latents", 0.5)):
@@ -225,6 +239,7 @@ def test_figure_divides_by_knn_level_by_level(ran):
     assert right.get_xscale() == "log"
 
 
+@pytest.mark.slow
 def test_figure_says_what_lies_far_off_and_leaves_it_out(ran):
     result = json.loads(json.dumps(ran[1]))
     for c in result["rows"]["Latents"]:
@@ -238,6 +253,7 @@ def test_figure_says_what_lies_far_off_and_leaves_it_out(ran):
     assert f"Latents (at {far:.2f})" in right.get_legend_handles_labels()[1]
 
 
+@pytest.mark.slow
 def test_study_leaves_its_files(tmp_path, ran):
     paths = shapes.STUDY.begin(tmp_path, "smoke").write(ran[1], shapes.table(ran[1]), shapes.figure(ran[1]))
     assert [p.name for p in paths] == ["smoke.json", "smoke.md", "smoke.png"]

@@ -21,7 +21,7 @@ def hidden(graphs=3, nodes=5, width=8, seed=0):
 
 
 def edges(graphs=3, nodes=5):
-    """The complete graphs as a network plans them."""
+    """The complete graphs as a network builds them."""
     pos = torch.rand(graphs, nodes, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     net = DMP(3, adaptive=Fixed(), neighbors="full")
     return net.coarse_graph(Graphs.dense(pos), torch.zeros(graphs, dtype=torch.float64)).adjacency

@@ -49,23 +49,29 @@ def measured(out, **options):
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory):
+def root(tmp_path_factory):
     """Made-up tissues, whatever data are here, so that every machine tests the same."""
     root = tmp_path_factory.mktemp("tissue")
     folder = root / "data" / "spatial_omics"
     folder.mkdir(parents=True)
     fly(folder / SUBJECTS["fly"].file)
     chick(folder / tissue_stages.FILE)
+    return root
+
+
+@pytest.fixture(scope="module")
+def ran(root):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NOISEFOLD_DATA", str(root / "data"))
         return root, measured(root / "out")
 
 
 @pytest.fixture(autouse=True)
-def here(monkeypatch, ran):
-    monkeypatch.setenv("NOISEFOLD_DATA", str(ran[0] / "data"))
+def here(monkeypatch, root):
+    monkeypatch.setenv("NOISEFOLD_DATA", str(root / "data"))
 
 
+@pytest.mark.slow
 def test_it_answers_what_it_has_data_for_and_names_the_rest(ran):
     result = ran[1]
     assert json.loads(json.dumps(result)) == result
@@ -83,6 +89,7 @@ def test_it_answers_what_it_has_data_for_and_names_the_rest(ran):
     assert {"network at day 10", "day 7", "day 14", "days 7 and 14, half each", "real", "mean"} <= set(stages)
 
 
+@pytest.mark.slow
 def test_differences_are_those_of_the_rows(ran):
     for found in ran[1]["tissues"]["fly"]["questions"].values():
         own = found["rows"]["network"]["scores"]
@@ -117,6 +124,7 @@ def test_units_are_standard_deviations_of_the_training_cells():
     torch.testing.assert_close(back, blocks.test.x, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_day_10_is_in_no_training_patch(ran, monkeypatch):
     seen = []
 
@@ -132,6 +140,7 @@ def test_day_10_is_in_no_training_patch(ran, monkeypatch):
     torch.testing.assert_close(middle, torch.zeros_like(middle), atol=1e-3, rtol=0)
 
 
+@pytest.mark.slow
 def test_equal_distributions_have_no_energy_distance_and_moved_ones_have(ran):
     torch.manual_seed(0)
     a, b = ([torch.randn(50, 2, dtype=torch.float64) for _ in range(6)] for _ in range(2))
@@ -142,6 +151,7 @@ def test_equal_distributions_have_no_energy_distance_and_moved_ones_have(ran):
     assert tissue_stages.spot_energy(a, [x + 3 for x in b])["value"] > 2
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_a_second_run_repeats_nothing_and_a_lost_answer_comes_back(ran, monkeypatch):
     root, result = ran
@@ -154,6 +164,7 @@ def test_a_second_run_repeats_nothing_and_a_lost_answer_comes_back(ran, monkeypa
     assert again["tissues"]["chick"] == result["tissues"]["chick"]
 
 
+@pytest.mark.slow
 def test_the_files_of_a_study(ran, tmp_path):
     result = ran[1]
     run = tissue.STUDY.begin(tmp_path, "smoke")

@@ -130,6 +130,7 @@ def test_killed_and_taken_up_again_it_ends_with_the_same_bits(tmp_path: Path, af
     here, there = PROCESSES.Pipe(duplex=False)
     process = PROCESSES.Process(target=_train, args=(tmp_path / "killed", there))
     process.start()
+    there.close()
     while here.recv() < after:
         pass
     process.kill()

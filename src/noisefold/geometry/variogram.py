@@ -235,6 +235,7 @@ def _variances(values: Tensor, group: Tensor) -> Tensor:
 
 def half_width(replicates: Tensor) -> Tensor:
     """Half-width of the 95 % interval of each column of ``[groups, b]``."""
+
     groups = len(replicates)
     spread = replicates.var(0, correction=0) * (groups - 1)
     from scipy.special import stdtrit  # the quantile of Student's t; scipy.stats takes a second to import

@@ -19,7 +19,6 @@ from noisefold.data.formats.tables import part_of
 from noisefold.data.formats.vertices import polygons
 from noisefold.data.mesh import Array, Mesh
 from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.networkx import from_networkx
 from noisefold.geometry.pyg import from_pyg, is_pyg
 
 __all__ = ["from_object"]
@@ -54,7 +53,7 @@ def from_object(source: Any, ask: Ask) -> Graphs | Part | None:
     if isinstance(source, torch.utils.data.Dataset):
         return from_pyg(_items(source), surface)
     if networkx is not None and isinstance(source, networkx.Graph):
-        return from_networkx(source)
+        return Graphs.from_networkx(source)
     if hasattr(source, "columns") and hasattr(source, "dtypes"):
         return part_of(table_of_arrays({str(name): np.asarray(source[name]) for name in source.columns}), ask)
     if xarray is not None and isinstance(source, xarray.Dataset | xarray.DataArray):
