@@ -326,9 +326,9 @@ def test_outputs_that_cannot_be(folder: Path, tmp_path: Path) -> None:
     before = (tmp_path / "bad.h5ad").read_bytes()
     for out, says in (
         (tmp_path / "bad.h5ad", "is the input itself"),
-        (tmp_path / "file" / "b.h5ad", "nothing can be written in"),
+        (tmp_path / "file" / "b.h5ad", "nothing can be written there"),
         (tmp_path / "b.csv", "must end with .h5ad"),
-        (Path("/proc/b.h5ad"), "nothing can be written in /proc"),
+        (Path("/proc/b.h5ad"), "nothing can be written there"),
     ):
         if out.parent == Path("/proc") and not out.parent.is_dir():
             continue

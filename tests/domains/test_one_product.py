@@ -63,7 +63,8 @@ def test_clouds_and_a_configuration_file(tmp_path: Path) -> None:
     tiny = {"width": 16, "latents": 4, "latent_width": 16, "rounds": 1, "blocks": 1, "heads": 2}
     options = [word for k, v in tiny.items() for word in ("-o", f"net.{k}={v}")]
     command("train", tmp_path / "a.npz", "--out", tmp_path / "one", "--steps", STEPS, *options)
-    plan = domain_of(data).recipe(data, Request(net=tiny)).plan
+    train, test = nf.load(tmp_path / "a.npz").split(0.9, seed=0)
+    plan = domain_of(train).recipe(train, Request(net=tiny)).plan
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(plan))
     command(
         "train",
@@ -76,7 +77,6 @@ def test_clouds_and_a_configuration_file(tmp_path: Path) -> None:
         tmp_path / "c.yaml",
     )
 
-    train, test = nf.load(tmp_path / "a.npz").split(0.9, seed=0)
     model = nf.Model.for_data(train, **tiny).fit(train, val=test, steps=STEPS)
     for folder in ("one", "two"):
         other = nf.Model.from_pretrained(tmp_path / folder)

@@ -11,7 +11,7 @@ from noisefold.geometry import Graphs
 from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.summary import DataSummary
 from noisefold.model import Model
-from noisefold.noise import Gaussian, Target
+from noisefold.noise import Gaussian, Target, variable_of
 from noisefold.sample import DDIM, Completion, Repaint, Replacement
 from noisefold.theory import GaussianMixture
 
@@ -154,7 +154,9 @@ def test_methods_and_solvers_can_be_chosen(model: Model, data: Graphs):
 
 def made(values: Tensor) -> Completion:
     _, n, d = values.shape
-    return Completion(Graphs(torch.zeros(n, d)), "pos", torch.zeros(n, d, dtype=torch.bool), values)
+    return Completion(
+        Graphs(torch.zeros(n, d)), variable_of("pos"), torch.zeros(n, d, dtype=torch.bool), values
+    )
 
 
 @pytest.mark.parametrize(("draws", "level"), [(19, 0.9), (19, 0.5), (32, 0.9), (50, 0.95), (3, 0.5)])

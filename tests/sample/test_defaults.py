@@ -2,7 +2,7 @@
 
 import pytest
 
-from noisefold.noise import Gaussian, GPNoise, Nugget
+from noisefold.noise import Gaussian, GPNoise, Nugget, variable_of
 from noisefold.sample import (
     DDIM,
     Amortized,
@@ -12,7 +12,7 @@ from noisefold.sample import (
     Repaint,
     Replacement,
 )
-from noisefold.sample.defaults import default_solver, method_for
+from noisefold.sample.defaults import method_for, solver_for
 
 WHITE, CORRELATED = Gaussian(), Gaussian(source=GPNoise(Nugget(1.0)))
 
@@ -30,20 +30,20 @@ WHITE, CORRELATED = Gaussian(), Gaussian(source=GPNoise(Nugget(1.0)))
     ],
 )
 def test_the_default_way_of_conditioning(for_completion, coupling, path, variable, method):
-    assert type(method_for(None, for_completion, coupling, path, variable)) is method
+    assert type(method_for(None, for_completion, coupling, path, variable_of(variable))) is method
 
 
 @pytest.mark.parametrize("for_completion", [True, False])
 def test_what_is_asked_for_wins(for_completion):
     asked = Reconstruction()
-    assert method_for(asked, for_completion, "Independent", WHITE, "x") is asked
+    assert method_for(asked, for_completion, "Independent", WHITE, variable_of("x")) is asked
 
 
 def test_a_coupling_within_clouds_takes_replacement_alone():
     asked = Replacement()
-    assert method_for(asked, False, "WithinCloud", WHITE, "pos") is asked
+    assert method_for(asked, False, "WithinCloud", WHITE, variable_of("pos")) is asked
     with pytest.raises(ValueError, match=r"method Repaint .*WithinCloud"):
-        method_for(Repaint(), False, "WithinCloud", WHITE, "pos")
+        method_for(Repaint(), False, "WithinCloud", WHITE, variable_of("pos"))
 
 
 @pytest.mark.parametrize(
@@ -57,4 +57,4 @@ def test_a_coupling_within_clouds_takes_replacement_alone():
     ],
 )
 def test_the_default_solver(method, solver):
-    assert type(default_solver(method)) is solver
+    assert type(solver_for(None, WHITE, method)) is solver

@@ -101,9 +101,9 @@ def test_momentum_pays():
     exact = conditional(CORRELATED)[0]
 
     class Plain(LangevinCorrection):
-        def __call__(self, denoise, solver, known, path, noise):
-            denoise, _ = super().__call__(denoise, solver, known, path, noise)
-            return denoise, Langevin(solver, 11, math.sqrt(0.5))
+        def __call__(self, task, solver, known):
+            task, _ = super().__call__(task, solver, known)
+            return task, Langevin(solver, 11, math.sqrt(0.5))
 
     with_, without = (size_of_error(law(m, DDIM(), 20)[0], exact) for m in (LangevinCorrection(), Plain()))
     assert with_ < 0.5 * without

@@ -31,6 +31,7 @@ from noisefold.noise import (
     Target,
     variable_of,
 )
+from noisefold.noise.variable import Features, Positions, Variable
 from noisefold.sample import (
     Bound,
     EvidenceBound,
@@ -44,6 +45,7 @@ from noisefold.sample.densities import UnitState
 from noisefold.sample.probability_flow import trace
 from noisefold.theory import Field, GaussianMixture, GaussianProcess, SquaredExponential
 
+POSITIONS, FEATURES = Positions(), Features()
 SCHEDULES = [value() for value in vars(noise).values() if Schedule in getattr(value, "__mro__", ())[1:]]
 EVERY = pytest.mark.parametrize("schedule", [*SCHEDULES, VP(0.0, 12.0)], ids=repr)
 MIXTURE = GaussianMixture(
@@ -69,9 +71,9 @@ class Points:
 
     law: GaussianMixture
     path: Gaussian
-    variable: str = "pos"
+    variable: Variable[Tensor] = POSITIONS
 
-    def __call__(self, graphs: Graphs, x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
+    def __call__(self, graphs: Graphs, x: Tensor, t: Tensor, *_: object) -> Tensor:
         return self.law.denoise(x, t[0], self.path)
 
     def density(self, graphs: Graphs, x: Tensor, t: Tensor) -> Tensor:
@@ -85,7 +87,7 @@ class OnField:
 
     law: GaussianProcess
     path: Gaussian
-    variable: str = "x"
+    variable: Variable[Tensor] = FEATURES
     known: Field | None = None
 
     def field(self, graphs: Graphs) -> Field:
@@ -93,7 +95,7 @@ class OnField:
             self.known = self.law.on(graphs, self.path)
         return self.known
 
-    def __call__(self, graphs: Graphs, x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
+    def __call__(self, graphs: Graphs, x: Tensor, t: Tensor, *_: object) -> Tensor:
         return self.field(graphs).denoise(x, t)
 
     def density(self, graphs: Graphs, x: Tensor, t: Tensor) -> Tensor:
@@ -167,7 +169,7 @@ def test_data_with_the_distribution_of_the_noise_are_exact(schedule, source):
     pos = torch.linspace(-1, 1, 7, dtype=torch.float64)[:, None]
     graphs = Graphs.dense(pos.expand(3, 7, 1), torch.randn(3, 7, 2, dtype=torch.float64))
 
-    def best(graphs, x, t, label=None):
+    def best(graphs, x, t, *_):
         return schedule.alpha(t[0]) / path.scale(t[0]) ** 2 * x
 
     best.variable = variable_of("x")
@@ -394,7 +396,7 @@ def test_bound_of_normal_data_has_no_noise():
     """Where the residual answer is 0 all is known: log N(x; 0, I) to rounding."""
     graphs = ragged()
 
-    def best(graphs, x, t, label=None):
+    def best(graphs, x, t, *_):
         return (1 - t[0]) / Gaussian().scale(t[0]) ** 2 * x
 
     best.variable = variable_of("pos")
