@@ -60,7 +60,7 @@ def follow(folder: Path) -> None:
     assert bool(net.learned)
     page = (folder / "runs" / "fly" / "report.html").read_text()
     assert "ftz" in page
-    assert "Held out and recovered" in page
+    assert "Held-out recovery" in page
     torn, genes, filled = (anndata.read_h5ad(folder / f"{name}.h5ad") for name in ("torn", "genes", "filled"))
     place = whole.obsm["spatial_3d"]
     inside = (place[:, 0] > -50) & (place[:, 0] < 50) & (place[:, 1] > 55)
