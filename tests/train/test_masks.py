@@ -173,7 +173,7 @@ def test_a_model_of_coupled_clouds_is_completed_by_replacement_alone():
     [
         (lambda: Masks(("holes",)), r"kinds must be some of nothing, .*, got \('holes',\)"),
         (lambda: Masks(()), r"kinds must be some of"),
-        (lambda: clouds(masks=Masks()), "masks are for an informed model"),
+        (lambda: clouds(masks=Masks()), "masks are for a model for completion"),
         (
             lambda: clouds().complete(GRAPHS[:1].replace(x=None), torch.ones(20) > 0, method=Amortized()),
             "method Amortized needs a model that was trained with masks",

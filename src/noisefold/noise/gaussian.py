@@ -55,7 +55,7 @@ class Gaussian(ProbabilityPath[Tensor]):
 
     def __post_init__(self) -> None:
         if not 0 < self.margin < 0.5:
-            raise ValueError(f"margin must lie in (0, .5), got {self.margin}.")
+            raise ValueError(f"margin must lie in (0, 0.5), got {self.margin}.")
 
     def clip(self, t: Tensor) -> Tensor:
         """Return times kept within the margin."""

@@ -323,12 +323,12 @@ def _check_data(denoiser: Denoiser[Any, Any], data: Graphs, name: str, transform
 def _check_masks(denoiser: Denoiser[Any, Any], settings: Training) -> None:
     if settings.masks is not None and not denoiser.for_completion:
         raise ValueError(
-            "masks are for an informed model; make it with for_completion=True, or leave masks out."
+            "masks are for a model for completion; make it with for_completion=True, or leave masks out."
         )
     if denoiser.for_completion and isinstance(settings.coupling, WithinCloud):
         raise ValueError(
-            "coupling WithinCloud leaves the noise of what is unknown dependent on what is known, which an "
-            "informed model is told; use Independent() or MiniBatch()."
+            "coupling WithinCloud leaves the noise of what is unknown dependent on what is known, which a "
+            "model for completion is told; use Independent() or MiniBatch()."
         )
 
 
