@@ -79,8 +79,11 @@ def train(
     learned, held = source.divided(hold_out, seed)
     named = {"steps": steps, "device": device}
     short = [f"training.{name}={value}" for name, value in named.items() if value is not None]
-    changes = ({} if config is None else read_plan(config), {"training": {"seed": seed}})
-    changes = (*changes, from_options([*(option or []), *short]))  # type: ignore[assignment]
+    changes = (
+        {} if config is None else read_plan(config),
+        {"training": {"seed": seed}},
+        from_options([*(option or []), *short]),
+    )
     domain = domain_of(learned)
     recipe = domain.recipe(learned, Request(for_completion, seed=seed, changes=changes))
     model, run = Model.of_recipe(recipe), Run(out)

@@ -33,14 +33,6 @@ class PointClouds(Domain):
         summary = DataSummary.of(data, Scaling.fit(data))
         return recommended(data, Positions(), summary, request)
 
-    def training_graphs(self, data: Graphs) -> Graphs:
-        """Return the clouds."""
-        return data
-
-    def test_graphs(self, data: Graphs) -> Graphs:
-        """Return the clouds."""
-        return data
-
     def score(
         self,
         sample_for: SampleFor,

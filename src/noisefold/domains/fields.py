@@ -38,14 +38,6 @@ class Fields(Domain):
         summary = DataSummary.of(data, Scaling.fit(unit))
         return recommended(unit, Features(), summary, request)
 
-    def training_graphs(self, data: Graphs) -> Graphs:
-        """Return the fields."""
-        return data
-
-    def test_graphs(self, data: Graphs) -> Graphs:
-        """Return the fields."""
-        return data
-
     def score(
         self,
         sample_for: SampleFor,
