@@ -109,9 +109,40 @@ class Nugget(Kernel):
         return self.variance * eye.expand(*pos.shape[:-1], -1)
 
 
+@dataclass(frozen=True)
+class _Composed(Kernel):
+    """A kernel of several, whose covariances are combined entry by entry."""
+
+    parts: tuple[Kernel, ...]
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise ValueError("parts must hold at least one kernel, got none.")
+        outputs = [part.outputs for part in self.parts]
+        if len(set(outputs)) > 1:
+            raise ValueError(f"parts must have one number of outputs, got {outputs}.")
+
+    @property
+    def outputs(self) -> int:
+        """The number of outputs of every part."""
+        return self.parts[0].outputs
+
+    @abstractmethod
+    def _combined(self, covariances: list[Tensor]) -> Tensor:
+        """Return the covariance of the whole from those of the parts."""
+
+    def between(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the covariance of nodes and other nodes, combined over the parts."""
+        return self._combined([part.between(a, b) for part in self.parts])
+
+    def matrix(self, pos: Tensor) -> Tensor:
+        """Return the covariance of the nodes, combined over the parts."""
+        return self._combined([part.matrix(pos) for part in self.parts])
+
+
 @configurable
 @dataclass(frozen=True)
-class Sum(Kernel):
+class Sum(_Composed):
     r""":math:`\sum_i k_i`, the covariance of a sum of independent fields.
 
     Parameters
@@ -125,33 +156,19 @@ class Sum(Kernel):
         If there are none, or their numbers of outputs differ.
     """
 
-    parts: tuple[Kernel, ...]
-
-    def __post_init__(self) -> None:
-        _check_parts(self.parts)
-
-    @property
-    def outputs(self) -> int:
-        """The number of outputs of every part."""
-        return self.parts[0].outputs
-
     @property
     def variance(self) -> float:
         """Sum over the parts."""
         return sum(part.variance for part in self.parts)
 
-    def between(self, a: Tensor, b: Tensor) -> Tensor:
-        """Return the sum over the parts."""
-        return torch.stack([part.between(a, b) for part in self.parts]).sum(0)
-
-    def matrix(self, pos: Tensor) -> Tensor:
-        """Return the sum over the parts."""
-        return torch.stack([part.matrix(pos) for part in self.parts]).sum(0)
+    def _combined(self, covariances: list[Tensor]) -> Tensor:
+        """Return the sum."""
+        return torch.stack(covariances).sum(0)
 
 
 @configurable
 @dataclass(frozen=True)
-class Product(Kernel):
+class Product(_Composed):
     r""":math:`\prod_i k_i`, entry by entry, a covariance by Schur's theorem.
 
     Separable kernels of space and time are products of two `Anisotropic` ones, each on its own axes.
@@ -167,28 +184,14 @@ class Product(Kernel):
         If there are none, or their numbers of outputs differ.
     """
 
-    parts: tuple[Kernel, ...]
-
-    def __post_init__(self) -> None:
-        _check_parts(self.parts)
-
-    @property
-    def outputs(self) -> int:
-        """The number of outputs of every part."""
-        return self.parts[0].outputs
-
     @property
     def variance(self) -> float:
         """Product over the parts."""
         return math.prod(part.variance for part in self.parts)
 
-    def between(self, a: Tensor, b: Tensor) -> Tensor:
-        """Return the product over the parts."""
-        return reduce(torch.mul, [part.between(a, b) for part in self.parts])
-
-    def matrix(self, pos: Tensor) -> Tensor:
-        """Return the product over the parts."""
-        return reduce(torch.mul, [part.matrix(pos) for part in self.parts])
+    def _combined(self, covariances: list[Tensor]) -> Tensor:
+        """Return the product, entry by entry."""
+        return reduce(torch.mul, covariances)
 
 
 @configurable
@@ -314,10 +317,3 @@ def check_positive(name: str, value: float) -> None:
     """Refuse a number that is not positive and finite, by the name of its argument."""
     if not 0 < value < math.inf:
         raise ValueError(f"{name} must be positive and finite, got {value}.")
-
-
-def _check_parts(parts: tuple[Kernel, ...]) -> None:
-    if not parts:
-        raise ValueError("parts must hold at least one kernel, got none.")
-    if len({part.outputs for part in parts}) > 1:
-        raise ValueError(f"parts must have one number of outputs, got {[part.outputs for part in parts]}.")
