@@ -24,7 +24,17 @@ from pydantic_core import SchemaError
 
 __version__ = "0.1.0"
 
-__all__ = ["Config", "class_of", "configurable", "decode", "encode", "kind_of", "modern", "register_module"]
+__all__ = [
+    "RENAMED_PARTS",
+    "Config",
+    "class_of",
+    "configurable",
+    "decode",
+    "encode",
+    "kind_of",
+    "modern",
+    "register_module",
+]
 
 Config = dict[str, Any]
 _T = TypeVar("_T", bound=type)
@@ -54,6 +64,8 @@ _RENAMED_ARGUMENTS = {
     "sample.LevelGrid": {"times": "levels"},
     "train.Training": {"times": "levels"},
 }
+# What a model and a plan called two of their parts up to format 2.
+RENAMED_PARTS = {"noised": "variable", "informed": "for_completion"}
 
 
 def kind_of(cls: type) -> str:

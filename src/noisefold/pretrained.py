@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from noisefold.configuration import __version__
+from noisefold.configuration import RENAMED_PARTS, __version__
 from noisefold.files import atomic_text, staged, sync
 from noisefold.train.checkpoint import Checkpoints, atomic_tensors
 from noisefold.train.device import is_main
@@ -55,8 +55,7 @@ def upgraded(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _from_2(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return format 3, which has one summary of the data, and renamed two fields."""
-    names = {"noised": "variable", "informed": "for_completion"}
-    model = {names.get(k, k): v for k, v in config["model"].items()}
+    model = {RENAMED_PARTS.get(k, k): v for k, v in config["model"].items()}
     kept = {name: model.pop(name, []) for name in ("sizes", "classes", "class_weights", "feature_names")}
     scaling = model.pop("scaling", None)
     summary = None if scaling is None else {"kind": "geometry.DataSummary", "scaling": scaling, **kept}

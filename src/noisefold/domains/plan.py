@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from noisefold.configuration import Config, class_of, modern
+from noisefold.configuration import RENAMED_PARTS, Config, class_of, modern
 
 __all__ = ["KRIGING", "PARTS", "from_options", "kind_in", "override", "read_plan", "summarised"]
 
@@ -24,8 +24,6 @@ PARTS = ("net", "path", "target", "variable", "for_completion", "training")
 """Parts of a plan."""
 KRIGING = "nn.KrigingResidual"
 """The kind of the network for few data."""
-# Names that earlier formats gave to parts.
-_FORMER = {"noised": "variable", "informed": "for_completion"}
 
 
 class _Loader(yaml.SafeLoader):
@@ -53,7 +51,7 @@ def read_plan(path: Path) -> Config:
         raise ValueError(f"{path} is not YAML: {str(error).splitlines()[0]}.") from error
     if not isinstance(plan, dict):
         raise ValueError(f"{path} must hold a mapping with any of {', '.join(PARTS)}.")
-    plan = modern({_FORMER.get(k, k): v for k, v in plan.items()})
+    plan = modern({RENAMED_PARTS.get(k, k): v for k, v in plan.items()})
     unknown = [k for k in plan if k not in (*PARTS, "noisefold", "data")]
     if unknown:
         raise ValueError(f"{path} has {unknown[0]!r}; a plan has {', '.join(PARTS)}.")
