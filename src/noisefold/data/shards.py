@@ -31,14 +31,14 @@ from noisefold.data.formats.guard import guarded
 from noisefold.files import staged
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.mapped import mapped
+from noisefold.geometry.selection import BY_EDGE, BY_NODE, EdgeOrder
 
 __all__ = ["ShardWriter", "is_shards", "open_shards", "write_shards"]
 
 _MANIFEST = "shards.json"
 _FORMAT = 1
 _HEADER = 128  # bytes before the numbers of each file
-_BY_NODE = ("pos", "x", "mask", "node_type")
-_BY_EDGE = ("edge_attr", "edge_type")
+_BY_NODE = ("pos", *BY_NODE)
 _CODES = {"label": "classes", "node_type": "node_types", "edge_type": "edge_types"}
 _NAMES = ("feature_names", *_CODES.values())
 _TYPES = ("float32", "float64", "int64", "bool")
@@ -106,7 +106,7 @@ class ShardWriter:
         if self._first is None:
             self._first, self._modality = graphs[:0], graphs.modality
             self._names = {name: {} for name in _CODES}
-        fields = (*_BY_NODE, "label", "edge_index", *_BY_EDGE)
+        fields = (*_BY_NODE, "label", "edge_index", *BY_EDGE)
         for name in fields:
             if (getattr(first, name) is None) != (getattr(graphs, name) is None):
                 raise ValueError(f"graphs of one folder must all have {name}, or none of them.")
@@ -137,7 +137,7 @@ class ShardWriter:
         order = torch.argsort(owner, stable=True)
         self._append("edges", graphs.edge_index[:, order].T + self.nodes)
         self._append("edge_count", torch.bincount(owner, minlength=len(graphs)))
-        for name in _BY_EDGE:
+        for name in BY_EDGE:
             values = self._coded(name, graphs)
             self._append(name, None if values is None else values[order])
 
@@ -279,7 +279,7 @@ def open_shards(folder: str | os.PathLike[str]) -> Graphs:
 
 
 def _mapped(folder: Path, name: str, dtype: str, shape: list[int]) -> Tensor:
-    if name not in (*_BY_NODE, *_BY_EDGE, "label", "ptr", "edges", "edge_count") or dtype not in _TYPES:
+    if name not in (*_BY_NODE, *BY_EDGE, "label", "ptr", "edges", "edge_count") or dtype not in _TYPES:
         raise ValueError(f"{_MANIFEST} names the field {name!r} of type {dtype!r}, which is unknown.")
     file, kind = folder / f"{name}.npy", np.dtype(dtype)
     there, needed = file.stat().st_size, _HEADER + kind.itemsize * int(np.prod([int(n) for n in shape]))
@@ -297,4 +297,4 @@ def _check_edges(graphs: Graphs, edges: Tensor, counts: Tensor | None) -> None:
         if int(part.min()) < 0 or int(part.max()) >= graphs.num_nodes:
             raise ValueError("edges.npy names nodes that are not there; write the folder again.")
     # Otherwise the first batch would look at all edges.
-    vars(graphs)["_edges_by_graph"] = (None, first)
+    vars(graphs)["edge_order"] = EdgeOrder(None, first)

@@ -23,11 +23,10 @@ from noisefold.geometry.collate import collated
 from noisefold.geometry.names import columns_of
 from noisefold.geometry.notebook import graphs_html
 from noisefold.geometry.scene import MOST, show_graphs
+from noisefold.geometry.selection import EdgeOrder, selected, thinned
+from noisefold.geometry.validation import check_fields
 
 __all__ = ["Graphs", "Modality"]
-
-_BY_NODE = ("x", "node_type", "mask")
-_BY_EDGE = ("edge_attr", "edge_type")
 
 
 class Modality(Protocol):
@@ -95,41 +94,9 @@ class Graphs:
     modality: Modality | None = None
 
     def __post_init__(self) -> None:
-        if self.pos.ndim != 2:
-            raise ValueError(f"pos must be [n, d], got shape {list(self.pos.shape)}.")
-        n = self.pos.shape[0]
         if vars(self)["ptr"] is None:
-            object.__setattr__(self, "ptr", torch.tensor([0, n], device=self.pos.device))
-        if self.ptr.ndim != 1 or self.ptr.numel() == 0 or self.ptr.dtype != torch.int64:
-            raise ValueError(f"ptr must be int64 [g + 1], got {self.ptr.dtype} {list(self.ptr.shape)}.")
-        for name in _BY_NODE:
-            value = getattr(self, name)
-            if value is not None and value.shape[0] != n:
-                raise ValueError(f"{name} must have one row for each of the {n} nodes, got {value.shape[0]}.")
-        if self.x is not None and self.x.ndim != 2:
-            raise ValueError(f"x must be [n, f], got shape {list(self.x.shape)}.")
-        if self.label is not None and self.label.shape != (len(self),):
-            raise ValueError(f"label must be [{len(self)}], got shape {list(self.label.shape)}.")
-        if self.edge_index is not None and (self.edge_index.ndim != 2 or self.edge_index.shape[0] != 2):
-            raise ValueError(f"edge_index must be [2, e], got shape {list(self.edge_index.shape)}.")
-        edges = 0 if self.edge_index is None else self.edge_index.shape[1]
-        if edges and self.edge_index is not None and self.edge_index.device.type == "cpu":
-            low, high = (int(v) for v in self.edge_index.aminmax())
-            if low < 0 or high >= n:
-                raise ValueError(f"edge_index must name the nodes 0 to {n - 1}, got {low} to {high}.")
-        for name in _BY_EDGE:
-            value = getattr(self, name)
-            if value is not None and value.shape[0] != edges:
-                raise ValueError(
-                    f"{name} must have one row for each of the {edges} edges, got {value.shape[0]}."
-                )
-        for name, expected in (("feature_names", self.features), ("origin", self.dim)):
-            if (count := len(getattr(self, name))) not in (0, expected):
-                raise ValueError(f"{name} must have {expected} entries, or none, got {count}.")
-        if self.ptr.device.type == "cpu":  # elsewhere the answer would stall the device
-            offsets = self.ptr.tolist()
-            if offsets[0] != 0 or offsets[-1] != n or offsets != sorted(offsets):
-                raise ValueError(f"ptr must rise from 0 to the {n} nodes, got {self.ptr}.")
+            object.__setattr__(self, "ptr", torch.tensor([0, *self.pos.shape[:1]], device=self.pos.device))
+        check_fields(self)
 
     # -- what it holds ---------------------------------------------------------------------------------
 
@@ -324,49 +291,13 @@ class Graphs:
 
     def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> Graphs:
         """Return some of the graphs, in order: by int, slice, list, int tensor or bool tensor ``[g]``."""
-        chosen = self._resolve(index)
-        starts, sizes = self.ptr[chosen], self.sizes[chosen]
-        rows, ptr = _ranges(starts, sizes)
-        changes: dict[str, Any] = {"pos": self.pos[rows], "ptr": ptr}
-        for name in _BY_NODE:
-            value = getattr(self, name)
-            changes[name] = None if value is None else value[rows]
-        if self.edge_index is not None:
-            order, first = self._edges_by_graph
-            edges = _ranges(first[chosen], first.diff()[chosen])[0]
-            edges = edges if order is None else order[edges]
-            shift = torch.repeat_interleave(ptr[:-1] - starts, first.diff()[chosen], output_size=len(edges))
-            changes["edge_index"] = self.edge_index[:, edges] + shift
-            for name in _BY_EDGE:
-                value = getattr(self, name)
-                changes[name] = None if value is None else value[edges]
-        return self.replace(**changes, label=None if self.label is None else self.label[chosen])
+        return selected(self, index)
 
     @cached_property
-    def _edges_by_graph(self) -> tuple[Tensor | None, Tensor]:
-        """Return the edges' order by graph, None if they lie so, and each graph's first, ``[g + 1]``."""
+    def edge_order(self) -> EdgeOrder:
+        """Order of the edges by graph, found once."""
         assert self.edge_index is not None
-        owner = torch.searchsorted(self.ptr, self.edge_index[0], right=True) - 1
-        counts = torch.bincount(owner, minlength=len(self))
-        first = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-        sorted_ = bool((owner.diff() >= 0).all())
-        return None if sorted_ else torch.argsort(owner, stable=True), first
-
-    def _resolve(self, index: int | slice | Sequence[int] | Tensor) -> Tensor:
-        g = len(self)
-        if isinstance(index, int):
-            if not -g <= index < g:
-                raise IndexError(f"graph {index} does not exist; there are {g}.")
-            return torch.tensor([index % g], device=self.device)
-        everything = torch.arange(g, device=self.device)
-        if isinstance(index, slice):
-            return everything[index]
-        chosen = torch.as_tensor(index, device=self.device)
-        if chosen.ndim == 0:
-            return self._resolve(int(chosen))
-        if chosen.numel() == 0:
-            return everything[:0]
-        return everything[chosen]
+        return EdgeOrder.of(self.ptr, self.edge_index)
 
     def split(self, fraction: float, seed: int = 0) -> tuple[Graphs, Graphs]:
         """Return two disjoint random parts, the first with this fraction of the graphs, at least one in each.
@@ -394,25 +325,7 @@ class Graphs:
         Random keys give a uniform random subset, in the order of its keys. Graphs that are small enough keep
         their nodes as they are.
         """
-        if nodes < 1:
-            raise ValueError(f"nodes must be at least 1, got {nodes}.")
-        if len(self) == 0 or int(self.sizes.max()) <= nodes:
-            return self
-        batch = self.batch
-        local = torch.arange(self.num_nodes, device=self.device) - self.ptr[batch]
-        small = self.sizes <= nodes
-        keys = torch.where(small[batch], local / nodes, keys.double())
-        rows = torch.argsort(keys + batch)[local < nodes]
-        sizes = self.sizes.clamp(max=nodes)
-        kept = {n: None if (v := getattr(self, n)) is None else v[rows] for n in _BY_NODE}
-        return self.replace(
-            pos=self.pos[rows],
-            ptr=torch.cat([sizes.new_zeros(1), sizes.cumsum(0)]),
-            edge_index=None,
-            edge_attr=None,
-            edge_type=None,
-            **kept,
-        )
+        return thinned(self, nodes, keys)
 
     # -- PyTorch Geometric and NetworkX ----------------------------------------------------------------
 
@@ -465,11 +378,3 @@ class Graphs:
         from noisefold.geometry.networkx import to_networkx
 
         return to_networkx(self)
-
-
-def _ranges(starts: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the numbers ``start .. start + size - 1`` of all ranges, and where each begins."""
-    ptr = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
-    total = int(ptr[-1])
-    shift = torch.repeat_interleave(starts - ptr[:-1], sizes, output_size=total)
-    return torch.arange(total, device=starts.device) + shift, ptr

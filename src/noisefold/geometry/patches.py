@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from noisefold.geometry.coarsen import Balanced
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.mapped import gather
+from noisefold.geometry.selection import BY_NODE
 
 if TYPE_CHECKING:
     from scipy.spatial import KDTree
@@ -29,7 +30,6 @@ _Floats = NDArray[np.float64]
 _RIM = 0.01
 # Candidates for the margin of a patch, in patches: those nearest to the core are hardly ever farther off.
 _AROUND = 4
-_BY_NODE = ("x", "node_type", "mask")
 
 
 def cut(
@@ -145,7 +145,7 @@ def take(graphs: Graphs, rows: Sequence[_Rows]) -> Graphs:
     label = graphs.label
     if label is not None:
         label = label[torch.searchsorted(graphs.ptr, chosen[ptr[:-1]], right=True) - 1]
-    kept = {name: None if (v := getattr(graphs, name)) is None else gather(v, chosen) for name in _BY_NODE}
+    kept = {name: None if (v := getattr(graphs, name)) is None else gather(v, chosen) for name in BY_NODE}
     return graphs.replace(
         pos=gather(graphs.pos, chosen),
         ptr=ptr,

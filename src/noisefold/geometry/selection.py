@@ -1,0 +1,114 @@
+"""Some of the graphs of a ragged batch, or some of the nodes of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from noisefold.geometry.graphs import Graphs
+
+__all__ = ["BY_EDGE", "BY_NODE", "EdgeOrder", "selected", "thinned"]
+
+BY_NODE = ("x", "node_type", "mask")
+"""Fields with a row for each node, besides positions."""
+BY_EDGE = ("edge_attr", "edge_type")
+"""Fields with a row for each edge."""
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeOrder:
+    """Edges sorted by graph.
+
+    Parameters
+    ----------
+    order
+        Edges in the order of their graphs, ``[e]``, or None if they stand in that order.
+    first
+        Offsets of the graphs' edges in this order, ``[g + 1]``.
+    """
+
+    order: Tensor | None
+    first: Tensor
+
+    @classmethod
+    def of(cls, ptr: Tensor, edge_index: Tensor) -> EdgeOrder:
+        """Return the order of edges ``[2, e]`` between the nodes of graphs with offsets ``ptr [g + 1]``."""
+        owner = torch.searchsorted(ptr, edge_index[0], right=True) - 1
+        counts = torch.bincount(owner, minlength=ptr.numel() - 1)
+        sorted_ = bool((owner.diff() >= 0).all())
+        return cls(None if sorted_ else torch.argsort(owner, stable=True), _offsets(counts))
+
+    def edges_of(self, graphs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the edges of some graphs, one graph after the other, and the number of each graph."""
+        counts = self.first.diff()[graphs]
+        edges, _ = _ranges(self.first[graphs], counts)
+        return edges if self.order is None else self.order[edges], counts
+
+
+def selected(graphs: Graphs, index: int | slice | Sequence[int] | Tensor) -> Graphs:
+    """Return the graphs at an index of any kind, in order; time and memory are linear in what is returned."""
+    chosen = _positions(len(graphs), index, graphs.device)
+    starts, sizes = graphs.ptr[chosen], graphs.sizes[chosen]
+    rows, ptr = _ranges(starts, sizes)
+    changes: dict[str, Any] = {"pos": graphs.pos[rows], "ptr": ptr}
+    changes |= {n: None if (v := getattr(graphs, n)) is None else v[rows] for n in BY_NODE}
+    if graphs.edge_index is not None:
+        edges, counts = graphs.edge_order.edges_of(chosen)
+        shift = torch.repeat_interleave(ptr[:-1] - starts, counts, output_size=len(edges))
+        changes["edge_index"] = graphs.edge_index[:, edges] + shift
+        changes |= {n: None if (v := getattr(graphs, n)) is None else v[edges] for n in BY_EDGE}
+    return graphs.replace(**changes, label=None if graphs.label is None else graphs.label[chosen])
+
+
+def thinned(graphs: Graphs, nodes: int, keys: Tensor) -> Graphs:
+    """Return `noisefold.Graphs.thin` of graphs."""
+    if nodes < 1:
+        raise ValueError(f"nodes must be at least 1, got {nodes}.")
+    if len(graphs) == 0 or int(graphs.sizes.max()) <= nodes:
+        return graphs
+    batch = graphs.batch
+    local = torch.arange(graphs.num_nodes, device=graphs.device) - graphs.ptr[batch]
+    small = graphs.sizes <= nodes
+    keys = torch.where(small[batch], local / nodes, keys.double())
+    rows = torch.argsort(keys + batch)[local < nodes]
+    kept = {n: None if (v := getattr(graphs, n)) is None else v[rows] for n in BY_NODE}
+    return graphs.replace(
+        pos=graphs.pos[rows],
+        ptr=_offsets(graphs.sizes.clamp(max=nodes)),
+        edge_index=None,
+        edge_attr=None,
+        edge_type=None,
+        **kept,
+    )
+
+
+def _positions(count: int, index: int | slice | Sequence[int] | Tensor, device: torch.device) -> Tensor:
+    """Return an index of any kind as numbers from 0 to count - 1."""
+    if isinstance(index, int):
+        if not -count <= index < count:
+            raise IndexError(f"graph {index} does not exist; there are {count}.")
+        return torch.tensor([index % count], device=device)
+    everything = torch.arange(count, device=device)
+    if isinstance(index, slice):
+        return everything[index]
+    chosen = torch.as_tensor(index, device=device)
+    if chosen.ndim == 0:
+        return _positions(count, int(chosen), device)
+    return everything[:0] if chosen.numel() == 0 else everything[chosen]
+
+
+def _ranges(starts: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the numbers ``start .. start + size - 1`` of all ranges, and where each begins."""
+    ptr = _offsets(sizes)
+    total = int(ptr[-1])
+    shift = torch.repeat_interleave(starts - ptr[:-1], sizes, output_size=total)
+    return torch.arange(total, device=starts.device) + shift, ptr
+
+
+def _offsets(sizes: Tensor) -> Tensor:
+    return torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])

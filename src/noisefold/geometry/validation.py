@@ -1,0 +1,52 @@
+"""Checks that the fields of a ragged batch fit together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from noisefold.geometry.selection import BY_EDGE, BY_NODE
+
+if TYPE_CHECKING:
+    from noisefold.geometry.graphs import Graphs
+
+__all__ = ["check_fields"]
+
+
+def check_fields(graphs: Graphs) -> None:
+    """Raise a ValueError if shapes, types or offsets do not fit together.
+
+    Values are looked at on the CPU only: elsewhere the answer would stall the device.
+    """
+    if graphs.pos.ndim != 2:
+        raise ValueError(f"pos must be [n, d], got shape {list(graphs.pos.shape)}.")
+    n = graphs.pos.shape[0]
+    if graphs.ptr.ndim != 1 or graphs.ptr.numel() == 0 or graphs.ptr.dtype != torch.int64:
+        raise ValueError(f"ptr must be int64 [g + 1], got {graphs.ptr.dtype} {list(graphs.ptr.shape)}.")
+    for name in BY_NODE:
+        value = getattr(graphs, name)
+        if value is not None and value.shape[0] != n:
+            raise ValueError(f"{name} must have one row for each of the {n} nodes, got {value.shape[0]}.")
+    if graphs.x is not None and graphs.x.ndim != 2:
+        raise ValueError(f"x must be [n, f], got shape {list(graphs.x.shape)}.")
+    if graphs.label is not None and graphs.label.shape != (len(graphs),):
+        raise ValueError(f"label must be [{len(graphs)}], got shape {list(graphs.label.shape)}.")
+    if graphs.edge_index is not None and (graphs.edge_index.ndim != 2 or graphs.edge_index.shape[0] != 2):
+        raise ValueError(f"edge_index must be [2, e], got shape {list(graphs.edge_index.shape)}.")
+    edges = 0 if graphs.edge_index is None else graphs.edge_index.shape[1]
+    if edges and graphs.edge_index is not None and graphs.edge_index.device.type == "cpu":
+        low, high = (int(v) for v in graphs.edge_index.aminmax())
+        if low < 0 or high >= n:
+            raise ValueError(f"edge_index must name the nodes 0 to {n - 1}, got {low} to {high}.")
+    for name in BY_EDGE:
+        value = getattr(graphs, name)
+        if value is not None and value.shape[0] != edges:
+            raise ValueError(f"{name} must have one row for each of the {edges} edges, got {value.shape[0]}.")
+    for name, expected in (("feature_names", graphs.features), ("origin", graphs.dim)):
+        if (count := len(getattr(graphs, name))) not in (0, expected):
+            raise ValueError(f"{name} must have {expected} entries, or none, got {count}.")
+    if graphs.ptr.device.type == "cpu":  # elsewhere the answer would stall the device
+        offsets = graphs.ptr.tolist()
+        if offsets[0] != 0 or offsets[-1] != n or offsets != sorted(offsets):
+            raise ValueError(f"ptr must rise from 0 to the {n} nodes, got {graphs.ptr}.")
