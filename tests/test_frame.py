@@ -21,8 +21,7 @@ COMPARES = (
     "testing/networks.py",
 )
 LONG = 400
-# Longer for now: one class, and one function with all that it reads.
-LONGER = {"data/load.py": 440, "model.py": 360}
+SHORTER = {"model.py": 350}
 
 
 def nodes(file: Path) -> list[ast.AST]:
@@ -51,7 +50,7 @@ def test_no_variable_is_asked_for_its_name(file):
 @EACH
 def test_files_are_short(file):
     lines = len(file.read_text(encoding="utf-8").splitlines())
-    assert lines <= LONGER.get(file.relative_to(ROOT).as_posix(), LONG), f"{file} has {lines} lines"
+    assert lines <= SHORTER.get(file.relative_to(ROOT).as_posix(), LONG), f"{file} has {lines} lines"
 
 
 @EACH

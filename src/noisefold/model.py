@@ -12,7 +12,7 @@ from torch import Tensor
 
 from noisefold.arguments import whole
 from noisefold.data.classes import named_classes
-from noisefold.domains import Recipe, Request, domain_of
+from noisefold.domains import Request, domain_of
 from noisefold.eval.score_table import Scores
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.names import columns_of
@@ -79,11 +79,6 @@ class Model(ModelState):
         request = Request(for_completion, independent_samples, seed, net, (), transform)
         return cls.of_recipe(domain_of(data).recipe(data, request))
 
-    @classmethod
-    def of_recipe(cls, recipe: Recipe) -> Model:
-        """Return the untrained model of a recipe."""
-        return cls(**recipe.build())
-
     def fit(
         self,
         train_data: Graphs,
@@ -117,7 +112,7 @@ class Model(ModelState):
             If the loss stops being finite.
         """
         settings = (settings or self.training).changed(options)
-        graphs = self.matched(domain_of(train_data, self.variable).training_graphs(train_data))
+        graphs = self.training_graphs(train_data)
         held = None if val is None else self.test_graphs(val)
         self.summary = self.summary or DataSummary.fit(graphs, self.transform)
         if settings.nodes is not None:
@@ -269,11 +264,9 @@ class Model(ModelState):
             If a metric is unknown or does not apply, a set is too small, or the model was not trained.
         """
         score = domain_of(test, self.variable).score
-        if train is not None:
-            train = self.matched(domain_of(train, self.variable).training_graphs(train))
-        unseen = self.test_graphs(test)
+        seen, unseen = None if train is None else self.training_graphs(train), self.test_graphs(test)
         how: dict[str, Any] = {"seed": 0, **options}
-        return score(self.sample_for, unseen, train, draws=draws, metrics=metrics, **how)
+        return score(self.sample_for, unseen, seen, draws=draws, metrics=metrics, **how)
 
     def skill(
         self, test: Graphs, *, nodes: int | None = None, levels: int = 20, seed: int = 0
@@ -350,8 +343,6 @@ class Model(ModelState):
         """
         from noisefold.report import write_report  # pictures take a second to import
 
-        if test is not None:
-            test = self.test_graphs(test)
-        if train is not None:
-            train = self.matched(domain_of(train, self.variable).training_graphs(train))
-        return write_report(path, model=self, test=test, train=train, **shown)
+        unseen = None if test is None else self.test_graphs(test)
+        seen = None if train is None else self.training_graphs(train)
+        return write_report(path, model=self, test=unseen, train=seen, **shown)

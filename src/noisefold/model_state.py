@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from noisefold.configuration import decode, encode
 from noisefold.data.classes import named_classes
-from noisefold.domains import domain_of
+from noisefold.domains import Recipe, domain_of
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.names import nearest_name
 from noisefold.geometry.notebook import table_html
@@ -170,6 +170,10 @@ class ModelState(Pretrained):
             graphs = _in_order(named_classes(graphs), self.summary.classes)
         return graphs.rebased(self.summary.origin) if graphs.dim == self.summary.dim else graphs
 
+    def training_graphs(self, data: Graphs) -> Graphs:
+        """Return the graphs that the model learns from."""
+        return self.matched(domain_of(data, self.variable).training_graphs(data))
+
     def test_graphs(self, data: Graphs) -> Graphs:
         """Return the graphs that the model is judged on."""
         return self.matched(domain_of(data, self.variable).test_graphs(data))
@@ -198,6 +202,11 @@ class ModelState(Pretrained):
         parts = {name: encode(getattr(self, name)) for name in named}
         plain = {name: getattr(self, name) for name in ("for_completion", "coupling", "tile")}
         return {"format": FORMAT, "model": {**parts, "variable": self.variable.name, **plain}}
+
+    @classmethod
+    def of_recipe(cls, recipe: Recipe) -> Self:
+        """Return the untrained model of a recipe."""
+        return cls(**recipe.build())
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from noisefold.data import load, save, shapes
-from noisefold.data.load import READABLE
+from noisefold.data.formats.readers import READABLE
 from noisefold.geometry.graphs import Graphs
 
 CORNERS = [(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)]

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from noisefold.data.formats.h5ad import is_tissue
-from noisefold.data.load import READABLE, load
+from noisefold.data.formats.readers import READABLE
+from noisefold.data.load import load
 from noisefold.data.shards import ShardWriter
 from noisefold.data.tissue.tissue import Tissue
 from noisefold.files import check_out

@@ -1,0 +1,89 @@
+"""Readers of all formats, by the ending of a file.
+
+===========================  ========================================================================
+ending                       what is read
+===========================  ========================================================================
+.ply .off .obj .stl          a mesh, as points uniform by area on its surface, or a cloud without
+                             faces: `noisefold.data.formats.surfaces`
+.pcd .las .laz               a cloud with named features, of a depth camera or a laser scanner
+.csv .tsv .txt .xyz .pts     points as lines of text, molecules: `noisefold.data.formats.tables`;
+.parquet                     with pyarrow, the same columns
+.npy .npz                    one graph or several: `noisefold.data.formats.arrays`
+.h5ad .zarr .h5              a tissue, or one for each group of cells: `noisefold.data.Tissue`
+===========================  ========================================================================
+
+All but .h5ad may be compressed, as ``.csv.gz``. `noisefold.data.save` writes them.
+
+A format is added by one line in `READERS`: its ending, and a function of a file's bytes and of what was asked
+that gives `Graphs` or a `Part` (`noisefold.data.formats.reader`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from noisefold.data.formats.arrays import read_npy, read_npz
+from noisefold.data.formats.compressed import ending_of
+from noisefold.data.formats.h5ad import TISSUES
+from noisefold.data.formats.parquet import read_parquet
+from noisefold.data.formats.reader import Reader
+from noisefold.data.formats.surfaces import SURFACES, read_surface
+from noisefold.data.formats.tables import holds_points, read_csv, read_points, read_pts, read_tsv, read_xyz
+
+__all__ = ["READABLE", "READERS", "is_readable", "reader_of"]
+
+
+def _surface(ending: str) -> Reader:
+    return lambda data, ask: read_surface(data, ending, lambda mesh: ask.sample(mesh, data))
+
+
+READERS: dict[str, Reader] = {
+    **{ending: _surface(ending) for ending in SURFACES},
+    ".csv": read_csv,
+    ".tsv": read_tsv,
+    ".txt": read_points,
+    ".xyz": read_xyz,
+    ".pts": read_pts,
+    ".parquet": read_parquet,
+    ".npy": read_npy,
+    ".npz": read_npz,
+}
+"""Reader of each ending; its bytes may be compressed (.gz)."""
+READABLE: tuple[str, ...] = (*READERS, *TISSUES)
+"""Endings that `load` knows."""
+
+_PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".dill", ".bin")
+
+
+def reader_of(ending: str) -> Reader:
+    """Return the reader of an ending.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if ending in _PICKLES:
+        raise ValueError(
+            f"{ending} files are pickles, which are never opened because that runs their author's code; save "
+            f"plain arrays with numpy.savez."
+        )
+    if ending not in READERS:
+        raise ValueError(f"the ending {ending!r} is not supported, only {' '.join(READABLE)}; convert it.")
+    return READERS[ending]
+
+
+def is_readable(path: Path) -> bool:
+    """Return whether a file holds graphs, by its ending and, of text, its first lines."""
+    ending, packed = ending_of(path)
+    if ending in TISSUES and not packed:
+        return path.exists()
+    if ending not in READERS or not path.is_file():
+        return False
+    # Notes and licences are text, too.
+    return ending != ".txt" or packed or _begins_with_points(path)
+
+
+def _begins_with_points(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return holds_points(stream.read(4096))
