@@ -46,6 +46,7 @@ NEEDED = {
     "geometry.Scaled": {"kernel": _KERNEL, "factor": 1 / 3},
     "geometry.Stationary": {"correlation": Matern(0.3, 2.5), "variance": 0.5},
     "geometry.Sum": {"parts": (_KERNEL, Nugget(0.1))},
+    "noise.Discrete": {"nodes": (0.25, 0.75), "pairs": (0.5, 0.5), "noise": "uniform"},
     "geometry.Scaling": {"pos_mean": (0.1, -1e300), "pos_scale": 1 / 3, "x_mean": (2.0,), "x_scale": (1e-8,)},
     "nn.ExpertDenoisers": {"nets": (DMP(width=8, layers=1), None), "splits": (0.4,)},
     "nn.KrigingResidual": {"net": DMP(width=8, layers=1, features=8, out_dim=2), "columns": 2, "dim": 3},

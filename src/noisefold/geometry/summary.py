@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from noisefold.configuration import configurable
 from noisefold.geometry.graphs import Graphs
@@ -31,6 +32,8 @@ class DataSummary:
         Names of its classes, and their shares.
     feature_names
         Names of its features, by which data are matched to the model.
+    node_types, edge_types
+        Names of the types of its nodes and edges; empty where all are of one type.
     origin
         Where position 0 lies in the user's frame; empty for zeros.
     """
@@ -41,6 +44,8 @@ class DataSummary:
     class_weights: tuple[float, ...] = ()
     feature_names: tuple[str, ...] = ()
     origin: tuple[float, ...] = ()
+    node_types: tuple[str, ...] = ()
+    edge_types: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, data: Graphs, scaling: Scaling) -> DataSummary:
@@ -53,7 +58,16 @@ class DataSummary:
             classes = data.classes or tuple(str(i) for i in range(count))
             counted = torch.bincount(data.label.clamp(min=0), minlength=count).double()
             shares = tuple((counted / len(data)).tolist())
-        return cls(scaling, sizes, classes, shares, data.feature_names, data.origin)
+        return cls(
+            scaling,
+            sizes,
+            classes,
+            shares,
+            data.feature_names,
+            data.origin,
+            _type_names(data.node_type, data.node_types),
+            _type_names(data.edge_type, data.edge_types),
+        )
 
     @classmethod
     def fit(cls, data: Graphs, transform: Transform | None = None) -> DataSummary:
@@ -69,3 +83,9 @@ class DataSummary:
     def features(self) -> int:
         """Features of a node in standard units."""
         return len(self.scaling.x_mean)
+
+
+def _type_names(codes: Tensor | None, names: tuple[str, ...]) -> tuple[str, ...]:
+    if codes is None or names:
+        return names if codes is not None else ()
+    return tuple(str(i) for i in range(int(codes.max()) + 1 if codes.numel() else 1))

@@ -40,11 +40,11 @@ class Denoiser(nn.Module, Generic[S, E]):
     Parameters
     ----------
     net
-        ``net(graphs, log_snr [g], label) -> [n, columns]``.
+        ``net(graphs, log_snr [g], label) -> [n, columns]``, or an answer of the state's structure.
     path, target
         How data becomes noise, and what is predicted.
     variable
-        What is noised: "pos", "x", or a `noisefold.noise.Variable`.
+        What is noised: "pos", "x", "types", or a `noisefold.noise.Variable`.
     for_completion
         Whether the network conditions on observed values directly: it then sees them, clean, in their places
         of the state, and further features that are 1 where a value is observed and 0 elsewhere. Where nothing
@@ -66,7 +66,7 @@ class Denoiser(nn.Module, Generic[S, E]):
     ) -> None:
         super().__init__()
         self.net, self.path, self.target = net, path, target
-        self.variable: Variable[S] = variable_of(variable)  # type: ignore[arg-type, assignment]
+        self.variable: Variable[S] = variable_of(variable)
         self.path.check(self.variable)
         self.for_completion = for_completion
 
@@ -124,7 +124,7 @@ class Denoiser(nn.Module, Generic[S, E]):
 
     def _answer(
         self, graphs: Graphs, state: S, t: Tensor, label: Tensor | None, known: Known[S] | None
-    ) -> Tensor:
+    ) -> Any:
         seen = self.target.inputs(state, t, self.path, graphs)
         if known is not None:
             if not self.for_completion:
@@ -133,5 +133,4 @@ class Denoiser(nn.Module, Generic[S, E]):
         noisy = self.variable.write(graphs, seen)
         if self.for_completion:
             noisy = self.variable.flagged(noisy, None if known is None else known.mask)
-        answer: Tensor = self.net(noisy, self.path.log_snr(t), label)
-        return answer
+        return self.net(noisy, self.path.log_snr(t), label)

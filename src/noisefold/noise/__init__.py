@@ -7,8 +7,11 @@ from noisefold.geometry.kernels import Nugget as Nugget
 from noisefold.geometry.kernels import Product as Product
 from noisefold.geometry.kernels import Scaled as Scaled
 from noisefold.geometry.kernels import Sum as Sum
+from noisefold.noise.categories import Categories
+from noisefold.noise.classes import Classes
 from noisefold.noise.coupling import Coupling, Independent, MiniBatch
 from noisefold.noise.digits import Digits, decimals, digits
+from noisefold.noise.discrete import Discrete
 from noisefold.noise.gaussian import Gaussian, Transition
 from noisefold.noise.gp_noise import GPNoise
 from noisefold.noise.levels import LevelDistribution
@@ -19,7 +22,7 @@ from noisefold.noise.quasi_random import QuasiRandom, quasi_normal
 from noisefold.noise.schedule import VE, VP, Cosine, Linear, Localization, Schedule, signal_level
 from noisefold.noise.source import Source, Streams, White, derive_seed, seeded
 from noisefold.noise.target import TARGETS, WEIGHTS, Target
-from noisefold.noise.variable import VARIABLES, Features, Known, Positions, Variable, variable_of
+from noisefold.noise.variable import VARIABLES, Features, Known, Positions, Types, Variable, variable_of
 
 __all__ = [
     "TARGETS",
@@ -27,9 +30,12 @@ __all__ = [
     "VE",
     "VP",
     "WEIGHTS",
+    "Categories",
+    "Classes",
     "Cosine",
     "Coupling",
     "Digits",
+    "Discrete",
     "Features",
     "GPNoise",
     "Gaussian",
@@ -48,6 +54,7 @@ __all__ = [
     "Streams",
     "Target",
     "Transition",
+    "Types",
     "Variable",
     "White",
     "WithinCloud",

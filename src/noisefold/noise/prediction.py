@@ -8,8 +8,7 @@ from typing import Any, Protocol, TypeVar
 from torch import Tensor
 
 from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.summary import DataSummary
-from noisefold.noise.variable import Known, Variable
+from noisefold.noise.variable import Known
 
 __all__ = ["Prediction", "graph_means"]
 
@@ -20,19 +19,17 @@ E = TypeVar("E")
 class Prediction(Protocol[S, E]):
     """What every prediction offers, for states of type S and estimates of type E.
 
-    `noisefold.noise.Target` predicts the posterior mean of the data on Gaussian paths.
+    `noisefold.noise.Target` predicts the posterior mean of the data on Gaussian paths,
+    `noisefold.noise.Classes` the posterior probabilities of classes on discrete ones. A network's answer is a
+    tensor, or of the structure of the state.
     """
-
-    @abstractmethod
-    def columns(self, summary: DataSummary, variable: Variable[S]) -> int:
-        """Return the columns of a network's answer for a data set."""
 
     @abstractmethod
     def inputs(self, state: S, t: Tensor, path: Any, graphs: Graphs) -> S:
         """Return what the network sees of a state at times ``t [g]``, at unit scale."""
 
     @abstractmethod
-    def estimate(self, answer: Tensor, state: S, t: Tensor, path: Any, graphs: Graphs) -> E:
+    def estimate(self, answer: Any, state: S, t: Tensor, path: Any, graphs: Graphs) -> E:
         """Return the estimate of the data that an answer stands for."""
 
     @abstractmethod
@@ -58,7 +55,7 @@ class Prediction(Protocol[S, E]):
     @abstractmethod
     def loss(
         self,
-        answer: Tensor,
+        answer: Any,
         clean: S,
         state: S,
         t: Tensor,

@@ -38,10 +38,9 @@ from torch import Tensor
 
 from noisefold.configuration import configurable
 from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.summary import DataSummary
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.prediction import Prediction, graph_means
-from noisefold.noise.variable import Known, Variable
+from noisefold.noise.variable import Known
 
 __all__ = ["TARGETS", "WEIGHTS", "Target"]
 
@@ -80,10 +79,6 @@ class Target(Prediction[Tensor, Tensor]):
             raise ValueError(f"weight must be one of {', '.join(WEIGHTS)}, got {self.weight!r}.")
         if self.steps < 2:
             raise ValueError(f"steps must be at least 2, got {self.steps}.")
-
-    def columns(self, summary: DataSummary, variable: Variable[Tensor]) -> int:
-        """Return the columns of the noised variable."""
-        return summary.features if variable.positions_given else summary.dim
 
     def inputs(self, state: Tensor, t: Tensor, path: Gaussian, graphs: Graphs) -> Tensor:
         r"""Return the state at unit scale, :math:`x_t / \sqrt{\alpha^2 + \sigma^2}`."""

@@ -3,12 +3,13 @@
 The one place that knows what a variable is. A path, a prediction, a solver and a model pass its state along
 and never open it.
 
-============ ============== ======================= ==================
-variable     state          what is given           shape
-============ ============== ======================= ==================
-`Positions`  ``pos``        features, if any        ``[n, d]``
-`Features`   ``x``          positions               ``[n, f]``
-============ ============== ======================= ==================
+============ ====================== ================= =======================
+variable     state                  what is given     shape
+============ ====================== ================= =======================
+`Positions`  ``pos``                features, if any  ``[n, d]``
+`Features`   ``x``                  positions         ``[n, f]``
+`Types`      types of nodes, edges  number of nodes   ``[n]`` and ``[p]``
+============ ====================== ================= =======================
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.pairs import edges_to_pairs, pairs_to_edges
+from noisefold.geometry.summary import DataSummary
 from noisefold.geometry.transform import Transform
+from noisefold.noise.categories import Categories
 
-__all__ = ["VARIABLES", "Features", "Known", "Positions", "Variable", "variable_of"]
+__all__ = ["VARIABLES", "Features", "Known", "Positions", "Types", "Variable", "variable_of"]
 
 S = TypeVar("S")
 
@@ -89,8 +93,8 @@ class Variable(Protocol[S]):
         """Return the graphs with nothing but what is given, as far as graphs can lack the rest."""
 
     @abstractmethod
-    def blank(self, graphs: Graphs, columns: int) -> Graphs:
-        """Return the graphs with a state of zeros in standard units."""
+    def blank(self, graphs: Graphs, summary: DataSummary) -> Graphs:
+        """Return the graphs with a state of zeros, of the structure that the data of a summary have."""
 
     @abstractmethod
     def flagged(self, graphs: Graphs, mask: S | None) -> Graphs:
@@ -155,7 +159,7 @@ class Positions(Variable[Tensor]):
         """Return the graphs: positions cannot be missing."""
         return graphs
 
-    def blank(self, graphs: Graphs, columns: int) -> Graphs:
+    def blank(self, graphs: Graphs, summary: DataSummary) -> Graphs:
         """Return the graphs: what stands there is not looked at."""
         return graphs
 
@@ -209,9 +213,9 @@ class Features(Variable[Tensor]):
         """Return the bare positions."""
         return graphs.replace(x=None)
 
-    def blank(self, graphs: Graphs, columns: int) -> Graphs:
-        """Return graphs with so many features of zero."""
-        return graphs.replace(x=graphs.pos.new_zeros(graphs.num_nodes, columns))
+    def blank(self, graphs: Graphs, summary: DataSummary) -> Graphs:
+        """Return graphs with all features zero."""
+        return graphs.replace(x=graphs.pos.new_zeros(graphs.num_nodes, summary.features))
 
     def flagged(self, graphs: Graphs, mask: Tensor | None) -> Graphs:
         """Return graphs with f further features, 1 where a value is observed."""
@@ -226,11 +230,94 @@ class Features(Variable[Tensor]):
         _check(graphs.pos, self.given_noun, self.noun)
 
 
-VARIABLES: dict[str, Variable[Tensor]] = {v.name: v for v in (Positions(), Features())}
+@dataclass(frozen=True)
+class Types(Variable[Categories]):
+    """Types of the nodes, and of the edges, of which "no edge" is one: simple undirected graphs.
+
+    A state holds the type of every node ``[n]`` and the class of every pair of nodes ``[p]``, 0 for no edge
+    and 1 + the type of an edge (`noisefold.geometry.pairs`). Given is the number of nodes.
+    """
+
+    name: ClassVar[str] = "types"
+    noun: ClassVar[str] = "nodes and edges"
+    given_noun: ClassVar[str] = "the number of nodes"
+    positions_given: ClassVar[bool] = False
+
+    def read(self, graphs: Graphs) -> Categories:
+        """Return the types; nodes and edges without types are all of type 0.
+
+        Raises
+        ------
+        ValueError
+            If the graphs have self-loops or multi-edges.
+        """
+        none = torch.zeros(graphs.num_nodes, dtype=torch.int64, device=graphs.device)
+        edges = none.new_zeros(2, 0) if graphs.edge_index is None else graphs.edge_index
+        nodes = none if graphs.node_type is None else graphs.node_type
+        return Categories(nodes, edges_to_pairs(edges, graphs.edge_type, graphs.ptr))
+
+    def write(self, graphs: Graphs, state: Categories) -> Graphs:
+        """Return graphs with other types; those that have one type of node or edge keep none."""
+        edge_index, edge_type = pairs_to_edges(state.pairs, graphs.ptr)
+        return graphs.replace(
+            node_type=None if graphs.node_type is None else state.nodes,
+            edge_index=edge_index,
+            edge_type=None if graphs.edge_type is None else edge_type,
+            edge_attr=None,
+        )
+
+    def over(self, known: Known[Categories], state: Categories) -> Categories:
+        """Return a state with the observed types, or an estimate that is certain of them."""
+        return known.value.map(_over_classes, known.mask, state)
+
+    def twice(self, state: Categories) -> Categories:
+        """Return the state of two copies of the graphs."""
+        return state.map(lambda value: torch.cat([value, value]))
+
+    def given(self, graphs: Graphs) -> Graphs:
+        """Return the nodes without types and edges."""
+        bare = graphs.replace(edge_index=None, edge_attr=None, edge_type=None, node_type=None)
+        return bare.replace(x=None, node_types=(), edge_types=())
+
+    def blank(self, graphs: Graphs, summary: DataSummary) -> Graphs:
+        """Return graphs without edges, with types as the data have them."""
+        nodes = torch.zeros(graphs.num_nodes, dtype=torch.int64, device=graphs.device)
+        return graphs.replace(
+            node_type=nodes if summary.node_types else None,
+            node_types=summary.node_types,
+            edge_index=nodes.new_zeros(2, 0),
+            edge_type=nodes[:0] if summary.edge_types else None,
+            edge_types=summary.edge_types,
+        )
+
+    def flagged(self, graphs: Graphs, mask: Categories | None) -> Graphs:
+        """Return graphs with one further feature, 1 where the type of a node is observed.
+
+        A network takes the pairs between such nodes for observed.
+        """
+        flags = None if mask is None else mask.nodes[:, None]
+        return _flagged(graphs, 1, flags)
+
+    def entries(self, mask: Categories, transform: Transform) -> Categories:
+        """Return the mask: types have no units."""
+        return mask
+
+    def check_given(self, graphs: Graphs) -> None:
+        """Accept all graphs: the number of nodes is always there."""
+
+
+def _over_classes(value: Tensor, mask: Tensor, state: Tensor) -> Tensor:
+    if state.ndim == 1:
+        return torch.where(mask, value, state)
+    certain = torch.nn.functional.one_hot(value.clamp(min=0), state.shape[1])
+    return torch.where(mask[:, None], certain.to(state), state)
+
+
+VARIABLES: dict[str, Variable[Any]] = {v.name: v for v in (Positions(), Features(), Types())}
 """Variables by their names."""
 
 
-def variable_of(name: str | Variable[Tensor]) -> Variable[Tensor]:
+def variable_of(name: str | Variable[Any]) -> Variable[Any]:
     """Return a variable by its name, or the one that is given.
 
     Raises

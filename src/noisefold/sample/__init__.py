@@ -6,9 +6,10 @@ from noisefold.sample.completion import Completion, complete
 from noisefold.sample.conditioning import Bound, Conditioning, Guided
 from noisefold.sample.defaults import default_conditioning, default_grid, default_solver
 from noisefold.sample.densities import LikelihoodMethod
+from noisefold.sample.discrete import D3PM, DiscreteFlow, Renoising
 from noisefold.sample.draw import generate
 from noisefold.sample.evidence_bound import EvidenceBound
-from noisefold.sample.grid import Grid, Karras, LevelGrid, LogSNR, Uniform
+from noisefold.sample.grid import CosineGrid, Grid, Karras, LevelGrid, LogSNR, Power, Uniform
 from noisefold.sample.langevin import LangevinCorrection, UnderdampedLangevin
 from noisefold.sample.likelihood import LogProb, log_det, log_prob
 from noisefold.sample.probability_flow import ProbabilityFlow
@@ -29,13 +30,16 @@ from noisefold.sample.solver import (
 )
 
 __all__ = [
+    "D3PM",
     "DDIM",
     "Amortized",
     "Ancestral",
     "Bound",
     "Completion",
     "Conditioning",
+    "CosineGrid",
     "DPMSolver",
+    "DiscreteFlow",
     "Euler",
     "EvidenceBound",
     "GaussianTask",
@@ -49,9 +53,11 @@ __all__ = [
     "LikelihoodMethod",
     "LogProb",
     "LogSNR",
+    "Power",
     "ProbabilityFlow",
     "Reconstructed",
     "Reconstruction",
+    "Renoising",
     "Repaint",
     "Replaced",
     "Replacement",

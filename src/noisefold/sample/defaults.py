@@ -8,12 +8,14 @@ from __future__ import annotations
 from functools import singledispatch
 from typing import Any
 
+from noisefold.noise.discrete import Discrete
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.schedule import VP, Cosine
 from noisefold.noise.variable import Variable
 from noisefold.sample.amortized import Amortized
 from noisefold.sample.conditioning import Conditioning
-from noisefold.sample.grid import Grid, LogSNR, Uniform
+from noisefold.sample.discrete import DiscreteFlow
+from noisefold.sample.grid import Grid, LogSNR, Power, Uniform
 from noisefold.sample.langevin import LangevinCorrection
 from noisefold.sample.replacement import Repaint, Replacement
 from noisefold.sample.solver import DDIM, Heun, Solver
@@ -23,7 +25,7 @@ __all__ = ["default_conditioning", "default_grid", "default_solver", "method_for
 
 @singledispatch
 def default_solver(path: Any) -> Solver:
-    """Return the solver for a path: Heun on Gaussian ones."""
+    """Return the solver for a path: Heun on Gaussian ones, `DiscreteFlow` on discrete ones."""
     raise ValueError(f"no solver is known for {type(path).__name__}; give solver=.")
 
 
@@ -32,11 +34,17 @@ def _(path: Gaussian) -> Solver:
     return Heun()
 
 
+@default_solver.register
+def _(path: Discrete) -> Solver:
+    return DiscreteFlow()
+
+
 @singledispatch
 def default_grid(path: Any, solver: Solver) -> Grid:
     """Return the time grid for a path and a solver.
 
-    Uniform times, or on VP and cosine paths times even in log-SNR for solvers of order 2.
+    Uniform times, or on VP and cosine paths times even in log-SNR for solvers of order 2; on discrete paths
+    `Power` of 2.
     Evidence: ``noisefold study solvers --scale short``.
     """
     return Uniform()
@@ -46,6 +54,11 @@ def default_grid(path: Any, solver: Solver) -> Grid:
 def _(path: Gaussian, solver: Solver) -> Grid:
     curved = isinstance(path.schedule, VP | Cosine)
     return LogSNR() if curved and solver.order == 2 else Uniform()
+
+
+@default_grid.register
+def _(path: Discrete, solver: Solver) -> Grid:
+    return Power(2)
 
 
 @singledispatch

@@ -16,7 +16,7 @@ from noisefold.configuration import configurable
 from noisefold.noise.levels import LevelDistribution
 from noisefold.noise.path import ProbabilityPath
 
-__all__ = ["Grid", "Karras", "LevelGrid", "LogSNR", "Uniform"]
+__all__ = ["CosineGrid", "Grid", "Karras", "LevelGrid", "LogSNR", "Power", "Uniform"]
 
 
 _EVEN = LevelDistribution((0.0, 1.0), (1.0,))
@@ -91,6 +91,49 @@ class Karras(Grid):
         ratio = (root_late + (root_early - root_late) * ramp) ** self.rho
         times = path.time(-2 * torch.log(ratio))
         return torch.cat([times, times.new_zeros(1)])
+
+
+@configurable
+@dataclass(frozen=True)
+class Power(Grid):
+    r"""Times :math:`t = (1 - i/N)^p`: small steps near the data.
+
+    On discrete paths the signal level is then :math:`1 - (1 - i/N)^p`; p = 2 is also known as polydec.
+
+    Source: Qin et al., DeFoG (2024), section 4.2, https://arxiv.org/abs/2410.04263.
+
+    Parameters
+    ----------
+    power
+        The exponent p, at least 1; 1 is `Uniform`.
+    """
+
+    power: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not self.power >= 1:
+            raise ValueError(f"power must be at least 1, got {self.power}.")
+
+    def __call__(self, path: ProbabilityPath[Any], steps: int) -> Tensor:
+        """Return times from the noisy margin to 0."""
+        late, _ = _ends(path, steps)
+        return torch.linspace(1, 0, steps + 1, dtype=torch.float64) ** self.power * late
+
+
+@configurable
+@dataclass(frozen=True)
+class CosineGrid(Grid):
+    r"""Times :math:`t = \sin^2(\pi (1 - i/N) / 2)`: the cosine schedule of a discrete chain.
+
+    Source: Nichol and Dhariwal, Improved Denoising Diffusion Probabilistic Models (2021), eq. 17, without its
+    offset, https://arxiv.org/abs/2102.09672.
+    """
+
+    def __call__(self, path: ProbabilityPath[Any], steps: int) -> Tensor:
+        """Return times from the noisy margin to 0."""
+        late, _ = _ends(path, steps)
+        times = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
+        return torch.sin(times * (torch.pi / 2)) ** 2 * late
 
 
 @configurable

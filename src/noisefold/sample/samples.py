@@ -72,7 +72,6 @@ def draw_samples(
         raise ValueError(
             f"this model generates {variable.noun} on given positions; give them as like=graphs."
         )
-    columns = denoiser.target.columns(summary, variable)
     solver, times = sampling.resolved(denoiser.path, _STEPS)
     origin = summary.origin if like is None else like.origin
 
@@ -93,7 +92,7 @@ def draw_samples(
     with progress("sampling", len(numbers)) as advance:
         for indices, on in _batches(denoiser, units, numbers, sampling.batch, like, tile):
             shape = shaped(indices)
-            graphs = variable.blank(units.apply(shape), columns)
+            graphs = variable.blank(units.apply(shape), summary)
             if on is not denoiser:
                 graphs = graphs.replace(edge_index=None, edge_attr=None, edge_type=None)
             streams = Streams(seed, [2 * i for i in indices])
@@ -102,7 +101,8 @@ def draw_samples(
                 guidance=sampling.guidance, callback=None if made else seen,
             )  # fmt: skip
             # What is given comes back as it was, bit for bit.
-            done = variable.write(shape.to(done.device), variable.read(units.undo(done)))
+            frame = variable.blank(shape, summary).to(done.device)
+            done = variable.write(frame, variable.read(units.undo(done)))
             names = summary.feature_names if len(summary.feature_names) == done.features else ()
             done = done.replace(origin=origin, feature_names=names)
             made |= dict(zip(indices, done, strict=True))
