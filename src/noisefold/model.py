@@ -19,8 +19,9 @@ from noisefold.geometry.names import columns_of
 from noisefold.geometry.summary import DataSummary
 from noisefold.geometry.transform import Transform
 from noisefold.model_state import ModelState
+from noisefold.noise.categories import Categories
 from noisefold.pretrained import PACKAGED
-from noisefold.sample.completion import Completion, complete
+from noisefold.sample.completion import complete
 from noisefold.sample.conditioning import Conditioning
 from noisefold.sample.defaults import method_for
 from noisefold.sample.densities import LikelihoodMethod
@@ -77,7 +78,7 @@ class Model(ModelState):
         """
         data = named_classes(data)
         request = Request(for_completion, independent_samples, seed, net, (), transform)
-        return cls.of_recipe(domain_of(data).recipe(data, request))
+        return cls.of_recipe(recipe_for(data, request))
 
     def fit(
         self,
@@ -167,7 +168,7 @@ class Model(ModelState):
             If an argument is out of its range, or the model was not trained.
         """
         how = self.sampled_by(sampling, options)
-        frame = None if like is None else self.matched(like.replace(label=None))
+        frame = None if like is None else self.prepared(like.replace(label=None))
         if labels is None and like is not None and like.label is not None and self.conditional:
             labels = labels_in(like, self.classes)
         numbers = count if isinstance(count, range) else range(whole("count", count, 1))
@@ -190,7 +191,7 @@ class Model(ModelState):
     def complete(
         self,
         graphs: Graphs,
-        known: Tensor,
+        known: Tensor | Categories,
         *,
         draws: int = 32,
         keep: bool = True,
@@ -198,15 +199,18 @@ class Model(ModelState):
         method: Conditioning | None = None,
         sampling: Sampling | None = None,
         **options: Unpack[SamplingOptions],
-    ) -> Completion:
+    ) -> Any:
         """Draw what is not observed of graphs of any size; draw j of graph i follows from (seed, i, j) alone.
+
+        Returns `noisefold.sample.Completion`, or `noisefold.sample.GraphCompletion` of discrete graphs.
 
         Parameters
         ----------
         graphs
             Graphs with all their nodes. What is not observed may hold anything, NaN as well.
         known
-            Which nodes ``[n]``, or which entries ``[n, d]`` of the generated variable, are observed; bool.
+            Which nodes ``[n]``, or which entries ``[n, d]`` of the generated variable, are observed; bool. Of
+            discrete graphs: which nodes, with all edges between them, or `noisefold.noise.Categories`.
         draws, keep
             How many, of each graph; whether they are kept, and not only their mean and standard deviation.
         labels
@@ -228,9 +232,10 @@ class Model(ModelState):
         if labels is None and self.conditional:
             labels = labels_in(graphs, self.classes)
         chosen = self.labels_for(labels, len(graphs), 0)
-        matched = self.matched(graphs.replace(label=None))
-        if matched.feature_names != graphs.feature_names and graphs.feature_names and known.ndim == 2:
-            known = known[:, columns_of(graphs.feature_names, matched.feature_names, "feature")]
+        matched = self.prepared(graphs.replace(label=None))
+        names = graphs.feature_names
+        if names and matched.feature_names != names and isinstance(known, Tensor) and known.ndim == 2:
+            known = known[:, columns_of(names, matched.feature_names, "feature")]
         matched = matched.replace(label=chosen, classes=() if chosen is None else self.classes)
         with autocast(how.precision, self.device):
             return complete(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Self
 
 import torch
@@ -12,7 +11,7 @@ from noisefold.configuration import decode, encode
 from noisefold.data.classes import named_classes
 from noisefold.domains import Recipe, domain_of
 from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.names import nearest_name
+from noisefold.geometry.names import renumbered
 from noisefold.geometry.notebook import table_html
 from noisefold.geometry.summary import DataSummary
 from noisefold.geometry.transform import Chain, Transform
@@ -155,24 +154,37 @@ class ModelState(Pretrained):
         return table_html(f"Model, {self.num_parameters:,} parameters", ("", ""), rows)
 
     def matched(self, graphs: Graphs) -> Graphs:
-        """Return graphs with the model's features in its order, its classes by name, about its origin.
+        """Return graphs with the model's features in its order, classes and types by name, about its origin.
 
         Raises
         ------
         ValueError
-            If a feature or a class is not there; the message gives the nearest name.
+            If a feature, a class or a type is not there; the message gives the nearest name.
         """
         if self.summary is None:
             return graphs
         if self.summary.feature_names and graphs.features:
             graphs = graphs.with_features(self.summary.feature_names)
         if self.conditional and graphs.label is not None:
-            graphs = _in_order(named_classes(graphs), self.summary.classes)
+            graphs, classes = named_classes(graphs), self.summary.classes
+            assert graphs.label is not None
+            label = renumbered(graphs.label, graphs.classes, classes, "class")
+            graphs = graphs.replace(label=label, classes=classes)
+        for noun in ("node_type", "edge_type"):
+            codes, names = getattr(graphs, noun), getattr(graphs, f"{noun}s")
+            known = getattr(self.summary, f"{noun}s")
+            if codes is not None and names and known:
+                codes = renumbered(codes, names, known, noun.replace("_", " "))
+                graphs = graphs.replace(**{noun: codes, f"{noun}s": known})
         return graphs.rebased(self.summary.origin) if graphs.dim == self.summary.dim else graphs
 
     def training_graphs(self, data: Graphs) -> Graphs:
         """Return the graphs that the model learns from."""
         return self.matched(domain_of(data, self.variable).training_graphs(data))
+
+    def prepared(self, data: Graphs) -> Graphs:
+        """Return whole graphs as the network takes them, matched by name."""
+        return self.matched(domain_of(data, self.variable).prepared(data))
 
     def test_graphs(self, data: Graphs) -> Graphs:
         """Return the graphs that the model is judged on."""
@@ -212,16 +224,3 @@ class ModelState(Pretrained):
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Return the untrained model of a configuration."""
         return cls(**decode(upgraded(config)["model"]))
-
-
-def _in_order(graphs: Graphs, classes: Sequence[str]) -> Graphs:
-    """Graphs whose classes are numbered in this order."""
-    assert graphs.label is not None
-    if graphs.classes == tuple(classes):
-        return graphs
-    place = {name: i for i, name in enumerate(classes)}
-    present = {graphs.classes[i] for i in graphs.label.unique().tolist()}
-    for name in sorted(present - place.keys()):
-        raise ValueError(f"class {name!r} is unknown to the model{nearest_name(name, classes)}")
-    table = torch.tensor([place.get(name, -1) for name in graphs.classes], device=graphs.device)
-    return graphs.replace(label=table[graphs.label], classes=tuple(classes))

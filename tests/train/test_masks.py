@@ -20,7 +20,7 @@ GRAPHS = Graphs.dense(GRID.expand(COUNT, -1, -1), torch.randn(COUNT, 20, 3))
 
 def drawn(kind: str) -> Tensor:
     """Masks of one kind, ``[COUNT, 20, 3]``."""
-    return Masks((kind,))(GRAPHS, GRAPHS.x, Streams(0, range(COUNT))).view(COUNT, 20, 3)
+    return Masks((kind,))(GRAPHS, 3, Streams(0, range(COUNT))).view(COUNT, 20, 3)
 
 
 def test_nothing_is_known_of_nothing():
@@ -70,10 +70,10 @@ def test_a_slab_is_a_piece_of_one_axis():
 
 def test_a_mask_depends_on_the_graph_and_its_stream_alone():
     masks = Masks()
-    whole = masks(GRAPHS[:6], GRAPHS[:6].x, Streams(3, range(6)))
-    parts = [masks(GRAPHS[i : i + 1], GRAPHS[i : i + 1].x, Streams(3, [i])) for i in range(6)]
+    whole = masks(GRAPHS[:6], 3, Streams(3, range(6)))
+    parts = [masks(GRAPHS[i : i + 1], 3, Streams(3, [i])) for i in range(6)]
     assert torch.equal(torch.cat(parts), whole)
-    assert not torch.equal(masks(GRAPHS[:6], GRAPHS[:6].x, Streams(4, range(6))), whole)
+    assert not torch.equal(masks(GRAPHS[:6], 3, Streams(4, range(6))), whole)
 
 
 class Spy(nn.Module):
@@ -93,7 +93,7 @@ def test_an_informed_network_sees_known_values_clean_and_a_flag_beside_each():
     denoiser = Denoiser(spy, Gaussian(), Target(), "x", for_completion=True)
     graphs = GRAPHS[:2]
     x_t, value = torch.randn(2, 40, 3, generator=torch.Generator().manual_seed(0))
-    mask = Masks(("entries",))(graphs, graphs.x, Streams(0, range(2)))
+    mask = Masks(("entries",))(graphs, graphs.features, Streams(0, range(2)))
     out = denoiser(graphs, x_t, torch.tensor([0.3, 0.8]), known=Known(value, mask))
     assert spy.seen.x.shape == (40, 6)
     assert torch.equal(spy.seen.x[:, :3][mask], value[mask])
@@ -116,7 +116,7 @@ def test_what_is_known_has_no_loss():
     loss, _ = batch_loss(
         denoiser, graphs, Streams(0, range(8)), quantiles, Independent(), masks=Masks(("nodes",))
     )
-    mask = Masks(("nodes",))(graphs, graphs.x, Streams(0, range(8)))
+    mask = Masks(("nodes",))(graphs, graphs.features, Streams(0, range(8)))
     expected = graphs.x.square().masked_fill(mask, 0).view(8, -1).mean(1)
     torch.testing.assert_close(loss, expected)
 

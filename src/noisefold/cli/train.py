@@ -55,7 +55,7 @@ def train(
 ) -> None:
     """Train a model on a data set."""
     from noisefold.data.source import DataSource
-    from noisefold.domains import Request, domain_of
+    from noisefold.domains import Request, domain_of, recipe_for
     from noisefold.domains.plan import from_options, read_plan, summarised
     from noisefold.files import check_out
     from noisefold.model import Model
@@ -84,8 +84,7 @@ def train(
         {"training": {"seed": seed}},
         from_options([*(option or []), *short]),
     )
-    domain = domain_of(learned)
-    recipe = domain.recipe(learned, Request(for_completion, seed=seed, changes=changes))
+    recipe = recipe_for(learned, Request(for_completion, seed=seed, changes=changes))
     model, run = Model.of_recipe(recipe), Run(out)
     if not resume and run.begun:
         raise ValueError(f"{out} already holds a run; give --resume to go on with it, or another --out.")
@@ -94,7 +93,7 @@ def train(
             pass
         raise typer.Exit(in_processes(devices, sys.argv[1:]))
     with run_lock(out, wanted=is_main()):
-        say(f"{domain.name}: {learned}\n{model}\n{summarised(recipe.plan)}")
+        say(f"{domain_of(learned, model.variable).name}: {learned}\n{model}\n{summarised(recipe.plan)}")
         run.remember(source, hold_out, seed)
         model.fit(learned, held, out=out, resume=resume)
     losses = [entry["val_loss"] for entry in run.log() if "val_loss" in entry]

@@ -7,14 +7,26 @@ from typing import Any
 from noisefold.domains.clouds import PointClouds
 from noisefold.domains.domain import Domain
 from noisefold.domains.fields import Fields
+from noisefold.domains.graphs import DiscreteGraphs
 from noisefold.domains.recipe import Recipe, Request
 from noisefold.domains.tissues import Tissues
 from noisefold.geometry.graphs import Graphs
-from noisefold.noise.variable import Variable
+from noisefold.noise.variable import Variable, variable_of
 
-__all__ = ["DOMAINS", "Domain", "Fields", "PointClouds", "Recipe", "Request", "Tissues", "domain_of"]
+__all__ = [
+    "DOMAINS",
+    "DiscreteGraphs",
+    "Domain",
+    "Fields",
+    "PointClouds",
+    "Recipe",
+    "Request",
+    "Tissues",
+    "domain_of",
+    "recipe_for",
+]
 
-DOMAINS: tuple[Domain, ...] = (Tissues(), Fields(), PointClouds())
+DOMAINS: tuple[Domain, ...] = (Tissues(), DiscreteGraphs(), Fields(), PointClouds())
 """Domains, in the order in which they are asked."""
 
 
@@ -30,3 +42,15 @@ def domain_of(data: Graphs, variable: Variable[Any] | None = None) -> Domain:
         if domain.fits(data, variable):
             return domain
     raise ValueError(f"no domain fits {data}; known are {', '.join(d.name for d in DOMAINS)}.")
+
+
+def recipe_for(data: Graphs, request: Request) -> Recipe:
+    """Return the recipe of the domain that the data fit, for the variable that the request names, if any.
+
+    Raises
+    ------
+    ValueError
+        If there is no such domain.
+    """
+    named = [change["variable"] for change in request.changes if "variable" in change]
+    return domain_of(data, variable_of(named[-1]) if named else None).recipe(data, request)

@@ -40,13 +40,17 @@ class Domain(Protocol):
     def recipe(self, data: Graphs, request: Request) -> Recipe:
         """Return what a model of a training set is made of, and how it is trained."""
 
-    def training_graphs(self, data: Graphs) -> Graphs:
-        """Return the graphs that a network learns from: the data, unless a domain cuts them."""
+    def prepared(self, data: Graphs) -> Graphs:
+        """Return whole graphs as a network takes them: the data, unless a domain simplifies them."""
         return data
 
+    def training_graphs(self, data: Graphs) -> Graphs:
+        """Return the graphs that a network learns from: the prepared ones, unless a domain cuts them."""
+        return self.prepared(data)
+
     def test_graphs(self, data: Graphs) -> Graphs:
-        """Return the graphs that a model is judged on: the data, unless a domain cuts them."""
-        return data
+        """Return the graphs that a model is judged on: the prepared ones, unless a domain cuts them."""
+        return self.prepared(data)
 
     @abstractmethod
     def score(

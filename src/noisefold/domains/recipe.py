@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from torch import nn
+
 from noisefold.configuration import Config, decode, encode
 from noisefold.domains.plan import KRIGING, kind_in, override
 from noisefold.geometry.graphs import Graphs
@@ -13,13 +15,15 @@ from noisefold.geometry.summary import DataSummary
 from noisefold.geometry.transform import Transform
 from noisefold.nn.defaults import FEW, default_net, few_data
 from noisefold.noise.gaussian import Gaussian
+from noisefold.noise.path import ProbabilityPath
+from noisefold.noise.prediction import Prediction
 from noisefold.noise.source import seeded
 from noisefold.noise.target import Target
 from noisefold.noise.variable import Variable
 from noisefold.train.masks import Masks
 from noisefold.train.settings import Training
 
-__all__ = ["Recipe", "Request", "recommended"]
+__all__ = ["Recipe", "Request", "planned", "recommended"]
 
 _NODES = 400
 # Found by the study of tissues; "nothing" beside its masks, since such a model also generates.
@@ -129,10 +133,24 @@ def recommended(
     )
     if few:
         training = replace(training, **{**_FEW, "batch": min(_FEW["batch"], len(unit))})
+    return planned(net, Gaussian(), Target("velocity"), variable, training, summary, request, tile)
+
+
+def planned(
+    net: nn.Module,
+    path: ProbabilityPath[Any],
+    target: Prediction[Any, Any],
+    variable: Variable[Any],
+    training: Training,
+    summary: DataSummary,
+    request: Request,
+    tile: int | None = None,
+) -> Recipe:
+    """Return the recipe of these parts, with the user's changes."""
     plan: Config = {
         "net": encode(net),
-        "path": encode(Gaussian()),
-        "target": encode(Target("velocity")),
+        "path": encode(path),
+        "target": encode(target),
         "variable": variable.name,
         "for_completion": request.for_completion,
         "training": encode(training),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["columns_of", "merged_codes", "nearest_name"]
+__all__ = ["columns_of", "merged_codes", "nearest_name", "numbered", "renumbered"]
 
 _LETTERS = 80
 
@@ -87,3 +87,39 @@ def merged_codes(
         table = torch.tensor([place[name] for name in part], device=code.device)
         out.append(torch.where(code >= 0, table[code.clamp(min=0)], code))
     return out, merged
+
+
+def renumbered(codes: Tensor, names: Sequence[str], wanted: Sequence[str], noun: str) -> Tensor:
+    """Return integer codes that stand for the same names in another list; negative codes stay.
+
+    Parameters
+    ----------
+    codes
+        Codes ``[k]``.
+    names, wanted
+        What they stand for, and the list that they are to be numbers in.
+    noun
+        What they name, for the message.
+
+    Raises
+    ------
+    ValueError
+        If a name that occurs is not in the list.
+    """
+    if tuple(names) == tuple(wanted):
+        return codes
+    place = {name: i for i, name in enumerate(wanted)}
+    present = {names[i] for i in codes.unique().tolist() if i >= 0}
+    for name in sorted(present - place.keys()):
+        raise ValueError(f"{noun} {name!r} is unknown to the model{nearest_name(name, wanted)}")
+    if not len(names):
+        return codes
+    table = torch.tensor([place.get(name, -1) for name in names], device=codes.device)
+    return torch.where(codes >= 0, table[codes.clamp(min=0)], codes)
+
+
+def numbered(codes: Tensor | None) -> tuple[str, ...]:
+    """Return "0", "1", ... as names of codes without names; none where there are no codes."""
+    if codes is None:
+        return ()
+    return tuple(str(i) for i in range(int(codes.max()) + 1 if codes.numel() else 1))

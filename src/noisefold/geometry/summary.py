@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from noisefold.configuration import configurable
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.names import numbered
 from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.transform import Transform
 
@@ -65,8 +65,8 @@ class DataSummary:
             shares,
             data.feature_names,
             data.origin,
-            _type_names(data.node_type, data.node_types),
-            _type_names(data.edge_type, data.edge_types),
+            data.node_types or numbered(data.node_type),
+            data.edge_types or numbered(data.edge_type),
         )
 
     @classmethod
@@ -83,9 +83,3 @@ class DataSummary:
     def features(self) -> int:
         """Features of a node in standard units."""
         return len(self.scaling.x_mean)
-
-
-def _type_names(codes: Tensor | None, names: tuple[str, ...]) -> tuple[str, ...]:
-    if codes is None or names:
-        return names if codes is not None else ()
-    return tuple(str(i) for i in range(int(codes.max()) + 1 if codes.numel() else 1))

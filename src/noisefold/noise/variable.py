@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.pairs import edges_to_pairs, pairs_to_edges
+from noisefold.geometry.pairs import edges_to_pairs, pair_index, pairs_to_edges
 from noisefold.geometry.summary import DataSummary
 from noisefold.geometry.transform import Transform
 from noisefold.noise.categories import Categories
@@ -97,6 +97,14 @@ class Variable(Protocol[S]):
         """Return the graphs with a state of zeros, of the structure that the data of a summary have."""
 
     @abstractmethod
+    def columns(self, state: S) -> int:
+        """Return in how many columns of a node values are observed apart from each other."""
+
+    @abstractmethod
+    def mask(self, graphs: Graphs, entries: Tensor) -> S:
+        """Return the mask of a state from what is observed of each node, ``[n, columns]``, bool."""
+
+    @abstractmethod
     def flagged(self, graphs: Graphs, mask: S | None) -> Graphs:
         """Return the graphs with further features that say what is observed; None says nothing."""
 
@@ -163,6 +171,14 @@ class Positions(Variable[Tensor]):
         """Return the graphs: what stands there is not looked at."""
         return graphs
 
+    def columns(self, state: Tensor) -> int:
+        """Return the columns of the state."""
+        return state.shape[1]
+
+    def mask(self, graphs: Graphs, entries: Tensor) -> Tensor:
+        """Return the entries, ``[n, columns]``."""
+        return entries
+
     def flagged(self, graphs: Graphs, mask: Tensor | None) -> Graphs:
         """Return graphs with d further features, 1 where a coordinate is observed."""
         return _flagged(graphs, graphs.dim, mask)
@@ -216,6 +232,14 @@ class Features(Variable[Tensor]):
     def blank(self, graphs: Graphs, summary: DataSummary) -> Graphs:
         """Return graphs with all features zero."""
         return graphs.replace(x=graphs.pos.new_zeros(graphs.num_nodes, summary.features))
+
+    def columns(self, state: Tensor) -> int:
+        """Return the columns of the state."""
+        return state.shape[1]
+
+    def mask(self, graphs: Graphs, entries: Tensor) -> Tensor:
+        """Return the entries, ``[n, columns]``."""
+        return entries
 
     def flagged(self, graphs: Graphs, mask: Tensor | None) -> Graphs:
         """Return graphs with f further features, 1 where a value is observed."""
@@ -289,6 +313,16 @@ class Types(Variable[Categories]):
             edge_type=nodes[:0] if summary.edge_types else None,
             edge_types=summary.edge_types,
         )
+
+    def columns(self, state: Categories) -> int:
+        """Return 1: a node is observed, or not."""
+        return 1
+
+    def mask(self, graphs: Graphs, entries: Tensor) -> Categories:
+        """Return observed nodes, and the pairs between them: an observed subgraph."""
+        nodes = entries[:, 0]
+        i, j = pair_index(graphs.ptr)
+        return Categories(nodes, nodes[i] & nodes[j])
 
     def flagged(self, graphs: Graphs, mask: Categories | None) -> Graphs:
         """Return graphs with one further feature, 1 where the type of a node is observed.

@@ -9,6 +9,7 @@ from noisefold.sample.densities import LikelihoodMethod
 from noisefold.sample.discrete import D3PM, DiscreteFlow, Renoising
 from noisefold.sample.draw import generate
 from noisefold.sample.evidence_bound import EvidenceBound
+from noisefold.sample.graph_completion import GraphCompletion, extended
 from noisefold.sample.grid import CosineGrid, Grid, Karras, LevelGrid, LogSNR, Power, Uniform
 from noisefold.sample.langevin import LangevinCorrection, UnderdampedLangevin
 from noisefold.sample.likelihood import LogProb, log_det, log_prob
@@ -43,6 +44,7 @@ __all__ = [
     "Euler",
     "EvidenceBound",
     "GaussianTask",
+    "GraphCompletion",
     "Grid",
     "Guided",
     "Heun",
@@ -73,6 +75,7 @@ __all__ = [
     "default_conditioning",
     "default_grid",
     "default_solver",
+    "extended",
     "generate",
     "log_det",
     "log_prob",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import singledispatch
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ from noisefold.sample.moments import Moments
 from noisefold.sample.sampling import Sampling
 from noisefold.sample.tiled import TILED_NODES, tiled
 
-__all__ = ["Completion", "complete"]
+__all__ = ["Completion", "complete", "completed"]
 
 _STEPS = 20
 _SHOWN = 12  # columns that a notebook shows
@@ -198,14 +199,14 @@ def complete(
     denoiser: Denoiser[Any, Any],
     units: Transform,
     graphs: Graphs,
-    known: Tensor,
+    known: Any,
     method: Conditioning,
     sampling: Sampling,
     *,
     draws: int = 32,
     keep: bool = True,
     tile: int | None = None,
-) -> Completion:
+) -> Any:
     """Draw what is not observed of graphs. Draw j of graph i is a function of (seed, i, j) alone.
 
     Parameters
@@ -218,7 +219,7 @@ def complete(
         Graphs with what is observed, in the data's units, and the classes for the network, if any.
     known
         Which nodes are observed, ``[n]``, or which entries of the noised variable, ``[n, d]``; bool. The
-        others may hold anything, NaN as well.
+        others may hold anything, NaN as well. Of types of nodes and edges: `noisefold.noise.Categories`.
     method
         How to condition on what is observed.
     sampling
@@ -230,16 +231,39 @@ def complete(
     tile
         Nodes of the tiles that larger graphs are worked on in; None takes every graph whole.
 
+    Returns
+    -------
+    Completion
+        Or `noisefold.sample.GraphCompletion` of types of nodes and edges.
+
     Raises
     ------
     ValueError
         If the mask does not fit the graphs, an observed value is not finite, or there are no graphs or draws.
     """
+    asked = (units, graphs, known, method, sampling)
+    return completed(denoiser.variable, denoiser, *asked, draws=draws, keep=keep, tile=tile)
+
+
+@singledispatch
+def completed(
+    variable: Variable[Any],
+    denoiser: Denoiser[Any, Any],
+    units: Transform,
+    graphs: Graphs,
+    known: Any,
+    method: Conditioning,
+    sampling: Sampling,
+    *,
+    draws: int,
+    keep: bool,
+    tile: int | None,
+) -> Any:
+    """Return the draws of a variable; kinds of states that are no numbers register their own."""
     if draws < 1:
         raise ValueError(f"draws must be at least 1, got {draws}.")
     if not len(graphs):
         raise ValueError("graphs must hold at least one graph to complete, got none.")
-    variable: Variable[Tensor] = denoiser.variable
     given = variable.read(graphs)
     mask = _entries(known, given)
     unit = units.apply(variable.write(graphs, given.masked_fill(~mask, 0.0)))

@@ -57,9 +57,9 @@ class Masks:
         if unknown or not self.kinds:
             raise ValueError(f"kinds must be some of {', '.join(_KINDS)}, got {tuple(self.kinds)!r}.")
 
-    def __call__(self, graphs: Graphs, state: Tensor, streams: Streams) -> Tensor:
-        """Return the mask of what is observed of a state ``[n, columns]``, of the same shape, bool."""
-        like, columns = torch.empty(0, dtype=torch.float64), state.shape[1]
+    def __call__(self, graphs: Graphs, columns: int, streams: Streams) -> Tensor:
+        """Return the mask of what is observed of so many columns, ``[n, columns]``, bool."""
+        like = torch.empty(0, dtype=torch.float64)
         count = len(graphs)
         # Every kind draws the same numbers, so that a graph's later noise does not depend on its kind.
         of_graph = streams.uniform([_NUMBERS] * count, 1, like).view(count, _NUMBERS)

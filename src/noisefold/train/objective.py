@@ -56,8 +56,10 @@ def batch_loss(
         t = levels(path, quantiles).to(like)
     known = None
     if denoiser.for_completion:
-        state = denoiser.variable.read(graphs)
-        known = Known(state, (masks or Masks())(graphs, state, random))
+        variable = denoiser.variable
+        state = variable.read(graphs)
+        entries = (masks or Masks())(graphs, variable.columns(state), random)
+        known = Known(state, variable.mask(graphs, entries))
     return denoiser.loss(graphs, t, random, coupling, known), t
 
 

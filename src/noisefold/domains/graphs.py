@@ -1,0 +1,121 @@
+"""Discrete graphs: types of nodes and edges are generated, "no edge" among them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from noisefold.data.notice import notify
+from noisefold.domains.domain import Domain, SampleFor
+from noisefold.domains.recipe import Recipe, Request, planned
+from noisefold.eval.graph_scores import score_graphs
+from noisefold.eval.score_table import Scores
+from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.names import numbered
+from noisefold.geometry.pairs import edges_to_pairs
+from noisefold.geometry.scaling import Scaling
+from noisefold.geometry.summary import DataSummary
+from noisefold.nn.defaults import default_graph_net
+from noisefold.noise.categories import Categories
+from noisefold.noise.classes import Classes
+from noisefold.noise.discrete import Discrete
+from noisefold.noise.levels import LevelDistribution
+from noisefold.noise.variable import Types, Variable
+from noisefold.train.masks import Masks
+from noisefold.train.settings import Training
+
+__all__ = ["DiscreteGraphs"]
+
+_PAIRS = 16_000  # of a batch: a step of more costs more and teaches hardly more
+_LARGE = 40  # nodes from which structure is decided where little is noise, which is then trained more
+_LATE = LevelDistribution((0.0, 0.25, 0.5, 0.75, 1.0), (1, 2, 3, 4))
+
+
+@dataclass(frozen=True)
+class DiscreteGraphs(Domain):
+    """Simple undirected graphs, by `noisefold.nn.GraphTransformer` on a discrete path.
+
+    Positions, features and attributes of the edges are left out. Self-loops are dropped, multi-edges merged.
+    """
+
+    name: ClassVar[str] = "graphs"
+
+    def fits(self, data: Graphs, variable: Variable[Any] | None) -> bool:
+        """Return whether types are generated: asked for, or graphs have edges and no positions."""
+        if variable is not None:
+            return isinstance(variable, Types)
+        return data.dim == 0 and data.edge_index is not None
+
+    def prepared(self, data: Graphs) -> Graphs:
+        """Return simple undirected graphs without positions and features.
+
+        Raises
+        ------
+        ValueError
+            If some edges, but not all, are listed in one direction only: the graphs are directed.
+        """
+        return _simple(data)
+
+    def recipe(self, data: Graphs, request: Request) -> Recipe:
+        """Return a recipe for graphs of any sizes."""
+        graphs = self.prepared(data)
+        summary = DataSummary.of(graphs, Scaling.fit(graphs))
+        path = Discrete.fit(graphs)
+        largest = int(graphs.sizes.max())
+        pairs = max(1, int((graphs.sizes * (graphs.sizes - 1) // 2).double().mean()))
+        training = Training(
+            batch=max(1, min(128, len(graphs), _PAIRS // pairs)),
+            lr=2e-3,
+            weight_decay=1e-2,
+            levels=_LATE if largest >= _LARGE else None,
+            masks=Masks(("nothing", "nodes")) if request.for_completion else None,
+            seed=request.seed,
+        )
+        net = default_graph_net(graphs, path, request.for_completion, **request.net)
+        return planned(net, path, Classes(), Types(), training, summary, request)
+
+    def score(
+        self,
+        sample_for: SampleFor,
+        test: Graphs,
+        train: Graphs | None,
+        *,
+        draws: int | None,
+        metrics: Sequence[str] | None,
+        seed: int,
+        **sampling: Any,
+    ) -> Scores:
+        """Compare as many samples as there are test graphs, unless `draws` says otherwise."""
+        generated = sample_for(test, draws, seed=seed, **sampling)
+        return score_graphs(generated, test, train, metrics=metrics, seed=seed)
+
+
+def _simple(data: Graphs) -> Graphs:
+    edges = torch.zeros(2, 0, dtype=torch.int64) if data.edge_index is None else data.edge_index.cpu()
+    source, target = edges
+    loops = int((source == target).sum())
+    there, back = source * data.num_nodes + target, target * data.num_nodes + source
+    one_way = ~torch.isin(there, back)
+    if bool(one_way.any()) and not (bool(one_way.all()) and bool((source < target).all())):
+        raise ValueError(
+            f"{int(one_way.sum())} of {len(there)} edges go one way, and graphs are generated without "
+            "directions; give each edge in both directions (networkx: graph.to_undirected())."
+        )
+    repeated = len(there) - len(there.unique())
+    if loops or repeated:
+        notify(f"{loops} self-loops were dropped and {repeated} repeated edges merged.")
+    plain = data.replace(
+        pos=data.pos.new_zeros(data.num_nodes, 0),
+        x=None,
+        edge_attr=None,
+        origin=(),
+        modality=None,
+        node_types=data.node_types or numbered(data.node_type),
+        edge_types=data.edge_types or numbered(data.edge_type),
+    )
+    nodes = torch.zeros(data.num_nodes, dtype=torch.int64) if data.node_type is None else data.node_type
+    pairs = edges_to_pairs(edges, data.edge_type, data.ptr, simplify=True)
+    return Types().write(plain, Categories(nodes, pairs))
