@@ -12,7 +12,7 @@ from torch import Tensor
 
 from noisefold.arguments import whole
 from noisefold.data.classes import named_classes
-from noisefold.domains import Request, domain_of
+from noisefold.domains import Request, domain_of, recipe_for
 from noisefold.eval.score_table import Scores
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.names import columns_of

@@ -4,6 +4,7 @@ from noisefold.sample import masks
 from noisefold.sample.amortized import Amortized
 from noisefold.sample.completion import Completion, complete
 from noisefold.sample.conditioning import Bound, Conditioning, Guided
+from noisefold.sample.constraint import Constrained
 from noisefold.sample.defaults import default_conditioning, default_grid, default_solver
 from noisefold.sample.densities import LikelihoodMethod
 from noisefold.sample.discrete import D3PM, DiscreteFlow, Renoising
@@ -38,6 +39,7 @@ __all__ = [
     "Bound",
     "Completion",
     "Conditioning",
+    "Constrained",
     "CosineGrid",
     "DPMSolver",
     "DiscreteFlow",

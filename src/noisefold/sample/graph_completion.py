@@ -1,4 +1,4 @@
-r"""Completion of discrete graphs: draws of the nodes and edges that are not observed, given those that are."""
+"""Completion of discrete graphs: draws of nodes and edges that are not observed, given those that are."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from noisefold.configuration import configurable
 from noisefold.sample.conditioning import Conditioning
+from noisefold.sample.constraint import Constrained
 from noisefold.sample.defaults import default_grid, solver_for
 from noisefold.sample.grid import Grid
 from noisefold.sample.solver import Solver
@@ -27,6 +28,7 @@ class SamplingOptions(TypedDict, total=False):
     solver: Solver | None
     grid: Grid | None
     guidance: float
+    constraint: str | None
     precision: str
     seed: int
     batch: int
@@ -47,6 +49,9 @@ class Sampling:
         `noisefold.sample.default_grid`).
     guidance
         Weight of classifier-free guidance; 1 is none.
+    constraint
+        Of discrete graphs: "tree", "connected", "planar" or "valence", a property that every sample is made
+        to have in the last step (`noisefold.sample.Constrained`); None leaves it to the network.
     precision
         "float32", or "bfloat16": the matrix products of the network in half of the bits, faster on most
         devices.
@@ -67,6 +72,7 @@ class Sampling:
     solver: Solver | None = None
     grid: Grid | None = None
     guidance: float = 1.0
+    constraint: str | None = None
     precision: str = "float32"
     seed: int = 0
     batch: int = 64
@@ -111,5 +117,7 @@ class Sampling:
             The way of conditioning, if any.
         """
         solver = solver_for(self.solver, path, method)
+        if self.constraint is not None:
+            solver = solver_for(Constrained(solver, self.constraint), path, method)
         grid = self.grid or default_grid(path, solver)
         return solver, grid(path, int(self.steps or usual))
