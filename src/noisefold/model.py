@@ -21,6 +21,7 @@ from noisefold.geometry.transform import Transform
 from noisefold.model_state import ModelState
 from noisefold.noise.categories import Categories
 from noisefold.pretrained import PACKAGED
+from noisefold.sample.chain_bound import ChainBound
 from noisefold.sample.completion import complete
 from noisefold.sample.conditioning import Conditioning
 from noisefold.sample.defaults import method_for
@@ -308,7 +309,7 @@ class Model(ModelState):
         self,
         graphs: Graphs,
         *,
-        method: LikelihoodMethod | None = None,
+        method: LikelihoodMethod | ChainBound | None = None,
         guidance: float = 1.0,
         seed: int = 0,
         batch: int = 64,
@@ -320,7 +321,8 @@ class Model(ModelState):
         graphs
             Graphs in the data's units; their classes are those the network is given.
         method, guidance, seed, batch
-            `noisefold.sample.ProbabilityFlow` or `noisefold.sample.EvidenceBound`; as for sampling.
+            `noisefold.sample.ProbabilityFlow`, `EvidenceBound` or, of discrete graphs, `ChainBound`; as for
+            sampling.
 
         Raises
         ------
@@ -328,7 +330,7 @@ class Model(ModelState):
             If the path has no likelihood, or the model's transformation no known Jacobian.
         """
         self.net.eval()
-        matched = self.matched(graphs)
+        matched = self.prepared(graphs)
         change = log_det(self.units, matched, self.variable.name)
         unit = self.units.apply(matched)
         found = log_prob(

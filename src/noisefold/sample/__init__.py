@@ -2,6 +2,7 @@
 
 from noisefold.sample import masks
 from noisefold.sample.amortized import Amortized
+from noisefold.sample.chain_bound import ChainBound
 from noisefold.sample.completion import Completion, complete
 from noisefold.sample.conditioning import Bound, Conditioning, Guided
 from noisefold.sample.constraint import Constrained
@@ -37,6 +38,7 @@ __all__ = [
     "Amortized",
     "Ancestral",
     "Bound",
+    "ChainBound",
     "Completion",
     "Conditioning",
     "Constrained",

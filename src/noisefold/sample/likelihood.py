@@ -5,6 +5,7 @@ method             kind     cost for each graph
 ================== ======== ====================================================================
 `ProbabilityFlow`  exact    40 evaluations, each with one derivative for every number or probe
 `EvidenceBound`    bound    128 evaluations
+`ChainBound`       bound    200 evaluations; of discrete graphs
 ================== ======== ====================================================================
 
 **What the density is of.** The data with independent noise of variance :math:`e^{-\lambda_1}` times the
@@ -105,7 +106,7 @@ def log_prob(
     denoiser: Denoiser[Any, Any],
     graphs: Graphs,
     *,
-    method: LikelihoodMethod | None = None,
+    method: Any = None,
     guidance: float = 1.0,
     end: EndDensity | None = None,
     seed: int = 0,
@@ -119,13 +120,13 @@ def log_prob(
     Parameters
     ----------
     path
-        The path of the denoiser; registered are Gaussian ones.
+        The path of the denoiser; registered are Gaussian and discrete ones.
     denoiser
         The trained denoiser, in evaluation mode.
     graphs
         The graphs, with the classes for the network, if any.
     method
-        Default `ProbabilityFlow`; or `EvidenceBound`.
+        Default `ProbabilityFlow`; or `EvidenceBound`. On discrete paths `ChainBound`.
     guidance
         Weight of classifier-free guidance; 1 is none.
     end
