@@ -1,6 +1,7 @@
 """Data sets and files: what the world looks like as `Graphs`."""
 
 from noisefold.data.folders import FolderSplit
+from noisefold.data.graph_sets import community, graph_set, grid, planar, sbm, tree
 from noisefold.data.limb_bud import simulation as simulate
 from noisefold.data.limb_bud.dataset import limb_bud
 from noisefold.data.limb_bud.range_by_time import RangeByTime
@@ -24,15 +25,21 @@ __all__ = [
     "RangeByTime",
     "SpatialTranscriptomics",
     "Tissue",
+    "community",
     "describe_columns",
+    "graph_set",
+    "grid",
     "limb_bud",
     "load",
     "modelnet40",
     "open_shards",
+    "planar",
     "region",
     "save",
+    "sbm",
     "shapes",
     "simulate",
+    "tree",
     "write_layers",
     "write_shards",
 ]

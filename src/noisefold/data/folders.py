@@ -16,17 +16,24 @@ Held out is all that is not in ``train``.
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from noisefold.arguments import one_of
+from noisefold.configuration import configurable
 from noisefold.geometry.graphs import Graphs
 
-__all__ = ["FolderSplit", "Found", "find", "folder_name"]
+__all__ = ["PARTS", "FolderSplit", "Found", "find", "folder_name"]
 
-_PARTS = {
+PARTS = {
     "train": "train",
     "training": "train",
     "test": "test",
@@ -97,7 +104,7 @@ def find(folder: Path, readable: Callable[[Path], bool], classes: Sequence[str] 
     if here:
         found.files = here
         return found
-    if lists and all(name.lower() in _PARTS for name in lists):
+    if lists and all(name.lower() in PARTS for name in lists):
         return _divided_first(found, inside, lists, classes)
     if classes is not None:
         chosen = {unquote(name): name for name in lists}
@@ -106,7 +113,7 @@ def find(folder: Path, readable: Callable[[Path], bool], classes: Sequence[str] 
     found.files = [file for files in lists.values() for file in files]
     found.classes = [unquote(name) for name, files in lists.items() for _ in files]
     below = [file.relative_to(inside[name]).parts for name, files in lists.items() for file in files]
-    parts = [_PARTS.get(p[0].lower()) if len(p) > 1 else None for p in below]
+    parts = [PARTS.get(p[0].lower()) if len(p) > 1 else None for p in below]
     if parts and all(parts) and len(set(parts)) > 1:
         found.parts = [p for p in parts if p]
     found.divided = all(parts) or not any(parts)
@@ -127,7 +134,7 @@ def _divided_first(
                 continue
             found.files.append(file)
             names.append(label)
-            parts.append(_PARTS[name.lower()])
+            parts.append(PARTS[name.lower()])
     labelled = [n for n in names if n is not None]
     if labelled and len(labelled) < len(names):
         bad = found.files[names.index(None)]
@@ -159,12 +166,13 @@ def folder_name(name: str) -> str:
     return f"%2E{coded[1:]}" if coded.startswith(".") else coded or "%20"
 
 
-@dataclass(frozen=True)
+@configurable
+@dataclass(frozen=True, repr=False)
 class FolderSplit:
     """Graphs that folders divide into what is trained on and what is held out.
 
-    Graphs are recognised by their positions and classes, so that the split survives any order or choice of
-    them.
+    Graphs are recognised by their positions (those without any by their edges and types) and classes, so
+    that the split survives any order or choice of them.
 
     Parameters
     ----------
@@ -173,6 +181,10 @@ class FolderSplit:
     """
 
     parts: tuple[tuple[str, str], ...]
+
+    def __repr__(self) -> str:
+        count = Counter(part for _, part in self.parts)
+        return f"FolderSplit({', '.join(f'{n} {part}' for part, n in count.items())})"
 
     @classmethod
     def of(cls, graphs: Graphs, parts: Sequence[str]) -> FolderSplit:
@@ -187,19 +199,7 @@ class FolderSplit:
         ValueError
             If positions or classes were changed since the graphs were read, or one part is empty.
         """
-        known: dict[str, list[str]] = {}
-        for key, part in self.parts:
-            known.setdefault(key, []).append(part)
-        met: Counter[str] = Counter()
-        train: list[bool] = []
-        for i, key in enumerate(_keys(graphs)):
-            if key not in known:
-                raise ValueError(
-                    f"graph {i} was changed since its folder was read, so that its part is unknown; split "
-                    f"before, or at random after graphs.replace(modality=None)."
-                )
-            train.append(known[key][met[key] % len(known[key])] == "train")
-            met[key] += 1
+        train = [part == "train" for part in self._parts_of(graphs)]
         if all(train) or not any(train):
             raise ValueError(
                 f"all graphs are {'' if all(train) else 'not '}in the folder train; split at random with "
@@ -209,11 +209,69 @@ class FolderSplit:
         chosen = [i for i, t in enumerate(train) if t]
         return free[chosen], free[[i for i, t in enumerate(train) if not t]]
 
+    def part(self, graphs: Graphs, name: str) -> Graphs:
+        """Return the graphs of one part, "train", "val" or "test".
+
+        Raises
+        ------
+        ValueError
+            If positions or classes were changed since the graphs were read, or there is no such part.
+        """
+        known = tuple(dict.fromkeys(part for _, part in self.parts))
+        chosen = one_of("part", name, known)
+        rows = [i for i, part in enumerate(self._parts_of(graphs)) if part == chosen]
+        return graphs.replace(modality=None)[rows]
+
+    def _parts_of(self, graphs: Graphs) -> list[str]:
+        """Part of each graph."""
+        known: dict[str, list[str]] = {}
+        for key, part in self.parts:
+            known.setdefault(key, []).append(part)
+        met: Counter[str] = Counter()
+        out: list[str] = []
+        for i, key in enumerate(_keys(graphs)):
+            if key not in known:
+                raise ValueError(
+                    f"graph {i} was changed since its folder was read, so that its part is unknown; split "
+                    f"before, or at random after graphs.replace(modality=None)."
+                )
+            out.append(known[key][met[key] % len(known[key])])
+            met[key] += 1
+        return out
+
 
 def _keys(graphs: Graphs) -> list[str]:
+    """A key of each graph: its positions and class; without positions, its edges and types."""
     labels = [""] * len(graphs)
     if graphs.label is not None:
         labels = [graphs.classes[k] if graphs.classes else str(k) for k in graphs.label.tolist()]
-    clouds = [p.detach().cpu().contiguous().numpy().tobytes() for p in graphs.unpack()]
+    if graphs.dim == 0 and graphs.edge_index is not None:
+        clouds = _structures(graphs)
+    else:
+        clouds = [p.detach().cpu().contiguous().numpy().tobytes() for p in graphs.unpack()]
     hashes = [hashlib.blake2b(cloud, digest_size=8).hexdigest() for cloud in clouds]
     return [f"{h} {name}" for h, name in zip(hashes, labels, strict=True)]
+
+
+def _structures(graphs: Graphs) -> list[bytes]:
+    """Number of nodes, edges and types of each graph, as bytes."""
+    assert graphs.edge_index is not None
+    edges, ptr = graphs.edge_index.cpu().numpy(), graphs.ptr.cpu().numpy()
+    owner = np.searchsorted(ptr, edges[0], side="right") - 1
+    order = np.argsort(owner, kind="stable")
+    cuts = np.cumsum(np.bincount(owner, minlength=len(graphs)))[:-1]
+    columns = [edges[0] - ptr[owner], edges[1] - ptr[owner], _named(graphs.edge_type, graphs.edge_types)]
+    by_edge = np.stack(np.broadcast_arrays(*columns), axis=1)[order]
+    nodes = np.broadcast_to(_named(graphs.node_type, graphs.node_types), ptr[-1])
+    return [
+        of_nodes.tobytes() + b"|" + of_edges.tobytes()
+        for of_nodes, of_edges in zip(np.split(nodes, ptr[1:-1]), np.split(by_edge, cuts), strict=True)
+    ]
+
+
+def _named(types: Tensor | None, names: Sequence[str]) -> NDArray[np.int64]:
+    """Types as numbers that depend on their names alone, whatever their codes are in one data set."""
+    if types is None:
+        return np.zeros(1, dtype=np.int64)
+    codes = types.cpu().numpy()
+    return np.array([zlib.crc32(name.encode()) for name in names], dtype=np.int64)[codes] if names else codes

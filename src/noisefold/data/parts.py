@@ -39,6 +39,8 @@ class Piece:
         The class of all of them, if a folder says so.
     part
         "train", "val" or "test", if a folder says so.
+    notes
+        What a user should know of it, in sentences.
     """
 
     graphs: Graphs
@@ -46,6 +48,7 @@ class Piece:
     columns: tuple[Column, ...] = ()
     label: str | None = None
     part: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def file(self) -> str:
@@ -78,6 +81,10 @@ def joined(pieces: Sequence[Piece], asked: bool = False) -> Graphs:
             f"{pieces[0].where}: these columns are no features: {listed}{more}; name the features with x to "
             f"take others."
         )
+    for sentence in dict.fromkeys(note for p in pieces for note in p.notes):
+        where = [p.where for p in pieces if sentence in p.notes]
+        notify(f"{where[0]}{f' and {len(where) - 1} more' if len(where) > 1 else ''}: {sentence}")
+    varying = _with_edge_fields(varying)
     for piece in varying[1:]:
         _fits(piece, varying[0])
     graphs = _centred(_collated(_labelled(varying)))
@@ -137,6 +144,27 @@ def _without_constants(pieces: Sequence[Piece], asked: bool) -> tuple[list[Piece
         x = x[:, kept] if kept else None
         out.append(replace(piece, graphs=graphs.replace(x=x, feature_names=names)))
     return out, constant
+
+
+def _with_edge_fields(pieces: list[Piece]) -> list[Piece]:
+    """Return pieces of which those without any edge have the empty fields of those with edges."""
+    model = next((p.graphs for p in pieces if p.graphs.edge_index is not None and _edges(p.graphs)), None)
+    if model is None:
+        return pieces
+    out = []
+    for piece in pieces:
+        if piece.graphs.edge_index is not None and not _edges(piece.graphs):
+            fields = {n: getattr(model, n) for n in ("edge_attr", "edge_type")}
+            empty = {n: None if v is None else v[:0] for n, v in fields.items()}
+            graphs = piece.graphs.replace(**empty, edge_types=model.edge_types)
+            out.append(replace(piece, graphs=graphs))
+        else:
+            out.append(piece)
+    return out
+
+
+def _edges(graphs: Graphs) -> int:
+    return 0 if graphs.edge_index is None else graphs.edge_index.shape[1]
 
 
 def _fits(piece: Piece, first: Piece) -> None:

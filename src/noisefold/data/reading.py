@@ -181,10 +181,10 @@ class Reading:
             graphs = self.chosen(graphs)
         graphs = _checked(_named(graphs), self.ask.missing)
         graphs = graphs.replace(pos=graphs.pos.double(), x=None if graphs.x is None else graphs.x.double())
-        if self.ask.points is not None:
+        if self.ask.points is not None and graphs.dim:
             keys = torch.from_numpy(np.random.Generator(bits).random(graphs.num_nodes))
             graphs = graphs.thin(self.ask.points, keys.to(graphs.device))
-        return Piece(graphs, where, part.columns)
+        return Piece(graphs, where, part.columns, notes=part.notes)
 
     def chosen(self, graphs: Graphs) -> Graphs:
         """Return graphs that have no columns with the features that were asked for."""
@@ -234,9 +234,10 @@ def _brief(text: str) -> str:
 def _checked(graphs: Graphs, missing: bool = False) -> Graphs:
     if len(graphs) == 0 or graphs.num_nodes == 0 or (graphs.dim == 0 and graphs.edge_index is None):
         raise ValueError("there are no points; give at least one graph with positions [n, d].")
-    if int(graphs.sizes.min()) < 2:
+    least = 2 if graphs.edge_index is None else 1  # one node is a graph, as of methane, but no cloud
+    if int(graphs.sizes.min()) < least:
         i = int(graphs.sizes.argmin())
-        raise ValueError(f"graph {i} has {int(graphs.sizes[i])} of at least 2 points; remove it.")
+        raise ValueError(f"graph {i} has {int(graphs.sizes[i])} of at least {least} points; remove it.")
     for name, values in (("coordinates", graphs.pos), ("features", graphs.x)):
         if values is None:
             continue

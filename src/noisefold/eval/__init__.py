@@ -19,8 +19,15 @@ from noisefold.eval.field_metrics import (
     sliced_wasserstein,
 )
 from noisefold.eval.field_scores import FIELD_METRICS, score_fields
+from noisefold.eval.graph_discrepancy import polygraph_discrepancy
+from noisefold.eval.graph_metrics import STATISTICS, graph_mmd, mmd_ratio, nearest_spectra
+from noisefold.eval.graph_scores import GRAPH_METRICS, score_graphs
+from noisefold.eval.graph_statistics import GraphStatistics, adjacency, orbit_counts
+from noisefold.eval.graph_validity import VALIDITY, shared_validity, valid_graphs
+from noisefold.eval.isomorphism import isomorphism_classes
 from noisefold.eval.kriging import Kriging
 from noisefold.eval.posterior_scores import PosteriorScores, score_posterior, tabulate
+from noisefold.eval.random_graphs import erdos_renyi_like
 from noisefold.eval.regression import GaussianField, Regression
 from noisefold.eval.score_table import Metric, Score, Scores, half_sampled
 from noisefold.eval.scoring_rules import crps, energy_score
@@ -30,9 +37,13 @@ from noisefold.eval.transport import emd, emd_matrix, transport_cost, wasserstei
 __all__ = [
     "CLOUD_METRICS",
     "FIELD_METRICS",
+    "GRAPH_METRICS",
+    "STATISTICS",
+    "VALIDITY",
     "Baseline",
     "FeatureKNN",
     "GaussianField",
+    "GraphStatistics",
     "Kriging",
     "MarginalNormal",
     "Metric",
@@ -42,6 +53,7 @@ __all__ = [
     "Score",
     "Scores",
     "SpatialKNN",
+    "adjacency",
     "chamfer_matrix",
     "coverage",
     "crps",
@@ -49,24 +61,34 @@ __all__ = [
     "emd_matrix",
     "energy_distance",
     "energy_score",
+    "erdos_renyi_like",
+    "graph_mmd",
     "half_sampled",
+    "isomorphism_classes",
     "jsd",
     "marginal_wasserstein",
     "mmd",
+    "mmd_ratio",
     "morans_i",
+    "nearest_spectra",
     "occupancy",
     "one_nna",
+    "orbit_counts",
     "paper_field_w",
     "paper_units",
     "paper_w",
+    "polygraph_discrepancy",
     "power_spectrum",
     "roughness",
     "score_clouds",
     "score_fields",
+    "score_graphs",
     "score_posterior",
+    "shared_validity",
     "sliced_wasserstein",
     "spectral_distance",
     "tabulate",
     "transport_cost",
+    "valid_graphs",
     "wasserstein",
 ]

@@ -14,7 +14,8 @@ array                          meaning
 `origin`                       where positions were centred, ``[d]``; it need not be given
 =============================  ========================================================================
 
-Other arrays are passed over. Without `pos`, arrays `x`, `y` ``[n]`` and others of one length are the columns
+Other arrays are passed over. Without `pos`, arrays `edges` and `edge_offsets` are a set of graphs
+(`noisefold.data.formats.edge_lists`), and arrays `x`, `y` ``[n]`` and others of one length are the columns
 of a table. Nothing is ever unpickled, and what a header declares is checked before its memory is taken.
 """
 
@@ -35,6 +36,7 @@ from torch import Tensor
 from noisefold.data.classes import coded
 from noisefold.data.formats.compressed import bounded
 from noisefold.data.formats.delimited import table_of_arrays
+from noisefold.data.formats.edge_lists import from_edge_lists, is_edge_lists
 from noisefold.data.formats.reader import ASK, Ask, Part
 from noisefold.data.formats.tables import part_of
 from noisefold.data.formats.text import word
@@ -123,7 +125,9 @@ def from_arrays(arrays: Mapping[str, Any], ask: Ask = ASK) -> Graphs | Part:
 
 
 def _unnamed(arrays: Mapping[str, Any], ask: Ask) -> Graphs | Part:
-    """Graphs of arrays of which none is called `pos`: one alone, or the columns of a table."""
+    """Graphs of arrays of which none is called `pos`: edge lists, one alone, or the columns of a table."""
+    if is_edge_lists(arrays):
+        return from_edge_lists(arrays)
     if list(arrays) == ["arr_0"]:
         return from_array(arrays["arr_0"], ask)
     shapes = {np.shape(v) for v in arrays.values()}

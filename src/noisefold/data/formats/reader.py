@@ -94,10 +94,13 @@ class Part:
         Its graphs, positions in float64 and in the user's own frame.
     columns
         What became of its columns, those of features in the order of ``graphs.x``; empty for files without.
+    notes
+        What else a user should know: sentences that do not name the file.
     """
 
     graphs: Graphs
     columns: tuple[Column, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 Reader = Callable[[bytes, Ask], "Graphs | Part"]

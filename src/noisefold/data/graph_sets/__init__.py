@@ -1,0 +1,6 @@
+"""Sets of graphs without positions: the generators of the benchmarks, and files of such sets."""
+
+from noisefold.data.graph_sets.generators import community, grid, planar, sbm, tree
+from noisefold.data.graph_sets.graph_set import graph_set
+
+__all__ = ["community", "graph_set", "grid", "planar", "sbm", "tree"]

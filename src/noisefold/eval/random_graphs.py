@@ -1,0 +1,68 @@
+"""Random graphs without structure: what every generator should be better than."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from noisefold.geometry import Graphs
+from noisefold.geometry.pairs import pair_index, pair_ptr
+
+__all__ = ["erdos_renyi_like"]
+
+
+def erdos_renyi_like(like: Graphs, count: int, generator: torch.Generator) -> Graphs:
+    """Return Erdos-Renyi graphs, each with the numbers of nodes and edges of a random graph of a set.
+
+    The edges are uniform among all pairs of nodes. Types of nodes and edges are independent draws from those
+    of the set.
+
+    Parameters
+    ----------
+    like
+        Graphs with edges.
+    count
+        Number of graphs.
+    generator
+        Random numbers, on the processor.
+
+    Returns
+    -------
+    Graphs
+        Positions ``[n, 0]``, both directions of each edge, node and edge types as `like` has them.
+    """
+    like = like.to("cpu")
+    assert like.edge_index is not None
+    chosen = torch.randint(len(like), (count,), generator=generator)
+    low, high = like.edge_index.aminmax(dim=0)
+    pairs = torch.unique(torch.stack([low, high])[:, low < high], dim=1)
+    edges = torch.bincount(like.batch[pairs[0]], minlength=len(like))[chosen]
+    sizes = like.sizes[chosen]
+    ptr = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+    all_pairs, first = pair_index(ptr), pair_ptr(ptr)
+    owner = torch.repeat_interleave(torch.arange(count), first.diff())
+    keys = torch.rand(all_pairs.shape[1], generator=generator, dtype=torch.float64) + owner
+    order = torch.argsort(keys)
+    rank = torch.arange(len(order)) - first[owner]
+    u, v = all_pairs[:, order[rank < edges[owner]]]
+    out = Graphs(
+        torch.zeros(int(ptr[-1]), 0),
+        ptr=ptr,
+        edge_index=torch.stack([torch.cat([u, v]), torch.cat([v, u])]),
+    )
+    node_type = _drawn(like.node_type, out.num_nodes, generator)
+    edge_type = _drawn(like.edge_type, len(u), generator)
+    return out.replace(
+        node_type=node_type,
+        edge_type=None if edge_type is None else edge_type.repeat(2),
+        node_types=like.node_types,
+        edge_types=like.edge_types,
+    )
+
+
+def _drawn(types: Tensor | None, count: int, generator: torch.Generator) -> Tensor | None:
+    if types is None:
+        return None
+    if len(types) == 0:
+        return types.new_zeros(count)
+    return types[torch.randint(len(types), (count,), generator=generator)]
