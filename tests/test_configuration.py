@@ -49,6 +49,7 @@ NEEDED = {
     "noise.Discrete": {"nodes": (0.25, 0.75), "pairs": (0.5, 0.5), "noise": "uniform"},
     "geometry.Scaling": {"pos_mean": (0.1, -1e300), "pos_scale": 1 / 3, "x_mean": (2.0,), "x_scale": (1e-8,)},
     "nn.ExpertDenoisers": {"nets": (DMP(width=8, layers=1), None), "splits": (0.4,)},
+    "nn.GraphTransformer": {"node_states": 1, "pair_states": 3, "layers": 1, "mask_state": True},
     "nn.KrigingResidual": {"net": DMP(width=8, layers=1, features=8, out_dim=2), "columns": 2, "dim": 3},
     "noise.GPNoise": {"kernel": _KERNEL},
     "noise.LevelDistribution": {"edges": (0.1, 1 / 3, 0.9), "weights": (1.0, 1e-3)},

@@ -3,12 +3,13 @@
 import pytest
 from torch import nn
 
-from noisefold.nn import DMP, ExpertDenoisers, Latents, SetTransformer
+from noisefold.nn import DMP, ExpertDenoisers, GraphTransformer, Latents, SetTransformer
 from noisefold.nn.adaptive import Learned
 from noisefold.nn.attention import Attention, RelativePosition, Transformer
 from noisefold.nn.blocks import Fourier, Modulation
 from noisefold.nn.dmp.layers import Gate, Lift
 from noisefold.nn.dmp.message import Message
+from noisefold.nn.graph_transformer.layer import GraphLayer
 from noisefold.nn.norms import MLP, Norm
 
 SHOWN = [
@@ -18,6 +19,9 @@ SHOWN = [
     (DMP(width=8, layers=1), "3 -> 3"),
     (DMP(2, 1, 4, width=8, layers=1), "2 + 1 -> 4"),
     (ExpertDenoisers((None, DMP(width=8, layers=1)), (0.5,), out_dim=3), "-> 3"),
+    (GraphTransformer(1, 2, width=8, layers=1), "1, 2 -> 1, 2"),
+    (GraphTransformer(4, 5, 1, width=8, layers=1), "4 + 1, 5 -> 4, 5"),
+    (GraphLayer(8, 4, 2), "8, 4 -> 8, 4"),
     (Attention(8, 6, heads=2), "8, 6 -> 8"),
     (RelativePosition(3, 2, 4, 8), "3 -> 2 x 4"),
     (Transformer(8, 4, 2), "8 -> 8"),

@@ -7,6 +7,7 @@ from noisefold.nn.denoiser import Denoiser
 from noisefold.nn.dmp.network import DMP, Details
 from noisefold.nn.experts import ExpertDenoisers
 from noisefold.nn.fittable import Fittable
+from noisefold.nn.graph_transformer.network import GraphTransformer
 from noisefold.nn.latents import Latents
 from noisefold.nn.prior.kriging_residual import KrigingResidual
 from noisefold.nn.set_transformer import SetTransformer
@@ -20,6 +21,7 @@ __all__ = [
     "Details",
     "ExpertDenoisers",
     "Fittable",
+    "GraphTransformer",
     "KrigingResidual",
     "Latents",
     "SetTransformer",

@@ -7,16 +7,24 @@ from typing import Any
 from torch import nn
 
 from noisefold.geometry.graphs import Graphs
+from noisefold.nn.graph_transformer.network import GraphTransformer
 from noisefold.nn.latents import Latents
 from noisefold.nn.prior.kriging_residual import KrigingResidual
 from noisefold.nn.set_transformer import SetTransformer
+from noisefold.noise.discrete import Discrete
 
-__all__ = ["FEW", "default_net", "few_data"]
+__all__ = ["FEW", "default_graph_net", "default_net", "few_data"]
 
 FEW = 20
 """Independent fields below which a model of features for completion begins with kriging."""
 _ATTENDED = 2000  # nodes of a graph that may all attend to each other
 _RELATED = 1000  # features whose covariance is inverted at every node of a graph
+# Sizes of graph transformers by the nodes of the largest graph: its pairs are the cost of a step, and walks
+# are long enough to cross it.
+_MOLECULES, _SMALL_GRAPHS = 12, 32
+_OF_MOLECULES = {"width": 96, "pair_width": 32, "layers": 5, "walks": 6}
+_OF_SMALL_GRAPHS = {"width": 64, "pair_width": 32, "layers": 4, "walks": 12}
+_OF_LARGE_GRAPHS = {"width": 48, "pair_width": 16, "layers": 4, "walks": 12}
 
 
 def few_data(data: Graphs, for_completion: bool, independent_samples: int | None = None) -> bool:
@@ -66,3 +74,33 @@ def default_net(
         return KrigingResidual(SetTransformer(**{**arguments, **small, **net}), out, data.dim)
     attended = of_features and int(data.sizes.max()) <= _ATTENDED
     return (SetTransformer if attended else Latents)(**{**arguments, **net})
+
+
+def default_graph_net(
+    data: Graphs, path: Discrete, for_completion: bool = False, **net: Any
+) -> GraphTransformer:
+    """Return an untrained network for discrete graphs, of a size that trains on a CPU.
+
+    Parameters
+    ----------
+    data
+        The data set.
+    path
+        How its classes become noise; it has the states.
+    for_completion
+        Whether the network conditions on observed values directly.
+    **net
+        Arguments of `GraphTransformer` that win over what is read off the data.
+    """
+    largest = int(data.sizes.max()) if len(data) else 0
+    sizes = _OF_SMALL_GRAPHS if largest <= _SMALL_GRAPHS else _OF_LARGE_GRAPHS
+    states = path.shares
+    arguments: dict[str, Any] = {
+        **(_OF_MOLECULES if largest <= _MOLECULES else sizes),
+        "node_states": len(states.nodes),
+        "pair_states": len(states.pairs),
+        "features": int(for_completion),
+        "classes": len(data.classes) if data.label is not None else 0,
+        "mask_state": len(states.pairs) > len(path.pairs),
+    }
+    return GraphTransformer(**{**arguments, **net})
