@@ -112,6 +112,8 @@ def test_types_come_back_as_they_were():
     bare = Types().write(g.replace(node_type=None, edge_type=None), Types().read(g))
     assert bare.node_type is None
     assert bare.edge_type is None
+    absorbed = Types().read(g).map(lambda v: torch.where(v == 1, 2, v))
+    assert torch.equal(Types().read(Types().write(bare, absorbed)).pairs, absorbed.pairs)
 
 
 def test_known_classes_are_put_into_states_and_estimates():

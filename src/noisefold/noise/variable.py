@@ -283,10 +283,12 @@ class Types(Variable[Categories]):
     def write(self, graphs: Graphs, state: Categories) -> Graphs:
         """Return graphs with other types; those that have one type of node or edge keep none."""
         edge_index, edge_type = pairs_to_edges(state.pairs, graphs.ptr)
+        # Edges of one type have a second class where noise is absorbing.
+        typed = graphs.edge_type is not None or bool((edge_type > 0).any())
         return graphs.replace(
             node_type=None if graphs.node_type is None else state.nodes,
             edge_index=edge_index,
-            edge_type=None if graphs.edge_type is None else edge_type,
+            edge_type=edge_type if typed else None,
             edge_attr=None,
         )
 
