@@ -15,10 +15,9 @@ from noisefold.data.classes import named_classes
 from noisefold.domains import Request, domain_of, recipe_for
 from noisefold.eval.score_table import Scores
 from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.names import columns_of
 from noisefold.geometry.summary import DataSummary
 from noisefold.geometry.transform import Transform
-from noisefold.model_state import ModelState
+from noisefold.model_state import ModelState, in_columns
 from noisefold.noise.categories import Categories
 from noisefold.pretrained import PACKAGED
 from noisefold.sample.chain_bound import ChainBound
@@ -203,7 +202,7 @@ class Model(ModelState):
     ) -> Any:
         """Draw what is not observed of graphs of any size; draw j of graph i follows from (seed, i, j) alone.
 
-        Returns `noisefold.sample.Completion`, or `noisefold.sample.GraphCompletion` of discrete graphs.
+        The answer is a `noisefold.sample.Completion`, or a `GraphCompletion` of discrete graphs.
 
         Parameters
         ----------
@@ -234,9 +233,7 @@ class Model(ModelState):
             labels = labels_in(graphs, self.classes)
         chosen = self.labels_for(labels, len(graphs), 0)
         matched = self.prepared(graphs.replace(label=None))
-        names = graphs.feature_names
-        if names and matched.feature_names != names and isinstance(known, Tensor) and known.ndim == 2:
-            known = known[:, columns_of(names, matched.feature_names, "feature")]
+        known = in_columns(known, graphs, matched)
         matched = matched.replace(label=chosen, classes=() if chosen is None else self.classes)
         with autocast(how.precision, self.device):
             return complete(
@@ -321,8 +318,7 @@ class Model(ModelState):
         graphs
             Graphs in the data's units; their classes are those the network is given.
         method, guidance, seed, batch
-            `noisefold.sample.ProbabilityFlow`, `EvidenceBound` or, of discrete graphs, `ChainBound`; as for
-            sampling.
+            `noisefold.sample.ProbabilityFlow`, `EvidenceBound` or `ChainBound`; as for sampling.
 
         Raises
         ------
@@ -333,10 +329,8 @@ class Model(ModelState):
         matched = self.prepared(graphs)
         change = log_det(self.units, matched, self.variable.name)
         unit = self.units.apply(matched)
-        found = log_prob(
-            self.path, self.denoiser, unit, method=method, guidance=guidance, seed=seed, batch=batch
-        )
-        return found.plus(change)
+        how: dict[str, Any] = {"method": method, "guidance": guidance, "seed": seed, "batch": batch}
+        return log_prob(self.path, self.denoiser, unit, **how).plus(change)
 
     def report(
         self, path: str | Path, test: Graphs | None = None, train: Graphs | None = None, **shown: Any

@@ -11,7 +11,7 @@ from noisefold.configuration import decode, encode
 from noisefold.data.classes import named_classes
 from noisefold.domains import Recipe, domain_of
 from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.names import renumbered
+from noisefold.geometry.names import columns_of, renumbered
 from noisefold.geometry.notebook import table_html
 from noisefold.geometry.summary import DataSummary
 from noisefold.geometry.transform import Chain, Transform
@@ -26,7 +26,7 @@ from noisefold.sample.frames import Labels, labels_of
 from noisefold.sample.sampling import Sampling, SamplingOptions
 from noisefold.train.settings import Training
 
-__all__ = ["ModelState"]
+__all__ = ["ModelState", "in_columns"]
 
 
 class ModelState(Pretrained):
@@ -224,3 +224,11 @@ class ModelState(Pretrained):
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Return the untrained model of a configuration."""
         return cls(**decode(upgraded(config)["model"]))
+
+
+def in_columns(known: Any, graphs: Graphs, matched: Graphs) -> Any:
+    """Return a mask of entries ``[n, f]`` with the columns of matched graphs, and any other as it is."""
+    names, wanted = graphs.feature_names, matched.feature_names
+    if not names or names == wanted or not isinstance(known, Tensor) or known.ndim != 2:
+        return known
+    return known[:, columns_of(names, wanted, "feature")]

@@ -11,6 +11,7 @@ from noisefold.geometry.correlation_fit import Fit, fit_correlation
 from noisefold.geometry.variogram import Variogram, variogram
 from noisefold.noise.point_information import point_information, weighted_information
 from noisefold.theory.field import Field, GaussianProcess
+from noisefold.theory.graph_oracle import FiniteGraphs, SpanningTrees, propagated
 from noisefold.theory.information import (
     ball_integrals,
     best_radius,
@@ -26,12 +27,14 @@ from noisefold.theory.views import Point, alpha_bars, betas, rate, reverse_drift
 
 __all__ = [
     "Field",
+    "FiniteGraphs",
     "Fit",
     "GaussianMixture",
     "GaussianProcess",
     "Martingale",
     "Point",
     "Resolution",
+    "SpanningTrees",
     "Variogram",
     "alpha_bars",
     "ball_integrals",
@@ -45,6 +48,7 @@ __all__ = [
     "mutual_information",
     "observe",
     "point_information",
+    "propagated",
     "rate",
     "require_valid",
     "resolution",

@@ -60,12 +60,12 @@ class FiniteGraphs:
 
 @dataclass(frozen=True)
 class _FiniteDenoiser:
-    law: FiniteGraphs
+    distribution: FiniteGraphs
     path: Discrete
 
     def __call__(self, state: Categories, t: Tensor) -> Categories:
-        k, keep = len(self.law.graphs), 1 - float(t)
-        support = Types().read(self.law.graphs).map(lambda v: v.view(k, -1))
+        k, keep = len(self.distribution.graphs), 1 - float(t)
+        support = Types().read(self.distribution.graphs).map(lambda v: v.view(k, -1))
 
         def log_likelihood(options: Tensor, value: Tensor, noise: Tensor) -> Tensor:
             entries = value.view(-1, options.shape[1])
@@ -73,9 +73,9 @@ class _FiniteDenoiser:
             return torch.log(keep * same + (1 - keep) * noise[entries][:, None]).sum(2)
 
         parts = support.map(log_likelihood, state, self.path.noise_distribution)
-        prior = torch.tensor(self.law.weights, dtype=torch.float64).log()
+        prior = torch.tensor(self.distribution.weights, dtype=torch.float64).log()
         posterior = torch.softmax(parts.nodes + parts.pairs + prior, 1)
-        # A state that no graph of the law can have led to, which only a sampler's own error reaches.
+        # A state that no graph of the distribution can have led to, which only a sampler's own error reaches.
         posterior = torch.where(posterior.isnan(), prior.exp(), posterior)
 
         def marginals(options: Tensor, noise: Tensor) -> Tensor:
@@ -109,11 +109,11 @@ class SpanningTrees:
 
 @dataclass(frozen=True)
 class _TreeDenoiser:
-    law: SpanningTrees
+    distribution: SpanningTrees
     path: Discrete
 
     def __call__(self, state: Categories, t: Tensor) -> Categories:
-        n, keep = self.law.size, 1 - float(t)
+        n, keep = self.distribution.size, 1 - float(t)
         noise = self.path.noise_distribution.pairs
         i, j = pair_index(torch.tensor([0, n]))
         value = state.pairs.view(-1, len(i))
@@ -130,15 +130,15 @@ class _TreeDenoiser:
         return Categories(torch.ones(len(state.nodes), 1, dtype=torch.float64), pairs)
 
 
-def propagated(law: FiniteGraphs, path: Discrete, solver: DiscreteSolver, times: Tensor) -> Tensor:
-    """Return the distribution of a sampler's last state over the k graphs of a law and everything else.
+def propagated(distribution: FiniteGraphs, path: Discrete, solver: DiscreteSolver, times: Tensor) -> Tensor:
+    """Return the distribution of a sampler's last state over the k graphs of a distribution and everything else.
 
     No state is drawn: the probabilities of all states are followed from the noise to the data. Only for
     graphs of few pairs, of which there are :math:`b^p` states, and one class of nodes.
 
     Parameters
     ----------
-    law
+    distribution
         Gives the exact denoiser.
     path, solver, times
         The sampler; falling times ``[steps + 1]``.
@@ -154,15 +154,15 @@ def propagated(law: FiniteGraphs, path: Discrete, solver: DiscreteSolver, times:
         If there are more than 4,096 states.
     """
     noise = path.noise_distribution.pairs
-    clean = Types().read(law.graphs).pairs.view(len(law.graphs), -1)
+    clean = Types().read(distribution.graphs).pairs.view(len(distribution.graphs), -1)
     classes, entries = len(noise), clean.shape[1]
     if classes**entries > _MOST_STATES:
         raise ValueError(f"{classes}^{entries} states are too many; take at most {_MOST_STATES}.")
     axes = [torch.arange(classes)] * entries
     states = torch.cartesian_prod(*axes).view(-1, entries)
-    nodes = torch.zeros(len(states) * int(law.graphs.sizes[0]), dtype=torch.int64)
+    nodes = torch.zeros(len(states) * int(distribution.graphs.sizes[0]), dtype=torch.int64)
     current = noise[states].prod(1)
-    denoise = law.denoiser(path)
+    denoise = distribution.denoiser(path)
     for t, s in itertools.pairwise(times):
         estimate = denoise(Categories(nodes, states.reshape(-1)), t).pairs
         rows = solver.rows(estimate, states.reshape(-1), float(t), float(s), noise)
