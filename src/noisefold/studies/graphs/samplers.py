@@ -112,12 +112,12 @@ def _distance(solver: DiscreteSolver, grid: Grid, noise: str, steps: int) -> flo
 
 def _trees(solver: Solver, grid: Grid, noise: str, steps: int, count: int, seed: int) -> int:
     """Draw graphs by the exact denoiser of trees, and count those that are trees."""
-    law = SpanningTrees(_NODES)
-    path = Discrete((1.0,), law.shares, noise)
+    trees = SpanningTrees(_NODES)
+    path = Discrete((1.0,), trees.shares, noise)
     frame = Graphs(torch.zeros(count * _NODES, 0), ptr=_NODES * torch.arange(count + 1))
     times = grid(path, steps)
     random = Streams(derive_seed(seed, 0), range(count))
-    task = Task(law.denoiser(path), path, times, frame, random, Types())
+    task = Task(trees.denoiser(path), path, times, frame, random, Types())
     start = path.prior(frame, Types().read(frame), times[0], random)
     made = Types().write(frame, solver(task, start))
     return sum(nx.is_tree(g) for g in made.to_networkx())
