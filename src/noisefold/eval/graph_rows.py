@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,7 +15,7 @@ from noisefold.eval.graph_discrepancy import Components
 from noisefold.eval.graph_statistics import GraphStatistics
 from noisefold.eval.graph_validity import valid_graphs
 from noisefold.eval.isomorphism import isomorphism_classes, repeated
-from noisefold.eval.score_table import Metric, Score, half_sampled
+from noisefold.eval.score_table import Metric, Score, half_sampled, share_score
 from noisefold.geometry import Graphs
 
 __all__ = ["FEWEST_TOLD_APART", "GRAPH_METRICS", "METRICS", "Bench", "Row", "Validity"]
@@ -162,7 +161,7 @@ class Row:
     def score(self, name: str) -> Score:
         """Return one score."""
         if name in ("V.U.N.", "valid", "unique", "novel"):
-            return _share(self._flags(name))
+            return share_score(self._flags(name))
         if name in distances.STATISTICS:
             return self._interval(name, self._kernels(name).mmd)
         if name == "ratio":
@@ -216,11 +215,3 @@ class Row:
 
         resamples = min(self.resamples, _MOST_HALVES)
         return half_sampled(statistic, (size, size), resamples=resamples, seed=self.seed, bounds=_SHARE)
-
-
-def _share(flags: NDArray[np.bool_]) -> Score:
-    """Share of flags with Wilson's 95 % interval."""
-    n, p, z = len(flags), float(flags.mean()), 1.96
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    reach = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return Score(p, max(min(centre - reach, p), 0.0), min(max(centre + reach, p), 1.0))

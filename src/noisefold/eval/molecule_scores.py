@@ -3,9 +3,9 @@ r"""The table of scores of generated molecules, beside the reference rows that g
 A molecule is valid if RDKit can sanitise it, as it was generated: nothing is mended, and no fragment is left
 out. Scores of valid molecules:
 
-- ``FCD``, the Fréchet distance :math:`|\mu - \mu'|^2 + \operatorname{tr}(C + C' - 2 (C C')^{1/2})` between
-  the activations of ChemNet for generated and test molecules. It falls as sets grow, so that its floor is that
-  of as many training molecules, the row ``train``;
+- ``FCD``, the Fréchet distance :math:`|\mu - \mu'|^2 + \operatorname{tr}(C + C' - 2 (C C')^{1/2})`
+  between the activations of ChemNet for generated and test molecules. It falls as sets grow, so that its
+  floor is that of as many training molecules, the row ``train``;
 - Wasserstein distances of molecular weight, octanol-water partition coefficient and drug-likeness, in
   standard deviations of the test set.
 
@@ -19,21 +19,19 @@ Molecular Sets (MOSES) (2020), https://arxiv.org/abs/1811.12823.
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from scipy.linalg import sqrtm
 from scipy.stats import wasserstein_distance
 from torch import Tensor
 
 from noisefold.arguments import seed_of
-from noisefold.eval.graph_scores import share_score
-from noisefold.eval.score_table import Metric, Score, Scores, half_sampled
+from noisefold.eval.score_table import Metric, Score, Scores, half_sampled, share_score
 
 __all__ = ["MOLECULE_METRICS", "score_molecules"]
 
@@ -84,10 +82,13 @@ class _Molecules:
     @cached_property
     def properties(self) -> dict[str, Array]:
         """Properties of the valid ones by name."""
-        from rdkit.Chem import QED, Crippen, Descriptors
+        from rdkit.Chem import Descriptors
 
-        ways = {"weight": Descriptors.MolWt, "logP": Crippen.MolLogP, "QED": QED.qed}
-        return {name: np.array([way(m) for m in self.valid], dtype=float) for name, way in ways.items()}
+        ways: dict[str, Any] = dict(Descriptors.descList)
+        names = dict(zip(_PROPERTIES, ("MolWt", "MolLogP", "qed"), strict=True))
+        return {
+            key: np.array([ways[name](m) for m in self.valid], dtype=float) for key, name in names.items()
+        }
 
     @cached_property
     def activations(self) -> Array:
@@ -183,7 +184,7 @@ def _score(
         def statistic(i: Tensor) -> float:
             return float(wasserstein_distance(own[i.numpy()], wanted)) / unit
 
-    return half_sampled(statistic, (len(row.valid),), resamples=resamples, seed=seed, bounds=(0.0, None))
+    return half_sampled(statistic, (len(row.valid),), resamples=resamples, seed=seed, bounds=(0.0, math.inf))
 
 
 def _flags(metric: str, row: _Molecules, known: frozenset[str] | None) -> NDArray[np.bool_]:
@@ -193,14 +194,17 @@ def _flags(metric: str, row: _Molecules, known: frozenset[str] | None) -> NDArra
         pieces = iter(row.smiles)
         return np.array([m is not None and "." not in next(pieces) for m in row.found])
     if metric == "unique":
-        seen: set[str] = set()
-        return np.array([not (s in seen or seen.add(s)) for s in row.smiles] or [False])  # type: ignore[func-returns-value]
+        first = {s: i for i, s in reversed(list(enumerate(row.smiles)))}
+        return np.array([first[s] == i for i, s in enumerate(row.smiles)] or [False])
     return np.array([s not in (known or ()) for s in dict.fromkeys(row.smiles)] or [False])
 
 
 def frechet_distance(a: Array, b: Array) -> float:
-    """Return the Fréchet distance between the normal distributions fitted to ``a [m, c]`` and ``b [n, c]``."""
+    """Return the Fréchet distance of the normal distributions fitted to ``a [m, c]`` and ``b [n, c]``."""
     means = a.mean(0) - b.mean(0)
     first, second = np.cov(a.T), np.cov(b.T)
-    root = sqrtm(first @ second + 1e-10 * np.eye(len(first))).real
-    return float(max(0.0, means @ means + np.trace(first + second - 2 * root)))
+    values, vectors = np.linalg.eigh(second)
+    root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+    # tr (C C')^1/2 is the sum of the singular values of C^1/2 C'^1/2; a symmetric matrix has them stably.
+    shared = np.sqrt(np.linalg.eigvalsh(root @ first @ root).clip(min=0)).sum()
+    return float(max(0.0, means @ means + np.trace(first) + np.trace(second) - 2 * shared))

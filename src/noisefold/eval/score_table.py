@@ -21,12 +21,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, overload
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from noisefold.geometry.notebook import data_frame, table_html
 
-__all__ = ["Metric", "Score", "Scores", "half_sampled"]
+__all__ = ["Metric", "Score", "Scores", "half_sampled", "share_score"]
 
 
 @dataclass(frozen=True)
@@ -374,3 +376,15 @@ def half_sampled(
     if not math.isfinite(value) or not math.isfinite(reach):
         return Score(value)
     return Score(value, min(max(value - reach, bounds[0]), value), max(min(value + reach, bounds[1]), value))
+
+
+def share_score(flags: Sequence[bool] | NDArray[np.bool_]) -> Score:
+    r"""Return the share of flags with Wilson's 95 % interval.
+
+    Source: Wilson, Probable inference, the law of succession, and statistical inference (1927),
+    https://doi.org/10.1080/01621459.1927.10502953.
+    """
+    n, p, z = len(flags), float(np.mean(flags)), 1.96
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    reach = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    return Score(p, max(min(centre - reach, p), 0.0), min(max(centre + reach, p), 1.0))
