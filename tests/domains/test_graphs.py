@@ -27,7 +27,7 @@ def molecules():
     for i in range(24):
         g = (nx.cycle_graph if i % 2 else nx.path_graph)(4 + i % 3)
         nx.set_node_attributes(g, {k: "CN"[k % 2] for k in g}, "type")
-        nx.set_edge_attributes(g, {e: ("single", "double")[sum(e) % 2] for e in g.edges}, "type")
+        nx.set_edge_attributes(g, {e: ("single", "double")[e == (0, 1)] for e in g.edges}, "type")
         g.graph["label"] = "ring" if i % 2 else "chain"
         made.append(g)
     return graphs_of(*made)
@@ -39,11 +39,11 @@ def model(molecules):
 
 
 def test_graphs_with_edges_and_no_positions_are_of_the_domain(molecules):
-    assert isinstance(domain_of(molecules), DiscreteGraphs)
+    assert isinstance(domain_of(molecules.replace(node_types=("a", "b"))), DiscreteGraphs)
     assert not isinstance(domain_of(nf.Graphs(torch.rand(5, 3))), DiscreteGraphs)
     placed = molecules.replace(pos=torch.rand(molecules.num_nodes, 3))
     assert not isinstance(domain_of(placed), DiscreteGraphs)
-    assert isinstance(domain_of(placed, Types()), DiscreteGraphs)
+    assert domain_of(placed, Types()).fits(molecules, None)
     named = recipe_for(placed, Request(changes=({"variable": "types"},)))
     assert named.plan["variable"] == "types"
 
@@ -171,5 +171,14 @@ def test_model_for_completion_learns_from_masks_and_conditions_directly(molecule
 
 
 def test_scores_stand_beside_the_baselines(model, molecules):
-    scores = model.evaluate(molecules[:8], train=molecules[8:], draws=8, steps=3)
-    assert {"model", "train"} <= set(scores.to_dict()["rows"])
+    scores = nf.eval.score_graphs(model.sample(8, steps=3), molecules[:8], molecules[8:], resamples=0)
+    assert {"model", "train", "copied", "Erdos-Renyi"} == set(scores.table)
+
+
+def test_named_atoms_and_bonds_make_molecules_and_scores_of_them(model, molecules):
+    pytest.importorskip("rdkit")
+    assert domain_of(molecules).name == "molecules"
+    assert domain_of(molecules.replace(node_types=("a", "b"))).name == "graphs"
+    scores = model.evaluate(molecules[:6], train=molecules[6:], draws=6, steps=3).table
+    assert set(scores) == {"model", "independent", "train"}
+    assert scores["train"]["valid"].value == 1

@@ -8,6 +8,7 @@ from noisefold.domains.clouds import PointClouds
 from noisefold.domains.domain import Domain
 from noisefold.domains.fields import Fields
 from noisefold.domains.graphs import DiscreteGraphs
+from noisefold.domains.molecules import Molecules
 from noisefold.domains.recipe import Recipe, Request
 from noisefold.domains.tissues import Tissues
 from noisefold.geometry.graphs import Graphs
@@ -18,6 +19,7 @@ __all__ = [
     "DiscreteGraphs",
     "Domain",
     "Fields",
+    "Molecules",
     "PointClouds",
     "Recipe",
     "Request",
@@ -26,7 +28,7 @@ __all__ = [
     "recipe_for",
 ]
 
-DOMAINS: tuple[Domain, ...] = (Tissues(), DiscreteGraphs(), Fields(), PointClouds())
+DOMAINS: tuple[Domain, ...] = (Tissues(), Molecules(), DiscreteGraphs(), Fields(), PointClouds())
 """Domains, in the order in which they are asked."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -34,7 +34,7 @@ class Molecules(Domain):
     """
 
     name: ClassVar[str] = "molecules"
-    graphs: DiscreteGraphs = DiscreteGraphs()
+    graphs: DiscreteGraphs = field(default_factory=DiscreteGraphs)
 
     def fits(self, data: Graphs, variable: Variable[Any] | None) -> bool:
         """Return whether discrete graphs are of atoms and bonds by their names, and RDKit is there."""

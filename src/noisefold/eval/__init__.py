@@ -26,6 +26,7 @@ from noisefold.eval.graph_statistics import GraphStatistics, adjacency, orbit_co
 from noisefold.eval.graph_validity import VALIDITY, shared_validity, valid_graphs
 from noisefold.eval.isomorphism import isomorphism_classes
 from noisefold.eval.kriging import Kriging
+from noisefold.eval.molecule_scores import MOLECULE_METRICS, score_molecules
 from noisefold.eval.posterior_scores import PosteriorScores, score_posterior, tabulate
 from noisefold.eval.random_graphs import erdos_renyi_like
 from noisefold.eval.regression import GaussianField, Regression
@@ -38,6 +39,7 @@ __all__ = [
     "CLOUD_METRICS",
     "FIELD_METRICS",
     "GRAPH_METRICS",
+    "MOLECULE_METRICS",
     "STATISTICS",
     "VALIDITY",
     "Baseline",
@@ -83,6 +85,7 @@ __all__ = [
     "score_clouds",
     "score_fields",
     "score_graphs",
+    "score_molecules",
     "score_posterior",
     "shared_validity",
     "sliced_wasserstein",

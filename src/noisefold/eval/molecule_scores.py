@@ -130,7 +130,7 @@ def score_molecules(
     Raises
     ------
     ValueError
-        If a metric is unknown or does not apply, or a set is empty.
+        If a metric is unknown or does not apply, a set is empty, or `test` has fewer than 2 valid molecules.
     """
     unknown = [m for m in metrics or () if m not in MOLECULE_METRICS]
     if unknown:
@@ -141,6 +141,8 @@ def score_molecules(
             raise ValueError(f"{name} holds no molecules; give at least one.")
     size, rng = min(len(g) for g in generated.values()), np.random.default_rng(seed_of(seed))
     real = _Molecules(test)
+    if len(real.valid) < 2:
+        raise ValueError("test holds fewer than 2 valid molecules; give real ones.")
     known = None if train is None else frozenset(_Molecules(train).smiles)
     rows = {name: _Molecules(found[:size]) for name, found in generated.items()}
     if train is not None:
