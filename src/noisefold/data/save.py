@@ -6,7 +6,8 @@ ending                   what is written
 .npz                     everything, several graphs; loads back exactly
 .csv .tsv .parquet       positions in 2 or 3 dimensions, features and classes by name; several graphs
 .npy                     positions ``[g, n, d]`` of graphs of one size
-.ply .pcd .xyz .txt .pts positions and features; one graph a file, a folder of files for several
+.ply                     positions, features, edges; one graph a file, a folder of files for several
+.pcd .xyz .txt .pts      positions and features; the same
 .h5ad                    an AnnData: features with their names, positions, classes
 ======================== ==============================================================================
 
@@ -48,18 +49,21 @@ class Writer:
         Whether a file holds one graph only.
     text
         Whether ``.gz`` may follow the ending.
-    edges
-        Whether edges, masks and types are kept.
+    keeps
+        Which of edges, masks and types are kept.
     """
 
     write: Callable[[Graphs], bytes]
     single: bool = False
     text: bool = False
-    edges: bool = False
+    keeps: tuple[str, ...] = ()
 
+
+_EDGES = ("edge_index", "edge_attr", "edge_type")
+_BESIDE = (*_EDGES, "mask", "node_type")
 
 WRITERS: dict[str, Writer] = {
-    ".ply": Writer(write_ply, single=True),
+    ".ply": Writer(write_ply, single=True, keeps=("edge_index",)),
     ".pcd": Writer(write_pcd, single=True),
     ".xyz": Writer(write_points, single=True, text=True),
     ".txt": Writer(write_points, single=True, text=True),
@@ -68,7 +72,7 @@ WRITERS: dict[str, Writer] = {
     ".tsv": Writer(write_tsv, text=True),
     ".parquet": Writer(write_parquet),
     ".npy": Writer(write_npy),
-    ".npz": Writer(write_npz, edges=True),
+    ".npz": Writer(write_npz, keeps=_BESIDE),
     ".h5ad": Writer(write_h5ad),
 }
 """Writer of each ending."""
@@ -76,7 +80,6 @@ WRITABLE: tuple[str, ...] = tuple(WRITERS)
 """Endings that `save` knows."""
 
 _LEAST = 3  # bytes of a number in float32, compressed as far as noise can be
-_ONLY_NPZ = ("edge_index", "mask", "node_type", "edge_type")
 
 
 def save(graphs: Graphs, path: str | os.PathLike[str], *, feature_names: Sequence[str] = ()) -> Path:
@@ -184,9 +187,12 @@ def check_target(
 
 def _holds(ending: str, graphs: Graphs) -> None:
     """Refuse what a format would drop."""
-    lost = next((n for n in _ONLY_NPZ if getattr(graphs, n) is not None), None)
-    if lost is not None and not WRITERS[ending].edges:
-        raise ValueError(f"only .npz files hold `{lost}`; save as .npz, or drop it with graphs.replace.")
+    kept = WRITERS[ending].keeps
+    lost = next((n for n in _BESIDE if n not in kept and getattr(graphs, n) is not None), None)
+    if lost is not None:
+        raise ValueError(
+            f"{ending} files do not hold `{lost}`; save as .npz, or drop it with graphs.replace."
+        )
 
 
 def _name(graphs: Graphs, i: int) -> str:
