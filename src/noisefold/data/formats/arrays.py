@@ -166,7 +166,7 @@ def _floats(array: Any, name: str) -> Tensor:
         return array.detach().to(torch.float64)
     values = np.asarray(array)
     if isinstance(array, np.ma.MaskedArray) and values.dtype.kind in "fiub":
-        values = array.astype(np.float64).filled(np.nan)  # what is masked is missing
+        values = np.ma.filled(array.astype(np.float64), np.nan)  # what is masked is missing
     if values.dtype.kind not in "fiub":
         raise ValueError(f"`{name}` must be real numbers, got type {values.dtype}; convert them.")
     return torch.from_numpy(values.astype(np.float64))
