@@ -1,24 +1,35 @@
 """Memory and throughput of training from shards: ``python benchmarks/shards.py FOLDER --gigabytes 8``.
 
-Clouds of 1,000 points are written to FOLDER, if it is not there, and a small network is trained on them, and
-on a part of them in memory. Printed are the anonymous memory that training from shards adds, and both rates.
+1. Clouds of 1,000 points are written to FOLDER, some at a time; ``noisefold convert`` makes shards of them.
+2. ``noisefold train`` takes some steps from the shards, in its own process. Printed are the most resident
+   memory that it had (VmHWM: all pages, also those of mapped files and libraries) and the most anonymous
+   memory (RssAnon: what the system cannot take back), both of `convert` and of `train`.
+3. A part of the clouds is trained on from shards and in memory, in turn. Printed are the ratios of the median
+   steps in a second of processor time, of every repetition.
+
+FOLDER takes twice that size while this runs, and the folder for temporary files (TMPDIR) once.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from noisefold.data.shards import open_shards, write_shards
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
 
-POINTS, TOGETHER = 1000, 2000
+POINTS, TOGETHER, PART = 1000, 2000, 20_000
 NET = {"width": 64, "blocks": 2}
+SMALL = ("net.width=64", "net.blocks=2", "training.batch=16", "training.validate_every=1000000")
 
 
 def status(name: str) -> float:
@@ -28,20 +39,48 @@ def status(name: str) -> float:
     return int(found.group(1)) / 1024 if found else float("nan")
 
 
-def clouds(gigabytes: float):
-    """Clouds on ellipsoids, some at a time."""
+def write_clouds(folder: Path, gigabytes: float) -> None:
+    """Clouds on ellipsoids, some in each file."""
+    folder.mkdir(parents=True)
     generator = torch.Generator().manual_seed(0)
-    for _ in range(round(gigabytes * 1e9 / (12 * POINTS * TOGETHER))):
+    for i in range(round(gigabytes * 1e9 / (12 * POINTS * TOGETHER))):
         points = torch.nn.functional.normalize(torch.randn(TOGETHER, POINTS, 3, generator=generator), dim=-1)
-        yield Graphs.dense(points * (0.5 + torch.rand(TOGETHER, 1, 3, generator=generator)))
+        points *= 0.5 + torch.rand(TOGETHER, 1, 3, generator=generator)
+        np.save(folder / f"{i:04d}.npy", points.numpy())
 
 
-def rate(model: Model, data: Graphs, steps: int) -> tuple[float, float]:
-    """Median steps in a second of processor time, and seconds of it before the first."""
-    times = [time.process_time()]
+def watched(words: list[str]) -> None:
+    """Run a command line of noisefold, and print its memory."""
+    from noisefold.cli import main
+
+    most, done = [0.0], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.05):
+            most[0] = max(most[0], status("RssAnon"))
+
+    threading.Thread(target=watch, daemon=True).start()
+    sys.argv = ["noisefold", *words]
+    begun = time.perf_counter()
+    try:
+        main()
+    except SystemExit as error:
+        if error.code:
+            raise
+    done.set()
+    print(
+        f"{words[0]}: {status('VmHWM'):.0f} MB resident at most, {most[0]:.0f} MB anonymous at most, "
+        f"{time.perf_counter() - begun:.0f} s",
+        flush=True,
+    )
+
+
+def rate(data: Graphs, steps: int) -> float:
+    """Median steps in a second of processor time."""
+    times: list[float] = []
+    model = Model.for_data(data, **NET)
     model.fit(data, steps=steps, batch=16, on_step=lambda _: times.append(time.process_time()))
-    each = torch.tensor(times).double().diff()
-    return 1 / float(each[2:].median()), float(each[0])
+    return 1 / float(torch.tensor(times).double().diff()[2:].median())
 
 
 def main() -> None:
@@ -50,24 +89,30 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--gigabytes", type=float, default=8.0)
     parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--command", nargs=argparse.REMAINDER)
     given = parser.parse_args()
-    if not given.folder.exists():
-        write_shards(clouds(given.gigabytes), given.folder)
-    data = open_shards(given.folder)
-    held = data[:2000]
-    in_memory, _ = rate(Model.for_data(held, **NET), held, given.steps)
-    del held
-    before = status("RssAnon")
-    on_disk, begin = rate(Model.for_data(data, **NET), data, given.steps)
-    size = data.num_nodes * 12 / 1e9
-    print(f"{len(data):,} clouds, {size:.1f} GB; {begin:.0f} s to measure and check them")
-    print(
-        f"anonymous memory {status('RssAnon'):.0f} MB, {status('RssAnon') - before:.0f} MB more than before"
-    )
-    print(
-        f"{on_disk:.2f} steps per second of processor time from shards, {in_memory:.2f} in memory: "
-        f"ratio {on_disk / in_memory:.2f}"
-    )
+    if given.command:
+        watched(given.command)
+        return
+    clouds, shards, run = (given.folder / name for name in ("clouds", "shards", "run"))
+    here = [sys.executable, __file__, str(given.folder), "--command"]
+    if not shards.exists():
+        if not clouds.exists():
+            write_clouds(clouds, given.gigabytes)
+        subprocess.run([*here, "convert", str(clouds), str(shards)], check=True)
+    options = [word for entry in (*SMALL, f"training.steps={given.steps}") for word in ("-o", entry)]
+    subprocess.run([*here, "train", str(shards), "--out", str(run), *options], check=True)
+    data = open_shards(shards)
+    print(f"{len(data):,} clouds, {data.num_nodes * 12 / 1e9:.1f} GB")
+    held = data[: min(PART, len(data))]
+    part = given.folder / "part"
+    if not part.exists():
+        write_shards([held], part)
+    mapped = open_shards(part)
+    ratios = [rate(mapped, given.steps) / rate(held, given.steps) for _ in range(given.repetitions)]
+    listed = ", ".join(f"{r:.3f}" for r in sorted(ratios))
+    print(f"throughput from shards over in memory: median {np.median(ratios):.3f} of {listed}")
 
 
 if __name__ == "__main__":

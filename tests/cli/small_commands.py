@@ -24,6 +24,7 @@ CHORES = ["checkpoint_every=1", "log_every=1", "validate_every=3", "warmup=1", "
 OPTIONS = [w for entry in (*NET, *(f"training.{c}" for c in CHORES)) for w in ("-o", entry)]
 STEPS = 6
 
+# Of each command its words, run in a folder beside ``data`` and ``model``.
 COMMANDS = {
     "train": f"train ../data/clouds.npz --out run --steps {STEPS} --points 16 --resume".split() + OPTIONS,
     "sample": ["sample", "../model", "-n", "40", "--nodes", "200", "--steps", "1", "--out", "made.npz"],
@@ -41,8 +42,20 @@ COMMANDS = {
     "convert": ["convert", "../data/many.npz", "shards"],
     "report": ["report", "../model", "--draws", "2", "--steps", "2", "--out", "page.html"],
     "evaluate": ["evaluate", "../model", "../data/clouds.npz", "--steps", "1", "--json", "scores.json"],
+    "demo": ["demo", "--out", "demo", "--steps", "3", "--draws", "4"],
+    "study": ["study", "resolution", "--out", "studies"],
 }
-"""Of each command its words, run in a folder beside ``data`` and ``model``."""
+RESULTS = {
+    "train": ("run/",),
+    "sample": ("made.npz",),
+    "complete": ("filled.npz",),
+    "convert": ("shards/",),
+    "report": ("page.html",),
+    "evaluate": ("scores.json",),
+    "demo": ("demo/model", "demo/shipped.npz"),  # its page says how long it took
+    "study": ("studies/",),
+}
+"""Of each command what it writes and what is a function of its words alone."""
 
 
 class Server:
@@ -141,6 +154,12 @@ def assert_whole(folder: Path) -> None:
                 lines = path.read_text().split("\n")
                 assert len(read_log(path)) >= len(lines) - 1  # the last may be torn, and is dropped
             case ".yaml":
+                assert path.read_bytes().endswith(b"\n")
+            case ".png":
+                assert path.read_bytes().endswith(b"IEND\xaeB`\x82")
+            case ".svg":
+                assert path.read_text().rstrip().endswith("</svg>")
+            case ".md" | ".csv":
                 assert path.read_bytes().endswith(b"\n")
             case "" | ".lock":
                 assert path.name == ".lock"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from small_commands import COMMANDS, Server, assert_whole, leftovers, prepare, staged, state
+from small_commands import RESULTS, Server, assert_whole, leftovers, prepare, staged, state
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs fork and SIGKILL")
 CHAIN = 4  # kills of a training, each resumed from the one before, until it is let run to its end
@@ -68,8 +68,7 @@ Disturb = Callable[[int, Callable[[], bool]], None]
 
 def _result(folder: Path, name: str) -> dict[str, str]:
     """Files of a command's result."""
-    out = COMMANDS[name][COMMANDS[name].index("--out") + 1] if "--out" in COMMANDS[name] else "shards"
-    return {k: v for k, v in state(folder).items() if k.split("/")[0] == out}
+    return {k: v for k, v in state(folder).items() if k.startswith(RESULTS[name])}
 
 
 def _battery(server: Server, place: Path, kills: dict[str, int], seed: int) -> Counter[str]:
@@ -148,10 +147,11 @@ def test_an_interrupt_is_one_sentence(server: Server, place: Path) -> None:
 
 @pytest.mark.slow
 def test_interrupts_of_every_command(server: Server, place: Path) -> None:
+    names = ["train", "sample", "complete", "convert", "report", "evaluate", "demo", "study"]
     for k in range(6):
-        for name in ("train", "sample", "complete", "convert", "report"):
+        for name in names:
             shutil.rmtree(place / f"interrupted-{name}", ignore_errors=True)
-        _interrupts(server, place, ["train", "sample", "complete", "convert", "report"], seed=10 + k)
+        _interrupts(server, place, names, seed=10 + k)
 
 
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("complete", "report", "evaluate")]

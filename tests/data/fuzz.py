@@ -26,6 +26,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import h5py
+import numpy as np
+
 _SECONDS = 5
 _MEMORY = 2**30
 _REFUSALS = (ValueError, OSError, ImportError)
@@ -151,23 +154,84 @@ _ON_BYTES: tuple[Callable[[bytes, random.Random], bytes], ...] = (
 # -- in the process that reads ------------------------------------------------------------------------------
 
 
+def _replaced(place: Path, sample: Path, rng: random.Random) -> str:
+    """Put a link, a folder or nothing where a file or a folder is, or was to be."""
+    kind = rng.choice(["itself", "nowhere", "sample", "folder", "device", "nothing"])
+    if place.is_dir():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
+    if kind == "folder":
+        place.mkdir()
+    elif kind != "nothing":
+        target = {"itself": place, "nowhere": place.parent / "nowhere", "sample": sample}
+        place.symlink_to(target.get(kind, Path("/dev/null")))
+    return kind
+
+
+def _rearranged(place: Path, files: list[Path], rng: random.Random) -> str:
+    """Change what stands where in a folder that is read as one."""
+    one, two = rng.choice(files), rng.choice(files)
+    match kind := rng.choice(["exchanged", "copied", "renamed", "replaced", "without a folder"]):
+        case "exchanged":
+            a, b = one.read_bytes(), two.read_bytes()
+            one.write_bytes(b)
+            two.write_bytes(a)
+        case "copied":
+            two.write_bytes(one.read_bytes())
+        case "renamed":
+            one.rename(one.with_name(rng.choice(["0", "c0", "zarr.json", ".zarray", "\u00e9", one.name * 2])))
+        case "replaced":
+            kind = _replaced(one, place, rng)
+        case _:
+            shutil.rmtree(rng.choice([p for p in place.rglob("*") if p.is_dir()] or [place]))
+    return kind
+
+
+def rewritten(path: Path, rng: np.random.Generator) -> None:
+    """Change sound HDF5 so that its parts do not fit together, or declare what is not there."""
+    with h5py.File(path, "r+") as file:
+        names: list[str] = []
+        file.visit(names.append)
+        name = names[rng.integers(len(names))]
+        kind = rng.integers(6)
+        if kind == 0:
+            del file[name]
+        elif kind == 1:
+            del file[name]
+            file[name] = rng.normal(size=(3, 3))
+        elif kind == 2:
+            del file[name]
+            file.create_dataset(name, shape=(2**40,), dtype="f8", chunks=(1024,), compression="gzip")
+        elif kind == 3:
+            item = file[name]
+            for key in list(item.attrs):
+                item.attrs[key] = ["x", np.nan, 2**40, b"\xff\xfe"][rng.integers(4)]
+        elif kind == 4:
+            del file[name]
+            file[name] = h5py.SoftLink("/") if rng.random() < 0.5 else h5py.ExternalLink("/dev/null", "/")
+        elif isinstance(file[name], h5py.Dataset) and file[name].dtype.kind in "fiu" and file[name].shape:
+            most = np.iinfo if file[name].dtype.kind in "iu" else np.finfo
+            file[name][...] = [most(file[name].dtype).min, most(file[name].dtype).max, 0][rng.integers(3)]
+
+
 def _mutated(sample: Path, place: Path, rng: random.Random) -> str:
     """Put a mutation of a sample, a file or a folder, in a place; its kind."""
     kind = rng.randrange(len(_ON_BYTES) + 1)
     if kind == len(_ON_BYTES):
-        link = rng.choice(["itself", "nowhere", "sample", "folder", "device"])
-        if link == "folder":
-            place.mkdir()
-        else:
-            target = {"itself": place, "nowhere": place.parent / "nowhere", "sample": sample}
-            place.symlink_to(target.get(link, Path("/dev/null")))
-        return link
+        return _replaced(place, sample, rng)
     mutate = _ON_BYTES[kind]
     if sample.is_dir():
         shutil.copytree(sample, place)
-        inside = rng.choice(sorted(p for p in place.rglob("*") if p.is_file() and p.stat().st_size))
+        files = sorted(p for p in place.rglob("*") if p.is_file() and p.stat().st_size)
+        if rng.random() < 0.2:
+            return _rearranged(place, files, rng)
+        inside = rng.choice(files)
     else:
         shutil.copy(sample, inside := place)
+    if inside.suffix in (".h5", ".h5ad") and rng.random() < 0.3:
+        rewritten(inside, np.random.default_rng(rng.randrange(2**63)))
+        return "rewritten"
     data = inside.read_bytes()
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
         data = mutate(data, rng) if data else data
@@ -175,16 +239,22 @@ def _mutated(sample: Path, place: Path, rng: random.Random) -> str:
     return mutate.__name__
 
 
+def _named(path: Path) -> Path:
+    """What is loaded of a sample: itself, or the matrix of 10x in a folder."""
+    return next((p for p in (path / "a.h5",) if path.is_dir() and p.exists()), path)
+
+
 def _one(path: Path) -> str:
     """What became of one file: "read", "refused", or what is wrong."""
     from noisefold.data import load
+    from noisefold.data.shards import is_shards
 
     signal.setitimer(signal.ITIMER_PROF, _SECONDS)
     signal.setitimer(signal.ITIMER_REAL, 12 * _SECONDS)  # others may work on this machine
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            load(path, points=64)
+            load(_named(path), points=None if is_shards(path) else 64)
         return "read"
     except Hang:
         return f"took more than {_SECONDS} s"
@@ -208,12 +278,13 @@ def _hung(*_: object) -> None:
 
 def _run(folder: Path, count: int, seed: int) -> Iterator[dict[str, str]]:
     from noisefold.data import load
+    from noisefold.data.shards import is_shards
 
     samples = sorted(folder.iterdir())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for sample in samples:  # imports what readers need, and shows that samples are sound
-            load(sample, points=64)
+            load(_named(sample), points=None if is_shards(sample) else 64)
     signal.signal(signal.SIGPROF, _hung)
     signal.signal(signal.SIGALRM, _hung)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -243,7 +314,8 @@ def battery(
     Parameters
     ----------
     samples
-        Content of valid files by name; of a folder that is read as one (.zarr), its files by name.
+        Content of valid files by name; of a folder that is read as one (.zarr, shards, a.h5 with what stands
+        beside it), its files by name.
     count
         Mutations of each.
     seed

@@ -147,3 +147,25 @@ def test_pickles_are_refused_by_name(tmp_path, name):
     (tmp_path / name).write_bytes(b"\x80\x04.")
     with pytest.raises(ValueError, match="pickle"):
         load(tmp_path / name)
+
+
+def test_masked_values_are_missing():
+    masked = np.ma.masked_greater(np.arange(12.0).reshape(4, 3), 10)
+    with pytest.raises(ValueError, match="point 3"):
+        load(masked)
+    assert load(masked, missing=True).pos.isnan().sum() == 1
+
+
+@pytest.mark.parametrize("array", [torch.eye(3).to_sparse(), torch.empty(3, 3, device="meta")])
+def test_tensors_that_are_no_plain_ones(array):
+    with pytest.raises(ValueError, match="positions"):
+        load(array)
+
+
+def test_an_object_whose_methods_fail_is_refused():
+    class Mesh:
+        vertices = property(lambda self: 1 + "a")
+        faces = ()
+
+    with pytest.raises(ValueError, match="Mesh"):
+        load(Mesh())

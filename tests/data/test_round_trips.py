@@ -41,6 +41,28 @@ def test_names_and_values_pass_through_two_formats(tmp_path, a, b):
     assert back.feature_names == graphs.feature_names
 
 
+@pytest.mark.parametrize(("a", "b"), list(itertools.product(NAMED, (".npz", ".csv", ".ply"))))
+def test_classes_and_frames_pass_through_two_formats(tmp_path, a, b):
+    one, two = sample(("heat",)), sample(("heat",), seed=1)[[0]]
+    graphs = Graphs.collate([one, two]).replace(label=torch.tensor([0, 1]), classes=("ant", "bee, red"))
+    graphs = graphs.replace(origin=tuple(UTM.tolist()))
+    back = through(through(graphs, tmp_path / f"a{a}"), tmp_path / f"b{b}")
+    assert (back.classes, back.label.tolist()) == (graphs.classes, [0, 1])
+    assert torch.equal(back.x, graphs.x)
+    assert (back.coordinates - graphs.coordinates).abs().max() < 2 * 2**-22  # float32, within two metres
+
+
+@pytest.mark.parametrize(("a", "b"), list(itertools.product((".npz", ".ply"), repeat=2)))
+@pytest.mark.parametrize("edges", [[[0, 1, 1, 13], [1, 0, 2, 12]], [[], []]])
+def test_edges_pass_through_two_formats(tmp_path, a, b, edges):
+    pair = Graphs.collate([sample(("heat",)), sample(("heat",), seed=1)])
+    for graphs in (pair.replace(edge_index=torch.tensor(edges, dtype=torch.int64)), sample(())):
+        back = through(through(graphs, tmp_path / f"{len(graphs)}a{a}"), tmp_path / f"{len(graphs)}b{b}")
+        assert torch.equal(back.pos, graphs.pos)
+        assert (back.edge_index is None) == (graphs.edge_index is None)
+        assert graphs.edge_index is None or torch.equal(back.edge_index, graphs.edge_index)
+
+
 @pytest.mark.parametrize("a", FORMATS)
 def test_features_without_names_stay_so(tmp_path, a):
     for f in (0, 1, 3, 4) if a != ".npy" else (0,):
@@ -152,6 +174,8 @@ def test_names_that_would_be_read_as_something_else_are_refused(tmp_path, a, nam
         ("a.csv", sample().replace(mask=torch.ones(12, dtype=torch.bool))),
         ("a.npy", sample()),
         ("a.xyz", Graphs(torch.zeros(3, 2))),
+        ("a.pcd", sample().replace(edge_index=torch.tensor([[0], [1]]))),
+        ("a.ply", sample().replace(edge_index=torch.tensor([[0], [1]]), edge_attr=torch.ones(1, 2))),
         ("a.csv", Graphs(torch.zeros(3, 4))),
         ("a.csv", sample(("a", "a"))),
     ],

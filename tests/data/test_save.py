@@ -163,7 +163,7 @@ def test_failure_leaves_what_was_there(tmp_path, monkeypatch, name):
         (
             sample().replace(mask=torch.ones(15, dtype=torch.bool)),
             "a.csv",
-            "only .npz files hold `mask`",
+            "hold `mask`",
         ),
     ],
 )

@@ -234,6 +234,31 @@ def test_a_large_selection_lies_in_a_file(monkeypatch):
         assert torch.equal(taken, each[rows])
 
 
+@pytest.mark.parametrize("large", [False, True])
+def test_scattered_graphs_of_a_mapped_file(tmp_path, monkeypatch, large):
+    """Read some at a time, of any sizes, into memory or into a file, they are what indexing gives."""
+    data = graphs(count=60)
+    write_shards([data], tmp_path / "out")
+    monkeypatch.setattr(mapped, "_SCATTERED", 4)
+    monkeypatch.setattr(mapped, "_PIECE", 100)
+    monkeypatch.setattr(mapped, "_IN_MEMORY", 0 if large else 1 << 28)
+    order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
+    same(open_shards(tmp_path / "out")[order], data[order])
+    train, held = open_shards(tmp_path / "out").replace(modality=None).split(0.7)
+    assert len(train) + len(held) == 60
+    assert open_shards(tmp_path / "out")[order[:0]].num_nodes == 0
+
+
+def test_pages_that_were_written_to_are_not_given_back(tmp_path, monkeypatch):
+    write_shards([data := graphs()], tmp_path / "out")
+    monkeypatch.setattr(mapped, "_RESIDENT", 0)
+    back = open_shards(tmp_path / "out")
+    same(back[[0, 1]], data[[0, 1]])
+    back.pos[0, 0] = 77.0
+    assert back[[0]].pos[0, 0] == back[[0]].pos[0, 0] == 77.0
+    assert open_shards(tmp_path / "out").pos[0, 0] == data.pos[0, 0]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 def test_memory_follows_the_batch(tmp_path):

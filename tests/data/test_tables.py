@@ -330,3 +330,17 @@ def test_properties_that_do_not_fit(tmp_path, properties):
     content = f"2\nProperties={properties}\nC 1 2 3\nH 4 5 6\n"
     with pytest.raises(ValueError, match=r"line [23]"):
         load(put(tmp_path, "a.xyz", content))
+
+
+def test_a_feature_may_differ_from_a_position_by_its_case(tmp_path):
+    (tmp_path / "a.csv").write_text("x,y,X\n1,2,3.5\n2,3,4.5\n")
+    graphs = load(tmp_path / "a.csv")
+    assert graphs.feature_names == ("X",)
+    assert graphs.pos.tolist() == [[1, 2], [2, 3]]
+    (tmp_path / "b.csv").write_text("X,Y,heat\n1,2,3.5\n2,3,4.5\n")
+    assert load(tmp_path / "b.csv").pos.tolist() == [[1, 2], [2, 3]]
+
+
+def test_windows_letters(tmp_path):
+    (tmp_path / "a.csv").write_bytes("x,y,€ “each”\n1,2,3.5\n2,3,4.5\n".encode("cp1252"))
+    assert load(tmp_path / "a.csv").feature_names == ("€ “each”",)

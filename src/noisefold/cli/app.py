@@ -14,7 +14,7 @@ import typer
 from noisefold.cli.complete import complete
 from noisefold.cli.convert import convert
 from noisefold.cli.demo import demo
-from noisefold.cli.errors import report_errors, show_tracebacks
+from noisefold.cli.errors import report_errors, say_stopped, show_tracebacks
 from noisefold.cli.evaluate import evaluate
 from noisefold.cli.inspect import inspect
 from noisefold.cli.output import say
@@ -60,4 +60,5 @@ def main() -> None:
     try:
         app()
     except KeyboardInterrupt:  # before a command began, or while it ended
+        say_stopped()
         raise SystemExit(1) from None

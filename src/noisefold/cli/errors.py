@@ -15,7 +15,7 @@ from rich.console import Console
 
 from noisefold.errors import TrainingError
 
-__all__ = ["report_errors", "show_tracebacks"]
+__all__ = ["report_errors", "say_stopped", "show_tracebacks"]
 
 _F = TypeVar("_F", bound=Callable[..., None])
 _errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
@@ -56,6 +56,11 @@ def report_errors(command: _F) -> _F:
             _fail(error, 1)
 
     return run  # type: ignore[return-value]
+
+
+def say_stopped() -> None:
+    """Say that Ctrl-C came before a command began, or when it was done."""
+    _errors.print("noisefold: stopped before the command began or as it ended; every file is whole.")
 
 
 def _show(message: Warning | str, category: type[Warning], *place: Any, **rest: Any) -> None:

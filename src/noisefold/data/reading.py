@@ -84,6 +84,11 @@ class Reading:
             return None if read is None else self.piece(read, where, bits, tissue=hasattr(source, "obsm"))
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
+        except (TypeError, RuntimeError, LookupError, AttributeError) as error:  # of an object's own methods
+            what = _brief((str(error).splitlines() or [""])[0]) or type(error).__name__
+            raise ValueError(
+                f"{where}: this {type(source).__name__} cannot be read ({what}); give plain arrays."
+            ) from error
 
     def converted(self, source: Any) -> Graphs | Part | None:
         """Return what an object holds, or None if it is of no known kind."""
@@ -187,10 +192,11 @@ class Reading:
         """Return graphs that were read, checked and thinned, in float64."""
         part = read if isinstance(read, Part) else Part(read)
         graphs = part.graphs
-        if not part.columns and not tissue:
-            graphs = self.chosen(graphs)
-        graphs = _checked(_named(graphs), self.ask.missing)
-        graphs = graphs.replace(pos=graphs.pos.double(), x=None if graphs.x is None else graphs.x.double())
+        if not tissue:  # whose values were checked, and may be too many for a copy in float64
+            graphs = graphs if part.columns else self.chosen(graphs)
+            graphs = _checked(_named(graphs), self.ask.missing)
+            x = None if graphs.x is None else graphs.x.double()
+            graphs = graphs.replace(pos=graphs.pos.double(), x=x)
         if self.ask.points is not None and graphs.dim:
             keys = torch.from_numpy(np.random.Generator(bits).random(graphs.num_nodes))
             graphs = graphs.thin(self.ask.points, keys.to(graphs.device))

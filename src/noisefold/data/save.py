@@ -6,7 +6,8 @@ ending                   what is written
 .npz                     everything, several graphs; loads back exactly
 .csv .tsv .parquet       positions in 2 or 3 dimensions, features and classes by name; several graphs
 .npy                     positions ``[g, n, d]`` of graphs of one size
-.ply .pcd .xyz .txt .pts positions and features; one graph a file, a folder of files for several
+.ply                     positions, features, edges; one graph a file, a folder of files for several
+.pcd .xyz .txt .pts      positions and features; the same
 .h5ad                    an AnnData: features with their names, positions, classes
 .graphml .gexf .gml      a graph with edges, types, features and positions; one graph a file
 .edgelist                edges with their types; one graph a file
@@ -76,7 +77,7 @@ _ATTRIBUTED = ("edge_index", "edge_attr", "node_type", "edge_type")
 _LISTED = ("edge_index", "edge_attr", "edge_type")
 _MOLECULES = ("edge_index", "node_type", "edge_type")
 WRITERS: dict[str, Writer] = {
-    ".ply": Writer(write_ply, single=True),
+    ".ply": Writer(write_ply, single=True, holds=("edge_index",)),
     ".pcd": Writer(write_pcd, single=True),
     ".xyz": Writer(write_points, single=True, text=True),
     ".txt": Writer(write_points, single=True, text=True),

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from noisefold.domains.domain import Domain, SampleFor
-from noisefold.domains.recipe import Recipe, Request, recommended
+from noisefold.domains.recipe import Recipe, Request, outline, recommended
 from noisefold.eval.field_scores import score_fields
 from noisefold.eval.score_table import Scores
 from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.summary import DataSummary
 from noisefold.noise.variable import Features, Variable
 
@@ -34,9 +33,9 @@ class Fields(Domain):
 
     def recipe(self, data: Graphs, request: Request) -> Recipe:
         """Return a recipe for fields on positions of any number."""
-        unit = data if request.transform is None else request.transform.apply(data)
-        summary = DataSummary.of(data, Scaling.fit(unit))
-        return recommended(unit, Features(), summary, request)
+        transform = request.transform
+        unit = data if transform is None else outline(data, transform)
+        return recommended(unit, Features(), DataSummary.fit(data, transform), request)
 
     def score(
         self,

@@ -23,7 +23,7 @@ from noisefold.noise.variable import Variable
 from noisefold.train.masks import Masks
 from noisefold.train.settings import Training
 
-__all__ = ["Recipe", "Request", "planned", "recommended"]
+__all__ = ["Recipe", "Request", "outline", "planned", "recommended"]
 
 _NODES = 400
 # Found by the study of tissues; "nothing" beside its masks, since such a model also generates.
@@ -104,6 +104,15 @@ class Recipe:
         return {**parts, **measured, "training": training}
 
 
+def outline(data: Graphs, transform: Transform) -> Graphs:
+    """Return graphs of the sizes and with the number of features that a transformation gives, without a copy.
+
+    The values are those of one node throughout.
+    """
+    x = transform.apply(data[:1]).x
+    return data.replace(x=None if x is None else x[:1].expand(data.num_nodes, -1))
+
+
 def recommended(
     unit: Graphs,
     variable: Variable[Any],
@@ -116,7 +125,7 @@ def recommended(
     Parameters
     ----------
     unit
-        Graphs as the network will see them, in any units.
+        Graphs with the sizes, features and classes that the network will see, in any units.
     variable
         What is generated.
     summary, tile

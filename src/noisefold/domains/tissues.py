@@ -14,7 +14,7 @@ from noisefold.data.tissue.expression import Expression
 from noisefold.data.tissue.modality import SpatialTranscriptomics
 from noisefold.domains.domain import Domain, SampleFor
 from noisefold.domains.fields import field_scores
-from noisefold.domains.recipe import Recipe, Request, recommended
+from noisefold.domains.recipe import Recipe, Request, outline, recommended
 from noisefold.eval.field_scores import score_fields
 from noisefold.eval.score_table import Scores
 from noisefold.geometry.graphs import Graphs
@@ -46,15 +46,14 @@ class Tissues(Domain):
         modality = _modality(data)
         transform = request.transform or Expression.fit(data, modality.values)
         patches = self.training_graphs(data)
-        unit = transform.apply(patches)
-        scaling = Scaling.fit(unit, apart=(-1,) if modality.time else ())
+        scaling = Scaling.fit(patches, apart=(-1,) if modality.time else (), transform=transform)
         samples = request.independent_samples
         # A patch of one time would not tell a network that sees places relative to their middle which it is.
         if samples is None and not modality.time:
             samples = len(data)
         request = replace(request, transform=transform, independent_samples=samples)
         summary = DataSummary.of(patches, scaling)
-        return recommended(unit, Features(), summary, request, tile=modality.patch)
+        return recommended(outline(patches, transform), Features(), summary, request, tile=modality.patch)
 
     def training_graphs(self, data: Graphs) -> Graphs:
         """Return overlapping patches that cover the tissue."""

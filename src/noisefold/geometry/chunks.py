@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.mapped import touched
 
 __all__ = ["is_large", "node_chunks"]
 
@@ -35,3 +36,5 @@ def node_chunks(graphs: Graphs) -> Iterator[Graphs]:
             edge_attr=None,
             edge_type=None,
         )
+        for tensor in (graphs.pos, graphs.x):
+            touched(tensor, step * 4 * (graphs.dim + graphs.features))

@@ -64,9 +64,10 @@ def cut(
         blocks(pos, group, np.where(sizes <= cells, cells, max(int(cells * (1 - overlap)), 1)))
     ):
         here = np.flatnonzero(group == i)
-        tree = KDTree(pos[here])
+        places = pos[here]
+        tree = KDTree(places)
         for core in cores:
-            local, weight = _grown(pos[here], tree, np.searchsorted(here, core), cells)
+            local, weight = _grown(places, tree, np.searchsorted(here, core), cells)
             rows.append(here[local])
             weights.append(weight)
     total = np.bincount(np.concatenate(rows), np.concatenate(weights), minlength=len(pos))

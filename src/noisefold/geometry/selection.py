@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from noisefold.geometry.mapped import Ranges
+
 if TYPE_CHECKING:
     from noisefold.geometry.graphs import Graphs
 
@@ -46,20 +48,19 @@ class EdgeOrder:
     def edges_of(self, graphs: Tensor) -> tuple[Tensor, Tensor]:
         """Return the edges of some graphs, one graph after the other, and the number of each graph."""
         counts = self.first.diff()[graphs]
-        edges, _ = _ranges(self.first[graphs], counts)
+        edges = Ranges(self.first[graphs], counts).rows
         return edges if self.order is None else self.order[edges], counts
 
 
 def selected(graphs: Graphs, index: int | slice | Sequence[int] | Tensor) -> Graphs:
     """Return the graphs at an index of any kind, in order; time and memory are linear in what is returned."""
     chosen = _positions(len(graphs), index, graphs.device)
-    starts, sizes = graphs.ptr[chosen], graphs.sizes[chosen]
-    rows, ptr = _ranges(starts, sizes)
-    changes: dict[str, Any] = {"pos": graphs.pos[rows], "ptr": ptr}
-    changes |= {n: None if (v := getattr(graphs, n)) is None else v[rows] for n in BY_NODE}
+    nodes = Ranges(graphs.ptr[chosen], graphs.sizes[chosen])
+    changes: dict[str, Any] = {"pos": nodes.of(graphs.pos), "ptr": nodes.ptr}
+    changes |= {n: None if (v := getattr(graphs, n)) is None else nodes.of(v) for n in BY_NODE}
     if graphs.edge_index is not None:
         edges, counts = graphs.edge_order.edges_of(chosen)
-        shift = torch.repeat_interleave(ptr[:-1] - starts, counts, output_size=len(edges))
+        shift = torch.repeat_interleave(nodes.ptr[:-1] - nodes.starts, counts, output_size=len(edges))
         changes["edge_index"] = graphs.edge_index[:, edges] + shift
         changes |= {n: None if (v := getattr(graphs, n)) is None else v[edges] for n in BY_EDGE}
     return graphs.replace(**changes, label=None if graphs.label is None else graphs.label[chosen])
@@ -100,14 +101,6 @@ def _positions(count: int, index: int | slice | Sequence[int] | Tensor, device: 
     if chosen.ndim == 0:
         return _positions(count, int(chosen), device)
     return everything[:0] if chosen.numel() == 0 else everything[chosen]
-
-
-def _ranges(starts: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the numbers ``start .. start + size - 1`` of all ranges, and where each begins."""
-    ptr = _offsets(sizes)
-    total = int(ptr[-1])
-    shift = torch.repeat_interleave(starts - ptr[:-1], sizes, output_size=total)
-    return torch.arange(total, device=starts.device) + shift, ptr
 
 
 def _offsets(sizes: Tensor) -> Tensor:

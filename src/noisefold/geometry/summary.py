@@ -72,7 +72,7 @@ class DataSummary:
     @classmethod
     def fit(cls, data: Graphs, transform: Transform | None = None) -> DataSummary:
         """Measure a data set in its own units, and its standardisation after a transformation of features."""
-        return cls.of(data, Scaling.fit(data if transform is None else transform.apply(data)))
+        return cls.of(data, Scaling.fit(data, transform=transform))
 
     @property
     def dim(self) -> int:

@@ -161,8 +161,12 @@ def _in_range(values: Tensor | None, end: int | None, name: str, of: str) -> Non
 
 def _floats(array: Any, name: str) -> Tensor:
     if isinstance(array, Tensor) and not array.is_complex():
+        if array.layout != torch.strided or array.is_quantized or array.is_meta:
+            raise ValueError(f"`{name}` must be a plain tensor, got {array.layout}; make it dense.")
         return array.detach().to(torch.float64)
     values = np.asarray(array)
+    if isinstance(array, np.ma.MaskedArray) and values.dtype.kind in "fiub":
+        values = np.ma.filled(array.astype(np.float64), np.nan)  # what is masked is missing
     if values.dtype.kind not in "fiub":
         raise ValueError(f"`{name}` must be real numbers, got type {values.dtype}; convert them.")
     return torch.from_numpy(values.astype(np.float64))

@@ -161,7 +161,11 @@ def _positions(table: Table, free: Sequence[int]) -> list[int]:
         if len(numeric) >= 2:
             return numeric[:3]
         raise ValueError("there are fewer than two columns of numbers; write `x y z` on each line.")
-    exact = {n: i for i in free if (n := table.names[i].strip().lower()) in ("x", "y", "z")}
+    exact: dict[str, int] = {}
+    for i in free:
+        name = table.names[i].strip()
+        if name.lower() in ("x", "y", "z") and (name.lower() not in exact or name.islower()):
+            exact[name.lower()] = i
     if {"x", "y"} <= set(exact):
         return [exact[n] for n in ("x", "y", "z") if n in exact]
     axes: dict[int, int] = {}

@@ -166,7 +166,7 @@ def _edges(values: Values | None, vertices: int) -> Ints | None:
 
 
 def write_ply(graphs: Graphs) -> bytes:
-    """Return one graph as the bytes of a binary .ply file, with a property for each feature.
+    """Return one graph as the bytes of a binary .ply file, with a property for each feature, and its edges.
 
     Blanks in a name are written as %20, and features without names become f0, f1 ...; coordinates are doubles
     where the graph has an origin, in the user's own frame.
@@ -190,4 +190,9 @@ def write_ply(graphs: Graphs) -> bytes:
     values = torch.cat([p.detach().cpu().double() for p in parts], dim=1).numpy()
     for i in range(len(kinds)):
         table[f"c{i}"] = values[:, i]
-    return "\n".join([*header, "end_header", ""]).encode() + table.tobytes()
+    body = table.tobytes()
+    if graphs.edge_index is not None:
+        ends = graphs.edge_index.cpu().numpy().T
+        header += [f"element edge {len(ends)}", "property int vertex1", "property int vertex2"]
+        body += np.ascontiguousarray(ends, dtype="<i4").tobytes()
+    return "\n".join([*header, "end_header", ""]).encode() + body

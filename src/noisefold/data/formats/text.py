@@ -27,7 +27,9 @@ MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "-", ".", "
 
 
 def decoded(data: bytes) -> str:
-    r"""Return bytes as text with the line end ``\n``: UTF-8 or UTF-16 by its mark, else UTF-8, else Latin-1.
+    r"""Return bytes as text with the line end ``\n``.
+
+    They are UTF-8 or UTF-16 by their mark, else UTF-8, else Windows-1252, else Latin-1.
 
     Raises
     ------
@@ -40,7 +42,10 @@ def decoded(data: bytes) -> str:
     except UnicodeDecodeError as error:
         if encoding != "utf-8":
             raise ValueError(f"byte {error.start} is not {encoding} text; export the file again.") from error
-        text = data.decode("latin-1")
+        try:
+            text = data.decode("cp1252")  # which has letters where Latin-1 has control characters
+        except UnicodeDecodeError:
+            text = data.decode("latin-1")
     control = _CONTROL.search(text)
     if control is not None:
         raise ValueError(

@@ -27,6 +27,7 @@ from noisefold.configuration import configurable
 from noisefold.data.tissue.modality import SpatialTranscriptomics
 from noisefold.data.tissue.values import KINDS, recognise
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.mapped import touched
 from noisefold.geometry.transform import Transform
 
 __all__ = ["Cells", "Expression"]
@@ -246,6 +247,7 @@ def _parts(data: Graphs | Cells) -> Iterator[Tensor]:
     for rows in np.array_split(np.arange(count), -(-count // _AT_ONCE) or 1):
         if isinstance(data, Graphs):
             x = _features(data)[rows[0] : rows[-1] + 1] if len(rows) else _features(data)
+            touched(data.x, x.numel() * x.element_size())
         else:
             x = _features(data.take([rows]))
         if not bool(x.isfinite().all()):

@@ -87,7 +87,12 @@ class SpatialTranscriptomics:
         overlap
             Least fraction of a patch's cells that it takes from around the part that is its own, in [0, 1).
         """
-        return take(graphs, cut(*_placed(graphs), self.patch, overlap)[0])
+        # Remembered with the graphs: a model is made for the same patches that it then learns from.
+        known = vars(graphs).setdefault("_patches", {})
+        key = (self.patch, overlap, graphs.pos._version)
+        if key not in known:
+            known[key] = cut(*_placed(graphs), self.patch, overlap)[0]
+        return take(graphs, known[key])
 
 
 def _placed(graphs: Graphs) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -11,19 +11,22 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from noisefold.data.formats.backed import Backed
-from noisefold.data.formats.guard import available_memory, guarded
+from noisefold.data.formats.guard import guarded
 from noisefold.data.formats.h5ad import Parts, is_sparse, opened
 from noisefold.data.tissue.modality import SpatialTranscriptomics
 from noisefold.data.tissue.values import KINDS, recognise
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.mapped import spilled
 from noisefold.geometry.names import columns_of, nearest_name
 from noisefold.geometry.origin import origin_of
 
 __all__ = ["Tissue"]
 
 _LOOKED_AT = 1024  # cells of a matrix on disk
+_VALUES = 1 << 23  # numbers that are made dense together
 _USUAL = ("obsm/spatial", "obsm/spatial_3d", "obsm/X_spatial")
 
 
@@ -160,17 +163,11 @@ class Tissue:
     def take(self, parts: Sequence[NDArray[np.int64]]) -> Graphs:
         """Return one graph for each set of rows, which must be of one group; its class is the group."""
         rows = np.concatenate(parts)
-        if (needed := 4 * len(rows) * len(self.genes)) > (free := available_memory()):
-            raise ValueError(
-                f"{len(rows):,} cells with {len(self.genes):,} genes take {needed / 1e9:.1f} GB of memory, "
-                f"and {free / 1e9:.1f} GB are free; name fewer genes, or write shards with noisefold convert."
-            )
-        x = self.values[rows]
         label = torch.from_numpy(self.group[[part[0] for part in parts]]) if self.groups else None
         shift = np.asarray(self.origin) if self.origin else 0.0
         return Graphs(
             torch.from_numpy(np.asarray(self.pos[rows] - shift, dtype=np.float32)),
-            torch.from_numpy(np.asarray(x.toarray() if is_sparse(x) else x, dtype=np.float32)),
+            self._dense(rows),
             torch.from_numpy(np.cumsum([0, *map(len, parts)])),
             label=label,
             classes=self.groups,
@@ -178,6 +175,13 @@ class Tissue:
             origin=self.origin,
             modality=SpatialTranscriptomics(self.kind, self.time),
         )
+
+    def _dense(self, rows: NDArray[np.int64]) -> Tensor:
+        """Return the expression of cells in float32; that of many lies in a temporary file."""
+        step = max(1, _VALUES // len(self.genes))
+        pieces = (self.values[rows[i : i + step]] for i in range(0, len(rows), step))
+        dense = (np.asarray(x.toarray() if is_sparse(x) else x, dtype=np.float32) for x in pieces)
+        return spilled(map(torch.from_numpy, dense), len(rows), torch.empty(1, len(self.genes)))
 
 
 def _read(
@@ -206,9 +210,9 @@ def _read(
     columns = columns_of(known, known if genes is None else genes, "gene")
     if genes is not None:
         values = values.of(columns) if isinstance(values, Backed) else values[:, columns]
-    if not cells or not len(columns):
-        what = "genes" if cells else "cells"
-        raise ValueError(f"no {what} are left; keep at least {'one' if cells else 'two'}.")
+    if len(cells) < 2 or not len(columns):
+        there = f"{len(cells)} cells and {len(columns)} genes"
+        raise ValueError(f"{there} are left; keep at least two cells and one gene.")
     if not isinstance(values, Backed):  # else training looks at what it reads
         _finite(values, "expression", cells, missing)
     number, names = _groups(parts, group, cells)
@@ -262,7 +266,7 @@ def _numbers(parts: Parts, name: str, argument: str, cells: Sequence[str]) -> ND
 
 
 def _finite(values: Any, name: str, cells: Sequence[str], missing: bool = False) -> None:
-    refused = np.isinf if missing else _not_finite
+    refused = _too_large if missing else _not_finite
     if is_sparse(values):
         bad = np.flatnonzero(refused(values.data))
         bad = np.unique(np.searchsorted(values.indptr, bad, side="right") - 1)
@@ -271,13 +275,17 @@ def _finite(values: Any, name: str, cells: Sequence[str], missing: bool = False)
     if len(bad):
         what = "infinite" if missing else "NaN or infinite"
         raise ValueError(
-            f"the {name} of {len(bad)} of {len(cells)} cells are {what}, the first of them "
+            f"the {name} of {len(bad)} of {len(cells)} cells are {what} in float32, the first of them "
             f"{cells[bad[0]]!r}; remove or repair them."
         )
 
 
 def _not_finite(values: Any) -> Any:
-    return ~np.isfinite(values)
+    return ~(np.abs(values) <= np.finfo(np.float32).max)
+
+
+def _too_large(values: Any) -> Any:
+    return np.abs(values) > np.finfo(np.float32).max
 
 
 def _groups(

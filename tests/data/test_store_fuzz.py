@@ -1,0 +1,134 @@
+"""Damaged stores and folders that are read as one (.zarr, matrices of 10x, shards), .laz and .parquet."""
+
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fuzz import _one, _rearranged, battery
+from made_tissues import GENES, dense, tissue
+
+from noisefold.data import load, write_shards
+from noisefold.data.formats.parquet import write_parquet
+from noisefold.geometry.graphs import Graphs
+
+h5py = pytest.importorskip("h5py")
+pytest.importorskip("zarr")
+
+
+def files(folder):
+    """Content of all files of a folder by name."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def zarr_store(folder, matrix, version):
+    import anndata
+
+    before = anndata.settings.zarr_write_format
+    anndata.settings.zarr_write_format = version
+    try:
+        tissue(matrix, n=12).write_zarr(folder)
+    finally:
+        anndata.settings.zarr_write_format = before
+    return files(folder)
+
+
+def tenx(folder):
+    data = tissue(n=12)
+    counts = sparse.csr_matrix(dense(data.X))
+    (folder / "spatial").mkdir(parents=True)
+    with h5py.File(folder / "a.h5", "w") as file:
+        group = file.create_group("matrix")
+        group["barcodes"] = [name.encode() for name in data.obs_names]
+        for name in ("data", "indices", "indptr"):
+            group.create_dataset(name, data=getattr(counts, name), compression="gzip")
+        group["shape"] = np.array(counts.shape[::-1])
+        group["features/name"] = [g.encode() for g in GENES]
+        group["features/id"] = [f"ENSG{i}".encode() for i in range(len(GENES))]
+        group["features/feature_type"] = [b"Gene Expression"] * len(GENES)
+    rows = [f"{n},1,{i},{i},{3 * i}.5,{i % 3}\n" for i, n in enumerate(data.obs_names)]
+    (folder / "spatial" / "tissue_positions_list.csv").write_text("".join(rows))
+    return files(folder)
+
+
+def shards(folder):
+    rng = torch.Generator().manual_seed(0)
+    edges = torch.tensor([[0, 1, 7], [1, 2, 8]])
+    parts = torch.randn(12, 3, generator=rng), torch.randn(12, 2, generator=rng)
+    ptr, label = torch.tensor([0, 6, 12]), torch.tensor([0, 1])
+    write_shards(
+        [Graphs(*parts, ptr, edges, label=label, classes=("a", "b"), feature_names=("u", "v"))], folder
+    )
+    return files(folder)
+
+
+def laz():
+    laspy = pytest.importorskip("laspy")
+    pytest.importorskip("lazrs")
+    made = laspy.LasData(laspy.LasHeader(point_format=3, version="1.2"))
+    made.x, made.y, made.z = np.random.default_rng(0).integers(0, 1000, (3, 50))
+    made.intensity = np.arange(50)
+    buffer = io.BytesIO()
+    made.write(buffer, do_compress=True)
+    return buffer.getvalue()
+
+
+def parquet():
+    pytest.importorskip("pyarrow")
+    rng = torch.Generator().manual_seed(0)
+    return write_parquet(
+        Graphs(torch.randn(12, 3, generator=rng), torch.randn(12, 1, generator=rng), feature_names=("heat",))
+    )
+
+
+MAKERS = {
+    "a.zarr": lambda folder: zarr_store(folder / "a.zarr", "csr", 2),
+    "b.zarr": lambda folder: zarr_store(folder / "b.zarr", "dense", 3),
+    "tenx": lambda folder: tenx(folder / "tenx"),
+    "shards": lambda folder: shards(folder / "shards"),
+    "a.laz": lambda folder: laz(),
+    "a.parquet": lambda folder: parquet(),
+}
+
+
+def test_damaged_stores(tmp_path):
+    counts = battery({name: MAKERS[name](tmp_path) for name in ("a.zarr", "tenx", "shards")}, count=15)
+    assert all(c["refused"] for c in counts.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MAKERS)
+def test_many_damaged_stores(name, tmp_path, capsys):
+    content = MAKERS[name](tmp_path)
+    with capsys.disabled():
+        counts = battery({name: content}, count=2000, seed=1)
+    assert counts[name].total() == 2000
+
+
+def test_a_file_exchanged_within_a_store_is_seen(tmp_path):
+    """What is mutated is what is read: not every rearrangement leaves a store as it was."""
+    from random import Random
+
+    outcomes = set()
+    for i in range(12):
+        folder = tmp_path / str(i) / "shards"
+        content = MAKERS["shards"](folder.parent)
+        there = sorted(folder / name for name in content)
+        _rearranged(folder, there, Random(i))
+        outcomes.add(_one(folder))
+    assert outcomes <= {"read", "refused"}
+    assert "refused" in outcomes
+
+
+def test_sound_stores_are_read(tmp_path):
+    for name in ("a.zarr", "b.zarr", "shards"):
+        MAKERS[name](tmp_path)
+        assert load(tmp_path / name).num_nodes == 12
+    tenx(tmp_path / "tenx")
+    assert load(tmp_path / "tenx" / "a.h5").feature_names == GENES
