@@ -101,18 +101,17 @@ class GaussianTask(Task[Tensor, Tensor]):
         denoise
             Posterior mean ``[n, d]`` from a state ``[n, d]`` and a scalar time.
         path
-            Gives the schedule.
+            Gives the schedule, and the distribution that `noise` is of.
         times
             Falling times ``[steps + 1]``.
         noise
-            Draws fresh noise ``[n, d]``; None for solvers that add none.
+            Draws fresh noise ``[n, d]`` of the path's source; None for solvers that add none.
         """
 
         def none() -> Tensor:
             raise ValueError("this solver adds noise; give noise=, a function that draws it.")
 
-        if path.source.white:  # another source has a covariance, which the task must not hide
-            path = replace(path, source=Drawn(noise or none))
+        path = replace(path, source=Drawn(noise or none, path.source))
         graphs = Graphs(times.new_zeros(0, 1), ptr=torch.zeros(1, dtype=torch.int64))
         return cls(denoise, path, times, graphs, Streams(0, ()), Positions())
 
