@@ -156,7 +156,7 @@ def picks(graphs: Graphs, among: int, draws: int, seed: int) -> Tensor:
 
 
 def patterns(mask: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Group equal rows of ``[n, c]``: for each kind, which rows ``[r]`` and the row ``[c]``."""
+    """Return the groups of equal rows of ``[n, c]``: the rows ``[r]`` of each, and the row ``[c]``."""
     packed = np.ascontiguousarray(np.packbits(mask.numpy(), axis=1))
     key = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
     _, first, kind = np.unique(key, return_index=True, return_inverse=True)

@@ -114,6 +114,11 @@ class Condition(nn.Module):
         self.classes = classes
         self.label = nn.Embedding(classes + 1, width) if classes else None
 
+    def extra_repr(self) -> str:
+        """Columns in and out."""
+        width = self.level[-1].out_features
+        return f"1 -> {width}, classes={self.classes}" if self.classes else f"1 -> {width}"
+
     def forward(self, log_snr: Tensor, label: Tensor | None) -> Tensor:
         """Return the embedding ``[g, width]`` of ``log_snr [g]`` and ``label [g]``."""
         features = self.fourier(log_snr[:, None].clamp(-20, 20))

@@ -235,9 +235,9 @@ class DDIM(Solver):
         self, task: GaussianTask, x: Tensor, t: Tensor, s: Tensor, memory: Memory
     ) -> tuple[Tensor, Memory]:
         """Take one step from t to s."""
-        law = task.path.transition(t, s, self.eta)
-        x = law.data * task.denoise(x, t) + law.state * x
-        return x + law.noise * task.noise(x) if law.noise > 0 else x, None
+        distribution = task.path.transition(t, s, self.eta)
+        x = distribution.data * task.denoise(x, t) + distribution.state * x
+        return x + distribution.noise * task.noise(x) if distribution.noise > 0 else x, None
 
 
 @configurable

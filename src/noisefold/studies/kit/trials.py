@@ -291,7 +291,7 @@ def _step_times(model: Model, bench: Bench, steps: int) -> list[float]:
 
 
 def _clock(model: Model) -> Callable[[], float]:
-    """Seconds of computing: of this process where the model is on a CPU, else of the device."""
+    """Return the seconds of computing: of this process where the model is on a CPU, else of the device."""
 
     def wall() -> float:
         torch.accelerator.synchronize()

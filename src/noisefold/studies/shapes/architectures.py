@@ -215,7 +215,7 @@ def bench_of(run: Run[Scale]) -> Bench:
 
 
 def _references(bench: Bench) -> Result:
-    """Scores of what needs no training, among them the paper's row RANDOM: unit noise in the paper's unit."""
+    """Return the scores of baselines without training, among them the paper's row RANDOM, unit noise."""
     test, nodes = bench.sets.test, bench.training.nodes or int(bench.sets.test.sizes.min())
     reach = [float((p - p.mean(0)).abs().amax()) for p in test.unpack()]
     unit = 4 * sum(reach) / len(reach)
