@@ -216,7 +216,7 @@ class Matern(Correlation):
             return torch.exp(-z)
         # By Horner's scheme: a power of the whole tensor for every term would cost more than the exponential.
         first, *rest = (
-            math.comb(p, k) * math.factorial(2 * p - k) / math.factorial(2 * p) * 2**k
+            math.comb(p, k) * math.factorial(2 * p - k) * float(1 << k) / math.factorial(2 * p)
             for k in range(p, -1, -1)
         )
         polynomial = z if first == 1 else first * z

@@ -41,7 +41,7 @@ from noisefold.sample import DPMSolver, masks
 from noisefold.studies.kit.datasets import Sets
 from noisefold.studies.kit.experiment import Experiment, Result, Run, written
 from noisefold.studies.kit.presets import SHORT, TINY
-from noisefold.studies.kit.trials import Bench, measure_costs, train_all
+from noisefold.studies.kit.trials import Bench, builds_of, measure_costs, train_all
 from noisefold.studies.transcriptomics.limb_bud_report import figure, table
 from noisefold.train import Training
 
@@ -196,12 +196,9 @@ def measure(run: Run[Scale], rows: Sequence[str] | None = None) -> Result:
     ValueError
         If a row is unknown.
     """
-    unknown = [row for row in rows or () if row not in ROWS]
-    if unknown:
-        raise ValueError(f"rows has {unknown[0]!r}; known are {', '.join(ROWS)}.")
     size, seeds = run.size, run.seeds(run.size.seeds)
+    builds = builds_of(rows, ROWS, size)
     bench = _bench(size, run.seed)
-    builds = {row: partial(ROWS[row], size) for row in rows or ROWS}
     costs = measure_costs(run.folder / "costs", builds, bench)
     trials = train_all(run.folder, builds, bench, seeds, size.steps, costs)
     fixed: dict[str, Any] = {"seed": 0, "data": bench.sets.about}
