@@ -131,7 +131,7 @@ class _TreeDenoiser:
 
 
 def propagated(distribution: FiniteGraphs, path: Discrete, solver: DiscreteSolver, times: Tensor) -> Tensor:
-    """Return the distribution of a sampler's last state over the k graphs of a distribution and everything else.
+    """Return the distribution of a sampler's last state over the k graphs and everything else.
 
     No state is drawn: the probabilities of all states are followed from the noise to the data. Only for
     graphs of few pairs, of which there are :math:`b^p` states, and one class of nodes.
