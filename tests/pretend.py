@@ -7,8 +7,7 @@ mixed with CPU tensors of one dimension or more, as a real device would:
     with Pretended():    # while it is on, device="pretend" makes such tensors
         model.to("pretend").sample(...)
 
-Results are those of the CPU up to rounding. Not held: autocast, and the values of some gradients, among them
-those of attention, which PyTorch gets wrong to a few percent through such tensors.
+Results and gradients are those of the CPU up to rounding. Not held: autocast.
 """
 
 from __future__ import annotations
@@ -118,7 +117,10 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     own = {id(v.inner): v for v in there}  # operations in place give back their own argument
 
     def outer(value: Any) -> Any:
-        return own.get(id(value), Away(value)) if isinstance(value, torch.Tensor) else value
+        if not isinstance(value, torch.Tensor) or id(value) in own:
+            return own.get(id(value), value)
+        # A wrapper has no bit for a conjugate or negative view, and operations here ignore that of the inner.
+        return Away(value.resolve_conj().resolve_neg())
 
     return pytree.tree_map(outer, out)
 

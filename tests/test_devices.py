@@ -1,7 +1,7 @@
 """Every network trains, resumes, samples, completes, scores and loads on a device that refuses CPU tensors.
 
 The device is pretended (`pretend`), in a process of its own, since a backend stays registered. It computes
-what the CPU does, so that results must be the CPU's, unless they follow from gradients by the inputs.
+what the CPU does, so that results must be the CPU's, gradients among them.
 """
 
 from __future__ import annotations
@@ -119,8 +119,11 @@ def fit(name: str, device: str) -> Result:
 
 
 def sampled(model: nf.Model, graphs: nf.Graphs, **how: Any) -> nf.Graphs:
+    """Samples, which lie where the given graphs do, or on the CPU."""
     like = {"like": graphs} if model.variable.positions_given else {}
-    return model.sample(2, steps=2, **like, **how)
+    made = model.sample(2, steps=2, **like, **how)
+    assert made.device == graphs.device == torch.device("cpu")
+    return made
 
 
 def values(graphs: nf.Graphs) -> Result:
@@ -146,11 +149,7 @@ def complete(name: str, device: str) -> Result:
     if name != "gp noise":
         methods += [nf.sample.LangevinCorrection(1), nf.sample.Reconstruction(iterations=1)]
     done = [model.complete(graphs, known, draws=2, steps=2, method=m).values for m in methods]
-    # Gradients of attention are not the CPU's there (`pretend`): these must run, and be finite.
-    guided = [isinstance(m, nf.sample.Reconstruction) for m in methods]
-    return {
-        str(i): v.isfinite() if guide else v for i, (v, guide) in enumerate(zip(done, guided, strict=True))
-    }
+    return {str(i): v for i, v in enumerate(done)}
 
 
 def score(name: str, device: str) -> Result:
@@ -174,11 +173,7 @@ def likelihood(name: str, device: str) -> Result:
         nf.sample.EvidenceBound(1, 2, near),
     )
     found = [nf.sample.log_prob(model.path, model.denoiser, unit, method=m) for m in methods]
-    flows = [isinstance(m, nf.sample.ProbabilityFlow) for m in methods]  # by gradients, see `complete`
-    return {
-        str(i): f.value.isfinite() if flow else f.value
-        for i, (f, flow) in enumerate(zip(found, flows, strict=True))
-    }
+    return {str(i): f.value for i, f in enumerate(found)}
 
 
 PATHS = [fit, sample, complete, score, likelihood]
@@ -191,8 +186,10 @@ def error_of(case: str) -> str:
     """What goes wrong on the pretended device, "" for nothing."""
     from pretend import Pretended
 
-    name = case.split(" ", 1)[1]
-    path = next(p for p in PATHS if p.__name__ == case.split(" ", 1)[0])
+    kind, name = case.split(" ", 1)
+    path = next(p for p in PATHS if p.__name__ == kind)
+    # Roundings of 1e-6, in guidance by gradients at nearly pure noise multiplied by a thousand.
+    allowed = 1e-2 if kind == "complete" else 1e-4
     results = []
     for device, held in (("cpu", nullcontext()), ("pretend", Pretended())):
         try:
@@ -204,10 +201,9 @@ def error_of(case: str) -> str:
     if here.keys() != there.keys():
         return f"other results: {sorted(here.keys() ^ there.keys())}"
     for key, value in here.items():
-        # Roundings of 1e-7, through steps of solvers and of Adam.
         mine, other = value.double().nan_to_num(), there[key].double().nan_to_num()
         error = (mine - other).abs() / (1 + mine.abs())
-        if error.numel() and not float(error.max()) < 1e-2:
+        if error.numel() and not float(error.max()) < allowed:
             return f"{key} is not the CPU's: relative error {float(error.max()):.3g}"
     return ""
 

@@ -1,6 +1,8 @@
 """The order of the layers, read from the syntax trees: imports run downwards; some things stay outside."""
 
 import ast
+import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,6 +42,7 @@ ALLOWED = {
     "__main__": {"cli"},
     "": MODEL | {"runs", "testing"},
 }
+MODULES = {"pot": "ot", "pillow": "PIL", "pyyaml": "yaml"}  # distributions whose module has another name
 PICKLING = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 PICKLING_CALLS = {"torch.save", "torch.load", "torch.package"}
 
@@ -130,6 +133,13 @@ def test_nothing_is_pickled(file):
         if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
             assert isinstance(node.value, ast.Constant)
             assert node.value.value is False
+
+
+def test_what_is_declared_is_imported():
+    project = tomllib.loads((ROOT.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {re.match(r"[\w-]+", line)[0].lower() for line in project["dependencies"]}
+    used = {name.split(".")[0] for file in FILES for name in imported(file)}
+    assert not {MODULES.get(name, name) for name in declared} - used
 
 
 @EACH

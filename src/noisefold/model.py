@@ -146,7 +146,7 @@ class Model(ModelState):
         sampling: Sampling | None = None,
         **options: Unpack[SamplingOptions],
     ) -> Graphs:
-        """Generate graphs; sample i is a function of (seed, i) alone, up to rounding.
+        """Generate graphs, where `like` lies or on the CPU; sample i follows from (seed, i) alone.
 
         Parameters
         ----------

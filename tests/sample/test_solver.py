@@ -11,7 +11,18 @@ import torch
 from torch import Tensor
 
 from noisefold import noise, sample
-from noisefold.noise import VE, VP, Cosine, Gaussian, Linear, Localization, Schedule
+from noisefold.noise import (
+    VE,
+    VP,
+    Cosine,
+    Gaussian,
+    GPNoise,
+    Linear,
+    Localization,
+    Nugget,
+    Schedule,
+    Stationary,
+)
 from noisefold.sample import (
     DDIM,
     Ancestral,
@@ -28,7 +39,7 @@ from noisefold.sample import (
     Uniform,
 )
 from noisefold.testing import assert_solver_order
-from noisefold.theory import GaussianMixture
+from noisefold.theory import GaussianMixture, SquaredExponential
 from noisefold.theory.convergence import MIXTURE, flow_error, interior, moment_errors
 
 
@@ -243,6 +254,17 @@ def test_noise_is_used_or_not(case, schedule):
     )
     assert torch.equal(one, same)
     assert torch.equal(one, other) is not case.random
+
+
+def test_bare_tasks_draw_as_they_are_told():
+    """Whatever the source of the path, whose distribution is not hidden."""
+    path = Gaussian(source=GPNoise(Stationary(SquaredExponential(0.5), 0.9) + Nugget(0.1)))
+    x, eps = torch.zeros(3, 1), torch.ones(3, 1)
+    task = GaussianTask.of(lambda x, t: x, path, torch.tensor([0.5, 0.0]), lambda: eps)
+    assert torch.equal(task.noise(x), eps)
+    assert not task.path.source.white
+    with pytest.raises(ValueError, match="noise="):
+        GaussianTask.of(lambda x, t: x, path, torch.tensor([0.5, 0.0])).noise(x)
 
 
 @ALL

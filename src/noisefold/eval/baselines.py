@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from noisefold.arguments import whole
 from noisefold.geometry import Graphs
 
 __all__ = [
@@ -156,7 +157,7 @@ def picks(graphs: Graphs, among: int, draws: int, seed: int) -> Tensor:
 
 
 def patterns(mask: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Group equal rows of ``[n, c]``: for each kind, which rows ``[r]`` and the row ``[c]``."""
+    """Return the groups of equal rows of ``[n, c]``: the rows ``[r]`` of each, and the row ``[c]``."""
     packed = np.ascontiguousarray(np.packbits(mask.numpy(), axis=1))
     key = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
     _, first, kind = np.unique(key, return_index=True, return_inverse=True)
@@ -199,7 +200,7 @@ class SpatialKNN(Baseline):
     k: int = 10
 
     def __post_init__(self) -> None:
-        _check_k(self.k)
+        whole("k", self.k, least=1)
 
     def fit(self, train: Graphs, known: Tensor | None = None) -> PredictiveDistribution:
         """Keep the training values for features observed nowhere in a graph."""
@@ -270,7 +271,7 @@ class FeatureKNN(Baseline):
     k: int = 10
 
     def __post_init__(self) -> None:
-        _check_k(self.k)
+        whole("k", self.k, least=1)
 
     def fit(self, train: Graphs, known: Tensor | None = None) -> PredictiveDistribution:
         """Keep the training nodes."""
@@ -344,8 +345,3 @@ class _FeatureKNN(PredictiveDistribution):
                 row = near_.gather(1, place.gather(1, chosen[:, None])[:, 0])
                 value = self.train.gather(0, row)
                 out[j, part_] = torch.where(count > 0, value, self.mean)
-
-
-def _check_k(k: int) -> None:
-    if k < 1:
-        raise ValueError(f"k must be at least 1, got {k}.")

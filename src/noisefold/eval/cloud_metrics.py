@@ -1,4 +1,4 @@
-r"""Scores of generated point clouds: does a set A of clouds look like a set B?
+r"""Distances between two sets of point clouds, A (generated) and B (real).
 
 Two clouds are compared by the Chamfer distance, in PointFlow's convention the sum of both mean *squared*
 distances to the nearest point,
@@ -9,15 +9,14 @@ or by the EMD of `noisefold.eval.transport`. Two sets are compared through all t
 (1-nearest-neighbour accuracy, coverage, minimum matching distance), through the cells their points occupy
 (Jensen-Shannon divergence), or by the number that the NCGN paper prints (`paper_w`).
 
-Numbers of CD depend on the unit of length. `noisefold.eval.score_clouds` measures in standard deviations of
-the test set, one scale for all axes; there ModelNet10's chairs, 400 points, score MMD-CD .13 to .17 against
-other real chairs.
+CD depends on the unit of length; `noisefold.eval.score_clouds` measures in standard deviations of the test
+set, one scale for all axes.
 
 References
 ----------
-Yang et al., PointFlow, arXiv 1906.12320. Achlioptas et al., Learning representations and generative models
-for 3D point clouds, arXiv 1707.02392. Lopez-Paz and Oquab, Revisiting classifier two-sample tests,
-arXiv 1610.06545.
+Yang et al., PointFlow (2019), https://arxiv.org/abs/1906.12320. Achlioptas et al., Learning representations
+and generative models for 3D point clouds (2018), https://arxiv.org/abs/1707.02392. Lopez-Paz and Oquab,
+Revisiting classifier two-sample tests (2017), https://arxiv.org/abs/1610.06545.
 """
 
 from __future__ import annotations
@@ -49,12 +48,12 @@ _PAPER_BOX = 0.25
 
 
 def chamfer_matrix(a: Graphs, b: Graphs, block: int | None = None) -> Tensor:
-    r"""Chamfer distance between every cloud of `a` and every cloud of `b`, ``[ga, gb]``, in squared lengths.
+    r"""Return the Chamfer distances of all clouds of `a` to all of `b`, ``[ga, gb]``, in squared lengths.
 
     Squared distances are :math:`|a_i|^2 + |b_j|^2 - 2 a_i \cdot b_j` about the common mean, one matrix
     product for many clouds. In float32 the error is about 1e-7 times the squared extent of the data, 1e-6 of
     the result on shapes; where clouds lie many diameters apart, pass float64. Passing the same object twice
-    computes each pair once. 100 by 100 clouds of 400 points take about 1.5 s on one core.
+    computes each pair once.
 
     Parameters
     ----------
@@ -87,7 +86,10 @@ def chamfer_matrix(a: Graphs, b: Graphs, block: int | None = None) -> Tensor:
 
 
 def _lifted(clouds: Graphs, centre: Tensor, left: bool) -> tuple[Tensor, Tensor]:
-    """Rows ``[g, m, d + 2]`` whose dot products are squared distances (infinite at padding), and the mask."""
+    """Return rows ``[g, m, d + 2]`` whose dot products are squared distances, and the mask.
+
+    Distances to padding are infinite.
+    """
     pos, mask = clouds.padded(clouds.pos - centre)
     square = pos.square().sum(-1).masked_fill(~mask, math.inf)
     one = torch.ones_like(square)
@@ -103,15 +105,16 @@ def _chamfer_tile(rows: Tensor, columns: Tensor, row_mask: Tensor, column_mask: 
 
 
 def _mean(nearest: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the last axis where the mask holds; rounding below zero is removed."""
+    """Return the mean over the last axis where the mask holds; rounding below zero is removed."""
     return nearest.clamp(min=0).where(mask, 0).sum(-1) / mask.sum(-1)
 
 
 def one_nna(within_a: Tensor, between: Tensor, within_b: Tensor) -> float:
-    r"""Leave-one-out accuracy of the 1-nearest-neighbour classifier that tells A from B, in [0, 1].
+    r"""Return the leave-one-out accuracy of the 1-nearest-neighbour classifier of A and B, in [0, 1].
 
-    .5 is perfect: nobody can tell. 1 means the sets are apart (or one has collapsed); far below .5 means that
-    samples of A copy samples of B. A tie among nearest neighbours counts as the share of them in the own set.
+    0.5 is best: the sets cannot be told apart. 1 means that they are separate, or that one has collapsed; far
+    below 0.5 means that samples of A copy samples of B. A tie among nearest
+    neighbours counts as the share of them in the own set.
 
     Parameters
     ----------
@@ -121,7 +124,7 @@ def one_nna(within_a: Tensor, between: Tensor, within_b: Tensor) -> float:
     Raises
     ------
     ValueError
-        If the three are not of one square shape: with unequal sets .5 would not be the value of equal laws.
+        If the three are not of one square shape: sets of unequal size would not score 0.5 if they agreed.
     """
     n = between.shape[0]
     if any(t.shape != (n, n) for t in (within_a, between, within_b)) or n == 0:
@@ -135,20 +138,21 @@ def one_nna(within_a: Tensor, between: Tensor, within_b: Tensor) -> float:
 
 
 def coverage(between: Tensor) -> float:
-    """Share of samples of B that are the nearest of B to some sample of A, from distances ``[ga, gb]``.
+    """Return the share of samples of B that are nearest to some sample of A, from distances ``[ga, gb]``.
 
-    High is good, though even samples of one law cover only about .6 of each other; a tie covers all tied.
+    High is good, though samples of one distribution cover only about 0.6 of each other. A tie covers all that
+    are tied.
     """
     return float((between == between.amin(1, keepdim=True)).any(0).double().mean())
 
 
 def mmd(between: Tensor) -> float:
-    """Minimum matching distance: mean over B of the distance to the nearest of A, from ``[ga, gb]``."""
+    """Return the minimum matching distance: the mean over B of the distance to the nearest of A."""
     return float(between.amin(0).mean())
 
 
 def occupancy(a: Graphs, b: Graphs, cells: int = 28, frame: Graphs | None = None) -> tuple[Tensor, Tensor]:
-    """Points of each cloud in each occupied cell of one grid, ``[ga, c]`` and ``[gb, c]``.
+    """Return the points of each cloud in each occupied cell of one grid, ``[ga, c]`` and ``[gb, c]``.
 
     The grid is the smallest cube, along the axes, that holds all of `frame` (default: `b`), `cells` cells a
     side; all the space outside is one more cell. It follows real data alone, so that a stray generated point
@@ -179,7 +183,7 @@ def occupancy(a: Graphs, b: Graphs, cells: int = 28, frame: Graphs | None = None
 
 
 def jsd(a: Graphs, b: Graphs, cells: int = 28) -> float:
-    r"""Jensen-Shannon divergence between the points of A and of B, pooled over clouds, in bits.
+    r"""Return the Jensen-Shannon divergence of the points of A and B, pooled over clouds, in bits.
 
     .. math:: JSD = H\big(\tfrac{p + q}2\big) - \tfrac12 H(p) - \tfrac12 H(q), \quad H(p) = -\sum p \log_2 p
 
@@ -196,14 +200,14 @@ def jsd(a: Graphs, b: Graphs, cells: int = 28) -> float:
 
 
 def divergence(count_a: Tensor, count_b: Tensor) -> float:
-    """Jensen-Shannon divergence in bits of counts ``[ga, c]`` and ``[gb, c]``, each pooled over its rows."""
+    """Return the Jensen-Shannon divergence in bits of counts ``[ga, c]``, ``[gb, c]``, pooled over rows."""
     p, q = (t.sum(0) / t.sum() for t in (count_a, count_b))
     entropy = [-torch.xlogy(r, r).sum() for r in (p, q, (p + q) / 2)]
     return max(float(entropy[2] - (entropy[0] + entropy[1]) / 2) / math.log(2), 0.0)
 
 
 def paper_units(clouds: Graphs) -> Graphs:
-    """Each cloud centred on its mean, its largest absolute coordinate scaled to .25: the NCGN paper's unit.
+    """Return each cloud centred, its largest absolute coordinate scaled to 0.25: the NCGN paper's unit.
 
     Raises
     ------
@@ -221,13 +225,12 @@ def paper_units(clouds: Graphs) -> Graphs:
 
 
 def paper_w(a: Graphs, b: Graphs, unit: float = 1.0) -> float:
-    r"""The number the NCGN paper prints as "W2", to compare with its tables only: it cannot rank models.
+    r"""Return what the NCGN paper prints as "W2", to compare with its tables only: it cannot rank models.
 
     It is :math:`W_1` with Euclidean cost between clouds *flattened* in whatever order their points have,
     divided by the number n of points (400 in the paper). In the paper each cloud is centred and scaled to a
-    largest absolute coordinate of .25 (`paper_units`). On ModelNet10's test half in that unit, x 10^-2:
-    standard normal noise 8.64, half of the data against the other half 1.27, all points at zero .94. So a
-    collapsed model beats real data: the order of points is arbitrary, and the number sees little else.
+    largest absolute coordinate of 0.25 (`paper_units`). The order of points is arbitrary, and the number sees
+    little else: clouds with all points at zero score better than real data.
 
     Parameters
     ----------
@@ -245,7 +248,7 @@ def paper_w(a: Graphs, b: Graphs, unit: float = 1.0) -> float:
 
 
 def paper_distances(a: Graphs, b: Graphs, unit: float = 1.0) -> Tensor:
-    """The costs ``[ga, gb]`` of `paper_w`: Euclidean distances of flattened clouds times `unit` over n."""
+    """Return the costs ``[ga, gb]`` of `paper_w`: distances of flattened clouds times `unit` over n."""
     _check_pair(a, b)
     n = a.uniform
     if n is None or n != b.uniform:

@@ -41,23 +41,23 @@ class Distances:
     within_b: Tensor
 
     def take(self, a: Tensor, b: Tensor) -> Distances:
-        """The same for some members of each set."""
+        """Return the tables of some members of each set."""
         return Distances(self.within_a[a][:, a], self.between[a][:, b], self.within_b[b][:, b])
 
     def one_nna(self) -> float:
-        """1-nearest-neighbour accuracy."""
+        """Return the 1-nearest-neighbour accuracy."""
         return sets.one_nna(self.within_a, self.between, self.within_b)
 
     def coverage(self) -> float:
-        """Coverage of B by A."""
+        """Return the coverage of B by A."""
         return sets.coverage(self.between)
 
     def mmd(self) -> float:
-        """Minimum matching distance from B to A."""
+        """Return the minimum matching distance from B to A."""
         return sets.mmd(self.between)
 
     def transport(self) -> float:
-        """Cost of the best matching between A and B."""
+        """Return the cost of the best matching of A and B."""
         return transport_cost(self.between)
 
 
@@ -69,11 +69,11 @@ class Occupancy:
     b: Tensor
 
     def take(self, a: Tensor, b: Tensor) -> Occupancy:
-        """The same for some members of each set."""
+        """Return the tables of some members of each set."""
         return Occupancy(self.a[a], self.b[b])
 
     def divergence(self) -> float:
-        """Jensen-Shannon divergence in bits."""
+        """Return the Jensen-Shannon divergence in bits."""
         return sets.divergence(self.a, self.b)
 
 
@@ -140,7 +140,7 @@ class _Bench:
     unit: float
 
     def distances(self, source: str, a: Graphs, b: Graphs) -> Tensor:
-        """Matrix of distances ``[ga, gb]``, float64, on the processor."""
+        """Return the distances ``[ga, gb]``, float64, on the CPU."""
         if source == "CD":
             return sets.chamfer_matrix(a, b).to("cpu", torch.float64)
         if source == "EMD":
@@ -149,7 +149,7 @@ class _Bench:
         return sets.paper_distances(a, b, self.unit).cpu()
 
     def against(self, within: dict[str, Tensor], a: Graphs, size: int, copies: int = 1) -> _Tables:
-        """Tables of `size` clouds (`copies` of each of `a`) against the first `size` test clouds."""
+        """Return tables of `size` clouds (`copies` of each of `a`) against the first `size` test clouds."""
         reference = self.test[:size]
         found: dict[str, Distances | Occupancy] = {}
         for source in self.sources:
@@ -163,7 +163,7 @@ class _Bench:
         return _Tables(size, found)
 
     def held_out(self, within: dict[str, Tensor], size: int) -> _Tables:
-        """Tables of the last `size` test clouds against the first `size`, out of what is known."""
+        """Return tables of the last `size` test clouds against the first `size`, out of what is known."""
         found: dict[str, Distances | Occupancy] = {}
         for source in self.sources:
             if source == "cells":
@@ -311,7 +311,7 @@ def _present(**named: Graphs | None) -> Iterator[tuple[str, Graphs]]:
 
 
 def _shuffled(clouds: Graphs, points: int, generator: torch.Generator) -> Graphs:
-    """Random points of each cloud in random order, so that no score sees the order they came in."""
+    """Return random points of each cloud in random order, so that no score sees the order they came in."""
     keys = torch.rand(clouds.num_nodes, generator=generator, dtype=torch.float64).to(clouds.device)
     order = torch.argsort(keys + clouds.batch)
     return Graphs.dense(clouds.padded(clouds.pos[order])[0][:, :points])
@@ -322,6 +322,6 @@ def _first(clouds: Graphs, points: int) -> Graphs:
 
 
 def _paper_unit(test: Graphs) -> float:
-    """Factor that gives test clouds, on average, the paper's largest absolute coordinate of .25."""
+    """Return the factor that gives test clouds, on average, the paper's largest coordinate of 0.25."""
     reach = [float((p - p.mean(0)).abs().amax()) for p in test.unpack()]
     return 0.25 * len(reach) / sum(reach)

@@ -1,9 +1,9 @@
 r"""Distances between two sets of fields: features on given positions.
 
 Where all fields of both sets have the same positions, a field is one vector of its n x f values, and the sets
-are samples of two laws in that space. `energy_distance` and `sliced_wasserstein` compare these laws whole;
-`marginal_wasserstein` compares the values of each feature, wherever they stand, and needs no common
-positions. How values hang together in space is measured by `noisefold.eval.spatial_statistics`.
+are samples of two distributions in that space. `energy_distance` and `sliced_wasserstein` compare these;
+`marginal_wasserstein` compares the marginal distribution of each feature and needs no common positions.
+Spatial dependence is measured by `noisefold.eval.spatial_statistics`.
 
 References
 ----------
@@ -39,7 +39,7 @@ _CLOSE = 1e-5
 
 
 def aligned(*sets: Graphs) -> bool:
-    """Whether all graphs of all sets have the same positions in the same order (to 1e-5 of their extent)."""
+    """Return whether all graphs have the same positions in the same order, to 1e-5 of their extent."""
     first = sets[0]
     n = first.uniform
     if n is None or n == 0 or any(s.uniform != n or s.dim != first.dim for s in sets):
@@ -52,7 +52,7 @@ def aligned(*sets: Graphs) -> bool:
 
 
 def values_of(graphs: Graphs) -> Tensor:
-    """The features ``[n, f]`` in float64.
+    """Return the features ``[n, f]`` in float64.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def values_of(graphs: Graphs) -> Tensor:
 
 
 def vectors(graphs: Graphs) -> Tensor:
-    """Each field as one vector, ``[g, n f]``, float64.
+    """Return each field as one vector, ``[g, n f]``, float64.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def vectors(graphs: Graphs) -> Tensor:
 
 
 def distances(a: Tensor, b: Tensor) -> Tensor:
-    """Euclidean distances ``[m, k]`` of the rows of ``[m, D]`` and ``[k, D]``, divided by sqrt(D).
+    """Return the Euclidean distances ``[m, k]`` of the rows of ``[m, D]`` and ``[k, D]``, divided by sqrt(D).
 
     That is the root mean square difference of two fields, in the unit of their values.
     """
@@ -88,13 +88,13 @@ def distances(a: Tensor, b: Tensor) -> Tensor:
 
 
 def energy(within_a: Tensor, between: Tensor, within_b: Tensor, unbiased: bool = True) -> float:
-    r"""Energy distance from distances ``[m, m]``, ``[m, k]`` and ``[k, k]``.
+    r"""Return the energy distance from distances ``[m, m]``, ``[m, k]`` and ``[k, k]``.
 
     .. math:: E = 2\,\mathbb E|X - Y| - \mathbb E|X - X'| - \mathbb E|Y - Y'|
 
-    Unbiased, the mean over pairs of a set leaves out a sample with itself: 0 in expectation where the laws
-    agree, and below 0 in half of such cases. Otherwise it does not, and two samples of one law, m each, are
-    about 2 E|X - X'| / m apart.
+    Unbiased, the mean over pairs of a set leaves out the pairs of a sample with itself: the expectation is 0
+    where the distributions agree, and half of the estimates are then below 0. Otherwise two sets of m samples
+    of one distribution are about 2 E|X - X'| / m apart.
     """
 
     def inside(d: Tensor) -> Tensor:
@@ -105,7 +105,7 @@ def energy(within_a: Tensor, between: Tensor, within_b: Tensor, unbiased: bool =
 
 
 def energy_distance(a: Graphs, b: Graphs, unbiased: bool = True) -> float:
-    """Energy distance between two sets of fields on common positions, in the unit of their values.
+    """Return the energy distance between two sets of fields on common positions, in the unit of their values.
 
     The distance of two fields is the root mean square of their differences (`distances`), so that the number
     does not grow with the number of nodes. In the literature the energy distance is also the square root of
@@ -130,12 +130,12 @@ def energy_distance(a: Graphs, b: Graphs, unbiased: bool = True) -> float:
 
 
 def sliced_distance(a: Tensor, b: Tensor) -> float:
-    """Root mean square over columns of the Wasserstein distance W_2 of projections ``[m, k]``, both of m."""
+    """Return the root mean square over columns of the W_2 distance of projections ``[m, k]``, both of m."""
     return float((a.sort(0).values - b.sort(0).values).square().mean().sqrt())
 
 
 def sliced_wasserstein(a: Graphs, b: Graphs, directions: int = 128, seed: int = 0) -> float:
-    r"""Sliced Wasserstein distance of order 2 between two sets of fields, in the unit of their values.
+    r"""Return the sliced Wasserstein distance of order 2 of two sets of fields, in the unit of their values.
 
     .. math:: SW_2^2 = \mathbb E_\theta\, W_2^2(\theta^\top X,\ \theta^\top Y)
 
@@ -163,14 +163,14 @@ def sliced_wasserstein(a: Graphs, b: Graphs, directions: int = 128, seed: int = 
 
 
 def slices(size: int, directions: int, seed: int) -> Tensor:
-    """Random unit vectors as columns, ``[size, directions]``, float64."""
+    """Return random unit vectors as columns, ``[size, directions]``, float64."""
     generator = torch.Generator().manual_seed(seed)
     basis = torch.randn(size, directions, generator=generator, dtype=torch.float64)
     return torch.nn.functional.normalize(basis, dim=0)
 
 
 def marginal_distance(order: Tensor, gaps: Tensor, weight: Tensor) -> Tensor:
-    r"""The :math:`W_1 = \int |F_a - F_b|` of weighted values on each column, ``[f]``.
+    r"""Return :math:`W_1 = \int |F_a - F_b|` of weighted values on each column, ``[f]``.
 
     Parameters
     ----------
@@ -185,13 +185,13 @@ def marginal_distance(order: Tensor, gaps: Tensor, weight: Tensor) -> Tensor:
 
 
 def ranks(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Order and gaps, for `marginal_distance`, of pooled values ``[n, f]``."""
+    """Return the order and the gaps of pooled values ``[n, f]``, for `marginal_distance`."""
     ordered = values.sort(0)
     return ordered.indices, ordered.values.diff(dim=0)
 
 
 def marginal_wasserstein(a: Graphs, b: Graphs) -> Tensor:
-    """Wasserstein distance of order 1 between the values of each feature, all nodes of a set pooled, ``[f]``.
+    """Return the W_1 distance of the values of each feature, all nodes of a set pooled, ``[f]``.
 
     Exact, whatever the numbers of nodes; in the unit of the values.
 
@@ -208,7 +208,7 @@ def marginal_wasserstein(a: Graphs, b: Graphs) -> Tensor:
 
 
 def paper_field_distances(a: Graphs, b: Graphs, scale: Graphs) -> Tensor:
-    """The costs ``[ga, gb]`` of `paper_field_w`."""
+    """Return the costs ``[ga, gb]`` of `paper_field_w`."""
     x, y = _pair(a, b)
     if not aligned(b, scale):
         raise ValueError("scale must have the positions of a and b, for it gives a range for each time.")
@@ -222,19 +222,19 @@ def paper_field_distances(a: Graphs, b: Graphs, scale: Graphs) -> Tensor:
 
 
 def _range(values: Tensor) -> Tensor:
-    """Largest less smallest value of each column; 1 where there is no difference."""
+    """Return the largest less the smallest value of each column; 1 where there is no difference."""
     reach = values.amax(0) - values.amin(0)
     return torch.where(reach > 0, reach, 1.0)
 
 
 def paper_field_w(a: Graphs, b: Graphs, scale: Graphs | None = None) -> float:
-    """The number the NCGN paper prints as "W2" for its limb bud: to compare with its tables, not to rank.
+    """Return what the NCGN paper prints as "W2" for its limb bud: to compare with its tables, not to rank.
 
     It is W_1 with Euclidean cost between whole fields as vectors, divided by the number of time points, with
     each feature in units of its range at each time point (largest less smallest value over samples and
-    places); the time is the last coordinate. Predicting the mean field for every sample scores .36 where half
-    of the real data against the other half score .25 (300 samples each, a grid of 12 times and 8 places) and
-    the paper's best model .81: it sees little but the spread.
+    places); the time is the last coordinate. It sees little but the spread:
+    predicting the mean field for every
+    sample scores better than the paper's best model.
 
     Parameters
     ----------

@@ -107,7 +107,7 @@ class _Pair:
 
 _ENERGY = (
     "Energy distance 2 E|X-Y| - E|X-X'| - E|Y-Y'| of whole fields, |.| their root mean square difference: "
-    "0 says that the two laws agree; the estimate is unbiased, and may fall below 0."
+    "0 says that the two distributions agree; the estimate is unbiased, and may fall below 0."
 )
 _BIASED = (
     "The same with each field also paired with itself: never below 0, and about 2 E|X-X'| / m for m real "
@@ -118,8 +118,8 @@ _MARGINAL = (
     "Wasserstein distance of order 1 of the values of a feature, wherever they stand; mean over features."
 )
 _MORAN = (
-    "Wasserstein distance of order 1 between the laws of Moran's I (6 neighbours) over graphs, mean over "
-    "features: whether values hang together in space as much as real ones do."
+    "Wasserstein distance of order 1 between the distributions of Moran's I (6 neighbours) over graphs, "
+    "mean over features: whether values are as spatially coherent as real ones."
 )
 _VARIOGRAM = "Root mean square difference of mean variograms, over 8 classes of distance and all features."
 _SPECTRUM = (
@@ -253,7 +253,7 @@ def _score(pair: _Pair, name: str, size: int, resamples: int, seed: int) -> Scor
 
 
 def _applicable(metrics: Sequence[str] | None, test: Graphs) -> tuple[str, ...]:
-    """The metrics asked for, or all that apply to these positions."""
+    """Return the metrics asked for, or all that apply to these positions."""
     level = _GRID if texture.grid_shape(test) is not None else _ALIGNED if fields.aligned(test) else _ANYWHERE
     if metrics is None:
         return tuple(name for name, (_, needs, _) in _CATALOGUE.items() if needs <= level)

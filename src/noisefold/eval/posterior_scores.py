@@ -78,13 +78,13 @@ class PosteriorScores:
 
     @property
     def curve(self) -> tuple[Tensor, Tensor]:
-        """Levels .1, .2 .. 1 and the share of truths in the central interval of each, from the ranks."""
+        """Levels 0.1, 0.2, ..., 1 and the share of truths in the central interval of each, from the ranks."""
         half = _BINS // 2
         folded = self.ranks[:half].flip(0) + self.ranks[half:]
         return torch.arange(1, half + 1, dtype=torch.float64) / half, folded.cumsum(0)
 
     def minus(self, other: PosteriorScores, name: str) -> Score:
-        """This score less that of other draws for the same truths, with the 95 % interval of the difference.
+        """Return the difference to the score of other draws for the same truths, with its 95 % interval.
 
         Errors that both make together cancel, so that this interval is narrower than those of the two scores.
 
@@ -108,7 +108,7 @@ class PosteriorScores:
         return Score(float(value), float(value) - reach, float(value) + reach)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; NaN becomes None."""
+        """Return plain data for JSON; NaN becomes None."""
         return {
             "draws": self.draws,
             "values": self.values,
@@ -201,7 +201,7 @@ def score_posterior(
 
 
 def tabulate(rows: Mapping[str, PosteriorScores], about: Mapping[str, str] | None = None) -> Scores:
-    """One table of the scores of several predictions for the same unknown values.
+    """Return one table of the scores of several predictions for the same unknown values.
 
     Raises
     ------
@@ -216,7 +216,7 @@ def tabulate(rows: Mapping[str, PosteriorScores], about: Mapping[str, str] | Non
 
 
 def _metrics(levels: Sequence[float], unit: str) -> tuple[Metric, ...]:
-    """The columns, in the order of `_terms`."""
+    """Return the columns, in the order of `_terms`."""
     crps_ = (
         "Continuous ranked probability score: the mean error of the draws, less what their spread excuses."
     )
@@ -240,7 +240,7 @@ def _metrics(levels: Sequence[float], unit: str) -> tuple[Metric, ...]:
 
 
 def _terms(x: Tensor, y: Tensor, levels: Sequence[float]) -> Tensor:
-    """What each value adds to the sums, ``[values, metrics + 2]``, energy and its count left at 0."""
+    """Return what each value adds to the sums, ``[values, metrics + 2]``; energy and its count stay 0."""
     ordered = x.sort(0).values
     zero = torch.zeros_like(y)
     columns = [crps_sorted(ordered, y), zero, (ordered.mean(0) - y).square()]
@@ -251,13 +251,13 @@ def _terms(x: Tensor, y: Tensor, levels: Sequence[float]) -> Tensor:
 
 
 def _value(sums: Tensor, k: int, name: str) -> Tensor:
-    """The metric from sums ``[..., metrics + 2]``."""
+    """Return the metric from sums ``[..., metrics + 2]``."""
     mean = sums[..., k] / sums[..., -2 if name == "energy" else -1]
     return mean.clamp(min=0).sqrt() if name == "RMSE" else mean
 
 
 def _left_out(sums: Tensor) -> Tensor:
-    """Sums of all groups but one, ``[groups, metrics + 2]``."""
+    """Return the sums of all groups but one, ``[groups, metrics + 2]``."""
     return sums.sum(0) - sums
 
 
@@ -272,7 +272,7 @@ def _score(sums: Tensor, k: int, metric: Metric) -> Score:
 
 
 def _unknown(draws: Tensor, truth: Tensor, known: Tensor, graphs: Graphs) -> Tensor:
-    """The mask of what is scored, ``[n, f]``."""
+    """Return the mask of what is scored, ``[n, f]``."""
     shape = tuple(truth.shape)
     if truth.ndim != 2 or draws.ndim != 3 or tuple(draws.shape[1:]) != shape or len(draws) < 2:
         raise ValueError(
@@ -293,7 +293,7 @@ def _unknown(draws: Tensor, truth: Tensor, known: Tensor, graphs: Graphs) -> Ten
 
 
 def _groups(graphs: Graphs, chosen: Tensor) -> Tensor:
-    """Group of each chosen node, from 0 on without gaps, ``[n]``: its graph, or a block of its graph."""
+    """Return the group of each chosen node, 0, 1, ..., ``[n]``: its graph, or a block of its graph."""
     batch = graphs.batch.cpu()
     mine = batch[chosen].unique(return_inverse=True)[1]
     many = int(mine.max()) + 1

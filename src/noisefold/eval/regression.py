@@ -133,7 +133,7 @@ class _Precision:
 
 
 def _scale(cov: Tensor) -> Tensor:
-    """Standard deviations ``[c]``, 1 where a variable is constant."""
+    """Return the standard deviations ``[c]``, 1 where a variable is constant."""
     variance = cov.diagonal()
     return torch.where(variance > 0, variance, 1.0).sqrt()
 

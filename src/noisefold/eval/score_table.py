@@ -99,7 +99,7 @@ class Score:
         return self.value
 
     def format(self, decimals: int = 3) -> str:
-        """``value [low, high]`` with this many decimals."""
+        """Return ``value [low, high]`` with this many decimals."""
         value = f"{self.value:.{decimals}f}"
         if self.low is None or self.high is None:
             return value
@@ -180,7 +180,10 @@ class Scores:
     # -- showing ---------------------------------------------------------------------------------------
 
     def decimals(self, name: str) -> int:
-        """Two digits of the column's typical half-width, or else three of its smallest value; six at most."""
+        """Return the decimals that show two digits of the typical half-width, at most six.
+
+        Without intervals, they show three digits of the smallest value.
+        """
         cells = [row[name] for row in self.table.values() if name in row]
         widths = [(c.high - c.low) / 2 for c in cells if c.low is not None and c.high is not None]
         positive = sorted(w for w in widths if w > 0)
@@ -206,7 +209,7 @@ class Scores:
         return ["[low, high] is a 95 % interval.", *([self.note] if self.note else [])]
 
     def text(self, width: int = 110) -> str:
-        """The table in lines of at most this many characters, columns that do not fit below, and meanings."""
+        """Return the table in lines of at most this many characters; columns that do not fit stand below."""
         names = ["", "best", *self.rows]
         blocks: list[list[list[str]]] = []
         for metric in self.metrics:
@@ -231,7 +234,7 @@ class Scores:
         return self.text()
 
     def markdown(self) -> str:
-        """The table as GitHub Markdown, with the meanings as a list below it."""
+        """Return the table as GitHub Markdown, with the meanings as a list below it."""
         head = ["", *(f"{m.name} ({m.direction}{', ' + m.unit if m.unit else ''})" for m in self.metrics)]
         body = zip(self.rows, *(self._column(name) for name in self.columns), strict=True)
         table = ["| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *body]]
@@ -261,7 +264,7 @@ class Scores:
     # -- writing and reading ---------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; numbers that JSON does not know (inf, nan) become strings."""
+        """Return plain data for JSON; numbers that JSON does not know (inf, nan) become strings."""
         return {
             "note": self.note,
             "metrics": [
@@ -278,7 +281,7 @@ class Scores:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Scores:
-        """The table that `to_dict` wrote.
+        """Return the table that `to_dict` wrote.
 
         Raises
         ------
@@ -328,7 +331,7 @@ def half_sampled(
     seed: int = 0,
     bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> Score:
-    r"""A statistic of some samples with its 95 % interval from random halves (delete-half jackknife).
+    r"""Return a statistic of some samples with its 95 % interval from random halves (delete-half jackknife).
 
     Parameters
     ----------

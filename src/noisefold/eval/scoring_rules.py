@@ -1,19 +1,21 @@
-r"""Proper scores of draws against what came true.
+r"""Proper scoring rules for draws of a predictive distribution against the truth.
 
-For a value with truth y and m draws :math:`x_1 .. x_m` of its law, fair in the sense that the expectation
-does not depend on m,
+For a value with truth y and m draws :math:`x_1 .. x_m` of its predictive distribution, the continuous ranked
+probability score, fair in that its expectation does not depend on m,
 
 .. math:: CRPS = \frac1m \sum_i |x_i - y| - \frac1{2 m (m-1)} \sum_{i,j} |x_i - x_j|,
 
 and for a vector the energy score: the same with the norm, here divided by the square root of its length.
-Both are smallest, in expectation, for draws of the true law. For a normal law of standard deviation s,
+Both are smallest, in expectation, for draws of the true distribution. For a normal distribution of mean
+:math:`\mu` and standard deviation s,
 
 .. math:: CRPS = s\, \big(z (2 \Phi(z) - 1) + 2 \phi(z) - 1/\sqrt\pi\big), \qquad z = (y - \mu) / s .
 
 References
 ----------
-Gneiting and Raftery, Strictly proper scoring rules, JASA 2007. Ferro, Fair scores for ensemble forecasts,
-Quarterly J. Royal Meteorological Society 2014.
+Gneiting and Raftery, Strictly proper scoring rules, prediction, and estimation (2007),
+https://doi.org/10.1198/016214506000001437. Ferro, Fair scores for ensemble forecasts (2014),
+https://doi.org/10.1002/qj.2270.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ __all__ = ["crps", "crps_sorted", "energy_score", "interval_of", "ranks_of"]
 
 
 def crps(draws: Tensor, truth: Tensor) -> Tensor:
-    """Fair continuous ranked probability score of draws ``[m, ...]`` against the truth ``[...]``, ``[...]``.
+    """Return the fair CRPS ``[...]`` of draws ``[m, ...]`` against the truth ``[...]``.
 
     In the unit of the values; of one draw, its absolute error.
     """
@@ -35,7 +37,7 @@ def crps(draws: Tensor, truth: Tensor) -> Tensor:
 
 
 def crps_sorted(ordered: Tensor, truth: Tensor) -> Tensor:
-    """The same of draws in rising order."""
+    """Return `crps` of draws in rising order."""
     m = ordered.shape[0]
     error = (ordered - truth).abs().mean(0)
     if m == 1:
@@ -47,7 +49,7 @@ def crps_sorted(ordered: Tensor, truth: Tensor) -> Tensor:
 
 
 def energy_score(draws: Tensor, truth: Tensor) -> float:
-    """Fair energy score of draws ``[m, n]`` of a vector ``[n]``, over sqrt(n): in the unit of the values."""
+    """Return the fair energy score of draws ``[m, n]`` of a vector ``[n]``, divided by sqrt(n)."""
     m, n = draws.shape
     norm = math.sqrt(max(n, 1))
     error = (draws - truth).norm(dim=1).mean()
@@ -58,10 +60,10 @@ def energy_score(draws: Tensor, truth: Tensor) -> float:
 
 
 def interval_of(ordered: Tensor, level: float) -> tuple[Tensor, Tensor]:
-    """Ends of the central interval, ``[...]`` each, of draws ``[m, ...]`` in rising order.
+    """Return the ends of the central interval, ``[...]`` each, of draws ``[m, ...]`` in rising order.
 
     The order statistics number (m + 1)(1 -+ level) / 2, between two of them in proportion: a truth of the
-    same law lies between them with probability `level`.
+    same distribution lies between them with probability `level`.
 
     Raises
     ------
@@ -83,10 +85,10 @@ def interval_of(ordered: Tensor, level: float) -> tuple[Tensor, Tensor]:
 
 
 def ranks_of(draws: Tensor, truth: Tensor, seed: int = 0) -> Tensor:
-    """Rank of the truth ``[...]`` among the draws ``[m, ...]``, ties at random, as a number in (0, 1).
+    """Return the rank of the truth ``[...]`` among draws ``[m, ...]``, ties at random, as a number in (0, 1).
 
-    It is (rank + U) / (m + 1) with U uniform: uniform itself if the truth is of the law of the draws, also
-    where that law has atoms, such as zeros (randomised probability integral transform).
+    It is (rank + U) / (m + 1) with U uniform: uniform itself if the truth has the distribution of the draws,
+    also where that has atoms, such as zeros (randomised probability integral transform).
     """
     generator = torch.Generator().manual_seed(seed)
     below, tied = (draws < truth).sum(0), (draws == truth).sum(0)

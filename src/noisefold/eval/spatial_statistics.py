@@ -27,7 +27,7 @@ _BLOCK = 1 << 24
 
 
 def morans_i(graphs: Graphs, neighbours: int = 6) -> Tensor:
-    r"""Moran's I of every feature of every graph, ``[g, f]``.
+    r"""Return Moran's I of every feature of every graph, ``[g, f]``.
 
     .. math:: I = \frac{n}{|E|}\,
         \frac{\sum_{(i, j) \in E} (x_i - \bar x)(x_j - \bar x)}{\sum_i (x_i - \bar x)^2}
@@ -69,7 +69,7 @@ def morans_i(graphs: Graphs, neighbours: int = 6) -> Tensor:
 
 
 def lags(graphs: Graphs, bins: int = 8) -> Tensor:
-    """Edges ``[bins]`` of classes of distance: in equal ratios from neighbours to half of the extent.
+    """Return edges ``[bins]`` of classes of distance, in equal ratios from neighbours to half the extent.
 
     The first class begins at 0 and ends at the median distance of nearest neighbours; the last ends at half
     of the largest distance of a typical graph.
@@ -96,7 +96,7 @@ def lags(graphs: Graphs, bins: int = 8) -> Tensor:
 
 
 def roughness(graphs: Graphs, edges: Tensor, seed: int = 0) -> Tensor:
-    r"""The variogram of every feature of every graph, ``[g, bins, f]``; NaN where a class has no pairs.
+    r"""Return the variogram of every feature of every graph, ``[g, bins, f]``; NaN in classes without pairs.
 
     .. math:: \gamma(h) = \tfrac12\, \mathrm{mean}_{|p_i - p_j| \approx h}\, (x_i - x_j)^2
 
@@ -125,7 +125,7 @@ def roughness(graphs: Graphs, edges: Tensor, seed: int = 0) -> Tensor:
 
 
 def _pairs(pos: Tensor, edges: Tensor, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Pairs of nodes and the class of each."""
+    """Return pairs of nodes and the class of each."""
     pos = pos.detach().cpu().double()
     n = len(pos)
     generator = torch.Generator().manual_seed(seed)
@@ -146,7 +146,7 @@ def _pairs(pos: Tensor, edges: Tensor, seed: int) -> tuple[Tensor, Tensor, Tenso
 
 
 def _classes(values: Tensor, i: Tensor, j: Tensor, class_: Tensor, bins: int) -> Tensor:
-    """Half of the mean squared differences in each class, ``[g, n, f] -> [g, bins, f]``."""
+    """Return half of the mean squared differences in each class, ``[g, n, f] -> [g, bins, f]``."""
     square = (values[:, i] - values[:, j]).square()
     count = torch.bincount(class_, minlength=bins)
     sums = values.new_zeros(len(values), bins, values.shape[2]).index_add_(1, class_, square)
@@ -154,13 +154,13 @@ def _classes(values: Tensor, i: Tensor, j: Tensor, class_: Tensor, bins: int) ->
 
 
 def grid_shape(graphs: Graphs) -> tuple[int, ...] | None:
-    """Numbers of nodes along each axis, if all graphs stand on one regular grid; else None."""
+    """Return the numbers of nodes along each axis if all graphs stand on one regular grid, else None."""
     found = _grid(graphs)
     return None if found is None else found[0]
 
 
 def _grid(graphs: Graphs) -> tuple[tuple[int, ...], Tensor] | None:
-    """Shape of the grid, and the rows of a graph in the order of its axes."""
+    """Return the shape of the grid, and the rows of a graph in the order of its axes."""
     if not aligned(graphs):
         return None
     pos = graphs.pos[: graphs.uniform].detach().cpu().double()
@@ -180,7 +180,7 @@ def _grid(graphs: Graphs) -> tuple[tuple[int, ...], Tensor] | None:
 
 
 def power_spectrum(graphs: Graphs) -> Tensor:
-    r"""Power of each mode of fields on one regular grid, ``[g, n_1, .., n_d, f]``, axes as those of `pos`.
+    r"""Return the power of each mode of fields on one regular grid, ``[g, n_1, .., n_d, f]``.
 
     The modes are the cosines :math:`\cos(\pi k (j + \frac12) / n)` of each axis, k = 0 .. n - 1 half waves
     across the grid (the orthonormal DCT-II), which fit fields that do not repeat at the border; the powers of
@@ -204,7 +204,7 @@ def power_spectrum(graphs: Graphs) -> Tensor:
 
 
 def spectral_distance(a: Tensor, b: Tensor) -> float:
-    r"""Log-spectral distance in decibel: root mean square over modes and features of the ratio of powers.
+    r"""Return the log-spectral distance in dB, the root mean square over modes and features of power ratios.
 
     .. math:: \sqrt{\mathrm{mean}_k\, \big(10 \log_{10} P_a(k) / P_b(k)\big)^2}
 

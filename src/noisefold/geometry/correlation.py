@@ -212,11 +212,17 @@ class Matern(Correlation):
         """Return the exponential times a polynomial of order p."""
         p = int(self.smoothness)
         z = math.sqrt(2 * self.smoothness) * distance / self.length
-        polynomial = torch.zeros_like(z)
-        for i in range(p + 1):
-            weight = math.factorial(p + i) / (math.factorial(i) * math.factorial(p - i))
-            polynomial = polynomial + weight * (2 * z) ** (p - i)
-        return torch.exp(-z) * polynomial * (math.factorial(p) / math.factorial(2 * p))
+        if p == 0:
+            return torch.exp(-z)
+        # By Horner's scheme: a power of the whole tensor for every term would cost more than the exponential.
+        first, *rest = (
+            math.comb(p, k) * math.factorial(2 * p - k) * float(1 << k) / math.factorial(2 * p)
+            for k in range(p, -1, -1)
+        )
+        polynomial = z if first == 1 else first * z
+        for coefficient in rest[:-1]:
+            polynomial = (polynomial + coefficient) * z
+        return torch.exp(-z) * (polynomial + rest[-1])
 
 
 @configurable

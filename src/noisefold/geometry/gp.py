@@ -134,16 +134,22 @@ def factor(
     ValueError
         If there is no factor even so, with the range of the eigenvalues, or the matrix holds NaN or infinity.
     """
-    if scale is None:
-        scale = covariance.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=torch.finfo(covariance.dtype).tiny)
-    size = torch.as_tensor(scale, dtype=covariance.dtype, device=covariance.device)
-    lifted = _lifted(covariance, jitter * size) if jitter else covariance
+
+    def lift(share: float) -> Tensor:
+        if scale is not None:
+            size = torch.as_tensor(scale, dtype=covariance.dtype, device=covariance.device)
+        else:
+            tiny = torch.finfo(covariance.dtype).tiny
+            size = covariance.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=tiny)
+        return _lifted(covariance, share * size)
+
+    lifted = lift(jitter) if jitter else covariance
     lower, failed = torch.linalg.cholesky_ex(lifted)
     for share in _ladder(jitter, covariance.dtype) if climb else ():
         left = failed > 0
         if not bool(left.any()):
             break
-        lifted = torch.where(left[..., None, None], _lifted(covariance, share * size), lifted)
+        lifted = torch.where(left[..., None, None], lift(share), lifted)
         lower, failed = torch.linalg.cholesky_ex(lifted)
     # LAPACK may pass over NaN.
     failed = (failed > 0) | ~lower.diagonal(dim1=-2, dim2=-1).isfinite().all(-1)
@@ -202,6 +208,12 @@ class Conditional:
 
     def __getitem__(self, index: int) -> Conditional:
         return Conditional(self.observed[index], self.half[index])
+
+    def unbind(self) -> list[Conditional]:
+        """Return all of a batch at once, without the values given to `condition`."""
+        parts = (self.observed.lower, self.observed.covariance, self.half)
+        each = zip(*(part.unbind() for part in parts), strict=True)
+        return [Conditional(Factor(lower, covariance), half) for lower, covariance, half in each]
 
     def mean(self, values: Tensor | None = None) -> Tensor:
         """Return the posterior mean ``[..., u, c]``, given observed ``values [..., o, c]`` of mean zero.

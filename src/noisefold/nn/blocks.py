@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from noisefold.nn.compute_budget import ComputeBudget
 from noisefold.nn.linear import Linear
 
-__all__ = ["Condition", "Fourier", "Modulation", "in_out", "perceptron", "thinned"]
+__all__ = ["Condition", "Fourier", "Modulation", "in_out", "perceptron", "thinned", "zeroed"]
 
 
 def in_out(net: nn.Module) -> str:
@@ -25,6 +25,13 @@ def in_out(net: nn.Module) -> str:
     pos_dim, features = arguments["pos_dim"], arguments["features"]
     out = arguments["out_dim"] or pos_dim
     return f"{pos_dim} + {features} -> {out}" if features else f"{pos_dim} -> {out}"
+
+
+def zeroed(linear: nn.Linear) -> nn.Linear:
+    """Return a linear map whose weights and biases are set to zero."""
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear
 
 
 def perceptron(*widths: int, activation: type[nn.Module] = nn.GELU) -> nn.Sequential:
@@ -114,6 +121,11 @@ class Condition(nn.Module):
         self.classes = classes
         self.label = nn.Embedding(classes + 1, width) if classes else None
 
+    def extra_repr(self) -> str:
+        """Columns in and out."""
+        width = self.level[-1].out_features
+        return f"1 -> {width}, classes={self.classes}" if self.classes else f"1 -> {width}"
+
     def forward(self, log_snr: Tensor, label: Tensor | None) -> Tensor:
         """Return the embedding ``[g, width]`` of ``log_snr [g]`` and ``label [g]``."""
         features = self.fourier(log_snr[:, None].clamp(-20, 20))
@@ -147,8 +159,7 @@ class Modulation(nn.Module):
 
     def reset_parameters(self) -> None:
         """Make it a plain layer norm."""
-        nn.init.zeros_(self.to_scale_shift.weight)
-        nn.init.zeros_(self.to_scale_shift.bias)
+        zeroed(self.to_scale_shift)
 
     def extra_repr(self) -> str:
         """Columns in and out, and those of the condition."""

@@ -24,7 +24,7 @@ from noisefold.configuration import register_module
 from noisefold.geometry.coarsen import Balanced, FarthestPoint, KMeans
 from noisefold.geometry.graphs import Graphs
 from noisefold.nn.attention import Attention, Transformer
-from noisefold.nn.blocks import Condition, Fourier, Modulation, in_out, perceptron, thinned
+from noisefold.nn.blocks import Condition, Fourier, Modulation, in_out, perceptron, thinned, zeroed
 from noisefold.nn.compute_budget import ComputeBudget
 from noisefold.noise.schedule import signal_level
 
@@ -134,9 +134,7 @@ class Latents(nn.Module):
         # Saved models hold these weights under this name: supernodes were called cells.
         self.from_cells = None if coarsening is None else nn.Linear(width, latent_width)
         self.norm = Modulation(width, latent_width)
-        self.head = nn.Linear(width, out_dim or pos_dim)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.head = zeroed(nn.Linear(width, out_dim or pos_dim))
 
     def forward(self, graphs: Graphs, log_snr: Tensor, label: Tensor | None = None) -> Tensor:
         """Return the prediction ``[n, out_dim]`` for noisy graphs at ``log_snr [g]``."""

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from noisefold.nn.blocks import zeroed
 from noisefold.nn.linear import Linear, linear
 
 __all__ = ["ACTIVATIONS", "MLP", "NORMS", "Norm", "Rows"]
@@ -97,8 +98,7 @@ class Norm(nn.Module):
         if isinstance(self.norm, nn.LayerNorm | nn.BatchNorm1d):
             self.norm.reset_parameters()
         if self.to_scale_shift is not None:
-            nn.init.zeros_(self.to_scale_shift.weight)
-            nn.init.zeros_(self.to_scale_shift.bias)
+            zeroed(self.to_scale_shift)
 
     def extra_repr(self) -> str:
         """Columns in and out, and the kind."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from noisefold.configuration import register_module
 from noisefold.geometry.graphs import Graphs
 from noisefold.nn.attention import RelativePosition, Transformer
-from noisefold.nn.blocks import Condition, Fourier, Modulation, in_out, perceptron
+from noisefold.nn.blocks import Condition, Fourier, Modulation, in_out, perceptron, zeroed
 
 __all__ = ["SetTransformer"]
 
@@ -81,9 +81,7 @@ class SetTransformer(nn.Module):
         self.places = RelativePosition(pos_dim, heads, width // heads, width)
         self.blocks = nn.ModuleList(Transformer(width, width, heads, expansion) for _ in range(blocks))
         self.norm = Modulation(width, width)
-        self.head = nn.Linear(width, out_dim or pos_dim)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.head = zeroed(nn.Linear(width, out_dim or pos_dim))
 
     def forward(self, graphs: Graphs, log_snr: Tensor, label: Tensor | None = None) -> Tensor:
         """Return the prediction ``[n, out_dim]`` for noisy graphs at ``log_snr [g]``."""

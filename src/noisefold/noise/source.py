@@ -143,12 +143,15 @@ class HeldStreams(Streams):
 class Source(Protocol):
     """What every source offers.
 
-    `on_positions` says whether its noise is a function of the positions, which then cannot be noised; `white`
-    whether it is independent standard normal noise on every node and column.
+    `on_positions` says whether its noise is a function of the positions, which then cannot be noised.
     """
 
     on_positions: ClassVar[bool] = False
-    white: ClassVar[bool] = False
+
+    @property
+    def white(self) -> bool:
+        """Whether it is independent standard normal noise on every node and column."""
+        return False
 
     @abstractmethod
     def draw(
@@ -180,7 +183,10 @@ class Source(Protocol):
 class White(Source):
     """Independent standard normal noise on every node and column."""
 
-    white: ClassVar[bool] = True
+    @property
+    def white(self) -> bool:
+        """Always."""
+        return True
 
     def draw(
         self,
@@ -196,17 +202,23 @@ class White(Source):
 
 @dataclass(frozen=True)
 class Drawn(Source):
-    """White noise that a function draws: for oracles and tests that choose it.
+    """Noise of another source that a function draws: for oracles and tests that choose it.
 
     Parameters
     ----------
     function
         Called without arguments for noise ``[n, columns]``.
+    source
+        The source whose distribution the noise has.
     """
 
     function: Callable[[], Tensor]
+    source: Source = White()
 
-    white: ClassVar[bool] = True
+    @property
+    def white(self) -> bool:
+        """Whether the source is."""
+        return self.source.white
 
     def draw(
         self,

@@ -39,6 +39,8 @@ def draw_samples(
 ) -> Graphs:
     """Draw graphs; sample i is a function of (seed, i) alone.
 
+    They lie where `like` does, or else on the CPU.
+
     Parameters
     ----------
     denoiser
@@ -88,7 +90,8 @@ def draw_samples(
             shape = shape.replace(label=chosen, classes=summary.classes)
         return variable.given(shape)
 
-    made: dict[int, Graphs] = {}
+    drawn: list[int] = []
+    made: list[Graphs] = []
     with progress("sampling", len(numbers)) as advance:
         for indices, on in _batches(denoiser, units, numbers, sampling.batch, like, tile):
             shape = shaped(indices)
@@ -100,14 +103,18 @@ def draw_samples(
                 on, graphs.to(denoiser.device), times, solver, streams,
                 guidance=sampling.guidance, callback=None if made else seen,
             )  # fmt: skip
-            # What is given comes back as it was, bit for bit.
-            frame = variable.blank(shape, summary).to(done.device)
-            done = variable.write(frame, variable.read(units.undo(done)))
+            # What is given comes back as it was, bit for bit, and where it was.
+            frame = variable.blank(shape, summary)
+            done = variable.write(frame, variable.read(units.undo(done.to(frame.device))))
             names = summary.feature_names if len(summary.feature_names) == done.features else ()
-            done = done.replace(origin=origin, feature_names=names)
-            made |= dict(zip(indices, done, strict=True))
+            made.append(done.replace(origin=origin, feature_names=names))
+            drawn += indices
             advance(len(indices), "")
-    return Graphs.collate([made[i] for i in numbers])
+    samples = Graphs.collate(made)
+    if drawn == list(numbers):
+        return samples
+    row = {i: k for k, i in enumerate(drawn)}
+    return samples[[row[i] for i in numbers]]
 
 
 def _batches(

@@ -60,7 +60,8 @@ class Sampling:
     batch
         Graphs at a time; only speed and memory depend on it.
     device
-        Where the network works, such as "cuda:1"; None leaves it where it is.
+        Where the network works, such as "cuda:1"; None leaves it where it is. Samples and completions lie
+        where the given graphs do, or else on the CPU.
 
     Raises
     ------

@@ -101,18 +101,17 @@ class GaussianTask(Task[Tensor, Tensor]):
         denoise
             Posterior mean ``[n, d]`` from a state ``[n, d]`` and a scalar time.
         path
-            Gives the schedule.
+            Gives the schedule, and the distribution that `noise` is of.
         times
             Falling times ``[steps + 1]``.
         noise
-            Draws fresh noise ``[n, d]``; None for solvers that add none.
+            Draws fresh noise ``[n, d]`` of the path's source; None for solvers that add none.
         """
 
         def none() -> Tensor:
             raise ValueError("this solver adds noise; give noise=, a function that draws it.")
 
-        if path.source.white:  # another source has a covariance, which the task must not hide
-            path = replace(path, source=Drawn(noise or none))
+        path = replace(path, source=Drawn(noise or none, path.source))
         graphs = Graphs(times.new_zeros(0, 1), ptr=torch.zeros(1, dtype=torch.int64))
         return cls(denoise, path, times, graphs, Streams(0, ()), Positions())
 
@@ -236,9 +235,9 @@ class DDIM(Solver):
         self, task: GaussianTask, x: Tensor, t: Tensor, s: Tensor, memory: Memory
     ) -> tuple[Tensor, Memory]:
         """Take one step from t to s."""
-        law = task.path.transition(t, s, self.eta)
-        x = law.data * task.denoise(x, t) + law.state * x
-        return x + law.noise * task.noise(x) if law.noise > 0 else x, None
+        distribution = task.path.transition(t, s, self.eta)
+        x = distribution.data * task.denoise(x, t) + distribution.state * x
+        return x + distribution.noise * task.noise(x) if distribution.noise > 0 else x, None
 
 
 @configurable

@@ -33,7 +33,7 @@ _START, _STOP = 0.6, 0.2
 
 
 def interior(schedule: Schedule, steps: int, clock: str = "time") -> Tensor:
-    """Times from 0.6 to 0.2 ``[steps + 1]``, float64, even in "time" or in "log_snr"."""
+    """Return times from 0.6 to 0.2 ``[steps + 1]``, float64, even in "time" or in "log_snr"."""
     t = torch.linspace(_START, _STOP, steps + 1, dtype=torch.float64)
     if clock == "time":
         return t
@@ -42,7 +42,7 @@ def interior(schedule: Schedule, steps: int, clock: str = "time") -> Tensor:
 
 
 def flow_error(solver: Solver, path: Gaussian, steps: int, clock: str = "time") -> float:
-    """Root mean square error at t = 0.2 of a solver on the probability flow of `MIXTURE`.
+    """Return the root mean square error at t = 0.2 of a solver on the probability flow of `MIXTURE`.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def flow_error(solver: Solver, path: Gaussian, steps: int, clock: str = "time") 
 
 @cache
 def _flow(schedule: Schedule) -> tuple[Tensor, Tensor]:
-    r"""States at 0.6 and where the probability flow takes them at 0.2, by DOP853 to 1e-12.
+    r"""Return states at 0.6 and where the probability flow takes them at 0.2, by DOP853 to 1e-12.
 
     The flow is written with the score, :math:`f x - g^2 s / 2` (f = alpha' / alpha,
     g^2 = 2 sigma sigma' - 2 f sigma^2), and not as the solvers have it.
@@ -87,7 +87,7 @@ def _flow(schedule: Schedule) -> tuple[Tensor, Tensor]:
 def moment_errors(
     solver: Solver, times: Tensor, path: Gaussian, variances: Sequence[float] = _VARIANCES
 ) -> Tensor:
-    """Errors ``[2, d]`` of a solver's samples of N(0.7, diag(variances)), exactly and without sampling.
+    """Return the errors ``[2, d]`` of a solver's moments of N(0.7, diag(variances)), without sampling.
 
     Those of the means, in standard deviations, and of the variances, relative.
 

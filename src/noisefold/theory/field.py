@@ -34,7 +34,7 @@ from noisefold.geometry.kernels import Kernel
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.gp_noise import GPNoise
 from noisefold.noise.source import Streams, White
-from noisefold.theory.spectral import Law, Seen
+from noisefold.theory.spectral import DiagonalMixture, Seen
 
 __all__ = ["Field", "GaussianProcess"]
 
@@ -116,7 +116,7 @@ class Field:
     def sample(self, columns: int, streams: Streams, t: Tensor | None = None) -> Tensor:
         """Draw ``[g n, f]``, float64: of the data, or of x_t at times t; one stream for each graph."""
         white = streams.normal(self.graphs.sizes, columns, torch.empty(0, dtype=torch.float64))
-        half = (self._law.basis[0] * self._law.spread[0].sqrt()).to(white)
+        half = (self._diagonal.basis[0] * self._diagonal.spread[0].sqrt()).to(white)
         parts = [half @ z for z in self.graphs.unpack(white)]
         x0 = self._flat(torch.stack(parts).to(self.mean) + self.mean)
         if t is None:
@@ -143,10 +143,10 @@ class Field:
 
     def posterior_covariance(self, t: Tensor) -> Tensor:
         """Return the covariance of a column of the data given x_t, ``[n, n]``, at a scalar time."""
-        law = self._law
-        alpha, sigma = (f(t.to(law.means)) for f in (self.path.schedule.alpha, self.path.schedule.sigma))
-        narrow = sigma**2 * law.spread[0] / (alpha**2 * law.spread[0] + sigma**2)
-        return (law.basis[0] * narrow) @ law.basis[0].mT
+        mixture = self._diagonal
+        alpha, sigma = (f(t.to(mixture.means)) for f in (self.path.schedule.alpha, self.path.schedule.sigma))
+        narrow = sigma**2 * mixture.spread[0] / (alpha**2 * mixture.spread[0] + sigma**2)
+        return (mixture.basis[0] * narrow) @ mixture.basis[0].mT
 
     def given(self, value: Tensor, known: Tensor) -> Field:
         """Return the conditional distribution, given the clean values of some nodes.
@@ -190,10 +190,10 @@ class Field:
     # -- workings ---------------------------------------------------------------------------------------
 
     @cached_property
-    def _law(self) -> Law:
+    def _diagonal(self) -> DiagonalMixture:
         one = self.covariance.new_ones(1)
         centre = self.covariance.new_zeros(1, len(self.covariance))
-        return Law.of(one, centre, self.covariance[None], self.noise)
+        return DiagonalMixture.of(one, centre, self.covariance[None], self.noise)
 
     def _see(self, x: Tensor, t: Tensor) -> tuple[Seen, Tensor]:
         """Return centred states as rows of one column and graph each, ``[g f, n]``, and the means."""
@@ -205,7 +205,7 @@ class Field:
         alpha, sigma = self.path.schedule.alpha(times), self.path.schedule.sigma(times)
         mean = self.mean.mT.expand(g, columns, n).reshape(-1, n)
         rows = states.reshape(-1, n) - alpha[:, None] * mean
-        return self._law.see(rows, alpha, sigma), mean
+        return self._diagonal.see(rows, alpha, sigma), mean
 
     def _times(self, t: Tensor) -> Tensor:
         if t.numel() not in (1, len(self.graphs)):

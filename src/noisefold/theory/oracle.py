@@ -32,7 +32,7 @@ from noisefold.configuration import configurable
 from noisefold.geometry.gp import eigh
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.source import White
-from noisefold.theory.spectral import Law, Seen
+from noisefold.theory.spectral import DiagonalMixture, Seen
 
 __all__ = ["GaussianMixture"]
 
@@ -96,7 +96,7 @@ class GaussianMixture:
             raise ValueError(f"covariances must have no negative eigenvalue, got {lowest:g}.")
         if self._noise is not None and tuple(self._noise.shape) != (d, d):
             raise ValueError(f"noise must be [{d}, {d}], got {list(self._noise.shape)}.")
-        _ = self._law  # refuses noise that is not positive definite
+        _ = self._diagonal  # refuses noise that is not positive definite
 
     @classmethod
     def gaussian(cls, mean: _Vector, covariance: _Matrix) -> GaussianMixture:
@@ -126,7 +126,7 @@ class GaussianMixture:
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw from the data distribution, ``[n, d]``, float64."""
-        return self._law.sample(n, generator)
+        return self._diagonal.sample(n, generator)
 
     def log_prob(self, x: Tensor, t: Tensor, path: Gaussian) -> Tensor:
         """Return the log-density of the marginal in nats, ``[n]``; ``x [n, d]``, t a scalar or ``[n]``."""
@@ -168,8 +168,8 @@ class GaussianMixture:
         return None if self.noise is None else torch.tensor(self.noise, dtype=torch.float64)
 
     @cached_property
-    def _law(self) -> Law:
-        return Law.of(*self._numbers, self._noise)
+    def _diagonal(self) -> DiagonalMixture:
+        return DiagonalMixture.of(*self._numbers, self._noise)
 
     def _factors(self, t: Tensor, path: Gaussian) -> tuple[Tensor, Tensor]:
         if self.noise is None and not isinstance(path.source, White):
@@ -186,7 +186,7 @@ class GaussianMixture:
         alpha, sigma = (v.to(x.device).flatten() for v in self._factors(t, path))
         if len(alpha) not in (1, len(x)):
             raise ValueError(f"t must be a scalar or [{len(x)}], got {list(t.shape)}.")
-        return self._law.to(x.device).see(x, alpha, sigma)
+        return self._diagonal.to(x.device).see(x, alpha, sigma)
 
 
 def _tuples(value: Any) -> Any:

@@ -178,7 +178,7 @@ def _distance(data: Graphs, values: Tensor, cells: Supernodes, coarse: Tensor, g
 
 
 def _gromov_wasserstein(left: _Array, right: _Array, known: _Array) -> float:
-    """Distance of spaces ``[n, n]`` and ``[m, m]`` under the weights that the coupling ``[n, m]`` has."""
+    """Return the distance of spaces ``[n, n]`` and ``[m, m]`` under a coupling ``[n, m]``."""
     import ot  # costs a second to import
 
     weights = known.sum(1), known.sum(0)

@@ -17,17 +17,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from math import log, pi
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from noisefold.geometry.gp import eigh, factor
 
-__all__ = ["Law", "Seen"]
+__all__ = ["DiagonalMixture", "Seen"]
 
 
 @dataclass(frozen=True)
-class Law:
+class DiagonalMixture:
     """A mixture decomposed against the covariance of the noise; k components in d dimensions, float64.
 
     Attributes
@@ -50,7 +51,7 @@ class Law:
     volume: Tensor
 
     @classmethod
-    def of(cls, weights: Tensor, means: Tensor, covariances: Tensor, noise: Tensor | None = None) -> Law:
+    def of(cls, weights: Tensor, means: Tensor, covariances: Tensor, noise: Tensor | None = None) -> Self:
         """Decompose covariances ``[k, d, d]`` against noise of covariance ``[d, d]``; None for the identity.
 
         Raises
@@ -70,9 +71,9 @@ class Law:
         inverse = root.whiten_transposed(vectors).mT
         return cls(weights, means, values.clamp(min=0), root.lower @ vectors, inverse, root.log_det / 2)
 
-    def to(self, device: torch.device) -> Law:
+    def to(self, device: torch.device) -> Self:
         """Return the same on a device."""
-        return Law(*(v.to(device) for v in vars(self).values() if isinstance(v, Tensor)))
+        return type(self)(*(v.to(device) for v in vars(self).values() if isinstance(v, Tensor)))
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw from the data distribution, ``[n, d]``."""
@@ -99,7 +100,7 @@ class Seen:
     (variance ``[k, d, n or 1]``); `joint` log-density ``[k, n]``.
     """
 
-    law: Law
+    mixture: DiagonalMixture
     alpha: Tensor
     sigma: Tensor
     offset: Tensor
@@ -119,7 +120,7 @@ class Seen:
     @property
     def score(self) -> Tensor:
         """Its gradient, ``[n, d]``."""
-        return self._average(self.law.inverse.mT @ (-self.offset / self.variance)).T
+        return self._average(self.mixture.inverse.mT @ (-self.offset / self.variance)).T
 
     @property
     def mean(self) -> Tensor:
@@ -130,16 +131,16 @@ class Seen:
     def covariance(self) -> Tensor:
         """Posterior covariance of the data, ``[n, d, d]``: within the components and between them."""
         apart = self._means - self._average(self._means)
-        narrow = (self.law.spread[..., None] * self.sigma**2 / self.variance).expand_as(apart)
-        basis = self.law.basis
+        narrow = (self.mixture.spread[..., None] * self.sigma**2 / self.variance).expand_as(apart)
+        basis = self.mixture.basis
         within = torch.einsum("kn,kde,ken,kfe->ndf", self.share, basis, narrow, basis)
         return within + torch.einsum("kn,kdn,ken->nde", self.share, apart, apart)
 
     @cached_property
     def _means(self) -> Tensor:
         """Posterior mean of each component, ``[k, d, n]``."""
-        pull = self.alpha * self.law.spread[..., None] / self.variance
-        return self.law.means[..., None] + self.law.basis @ (pull * self.offset)
+        pull = self.alpha * self.mixture.spread[..., None] / self.variance
+        return self.mixture.means[..., None] + self.mixture.basis @ (pull * self.offset)
 
     def _average(self, values: Tensor) -> Tensor:
         return (self.share[:, None] * values).sum(0)

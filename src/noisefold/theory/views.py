@@ -52,7 +52,7 @@ __all__ = ["Point", "alpha_bars", "betas", "rate", "reverse_drift"]
 
 
 def alpha_bars(betas: Tensor) -> Tensor:
-    r""":math:`\bar\alpha_k = \prod_{j \le k} (1 - \beta_j)` of a chain, ``[steps]`` from ``betas [steps]``.
+    r"""Return :math:`\bar\alpha_k = \prod_{j \le k} (1 - \beta_j)` from ``betas [steps]``.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def alpha_bars(betas: Tensor) -> Tensor:
 
 
 def betas(schedule: Schedule, steps: int) -> Tensor:
-    r"""Betas of the chain that stands on a path at t = k / steps, float64 ``[steps]``, k = 1 .. steps.
+    r"""Return the betas of the chain on a path at t = k / steps, k = 1 .. steps, float64 ``[steps]``.
 
     :math:`\beta_k = 1 - \bar\alpha_k / \bar\alpha_{k-1}`, :math:`\bar\alpha = \mathrm{SNR} / (1 +
     \mathrm{SNR})`, so that a path that does not preserve the variance gives the chain of equal
@@ -90,12 +90,12 @@ def betas(schedule: Schedule, steps: int) -> Tensor:
 
 
 def rate(schedule: Schedule, t: Tensor) -> Tensor:
-    r""":math:`\beta(t) = -2 \alpha' / \alpha` of the score SDE, of the shape of t."""
+    r"""Return :math:`\beta(t) = -2 \alpha' / \alpha` of the score SDE, of the shape of t."""
     return -2 * schedule.dalpha(t) / schedule.alpha(t)
 
 
 def reverse_drift(x: Tensor, score: Tensor, beta: Tensor | float, langevin: float = 1.0) -> Tensor:
-    r"""Drift of the score SDE in reverse, :math:`\beta (x / 2 + (1 + \ell) s / 2)` per unit of falling time.
+    r"""Return the reverse drift of the score SDE, :math:`\beta (x / 2 + (1 + \ell) s / 2)`, for falling time.
 
     With the noise :math:`\sqrt{\ell \beta}\, d\bar w` every :math:`\ell \ge 0` leaves the marginals of the
     path in place: 0 is the probability flow, 1 the reverse SDE, and :math:`\ell` counts the Langevin dynamics
@@ -133,22 +133,22 @@ class Point:
 
     @classmethod
     def ddpm(cls, alpha_bar: Tensor, state: Tensor, noise: Tensor) -> Point:
-        """From the state and the estimate of its noise."""
+        """Return the point at a state with an estimate of its noise."""
         return cls(alpha_bar, state, (state - (1 - alpha_bar).sqrt() * noise) / alpha_bar.sqrt())
 
     @classmethod
     def sde(cls, alpha_bar: Tensor, state: Tensor, score: Tensor) -> Point:
-        """From the state and the score, by Tweedie's formula."""
+        """Return the point at a state with its score, by Tweedie's formula."""
         return cls(alpha_bar, state, (state + (1 - alpha_bar) * score) / alpha_bar.sqrt())
 
     @classmethod
     def langevin(cls, alpha_bar: Tensor, state: Tensor, moved: Tensor, step: float) -> Point:
-        """From the state and the mean of where a Langevin step of size h takes it, x + h s."""
+        """Return the point at a state whose mean after a Langevin step of size h is `moved`, x + h s."""
         return cls.sde(alpha_bar, state, (moved - state) / step)
 
     @classmethod
     def localization(cls, time: Tensor, observation: Tensor, drift: Tensor) -> Point:
-        """From the localization time s, the observation Y_s and its drift E[x* | Y_s]."""
+        """Return the point at localization time s, with observation Y_s and drift E[x* | Y_s]."""
         return cls(time / (1 + time), observation / (time * (1 + time)).sqrt(), drift)
 
     @property
@@ -162,7 +162,7 @@ class Point:
         return (self.alpha_bar.sqrt() * self.data - self.state) / (1 - self.alpha_bar)
 
     def langevin_mean(self, step: float) -> Tensor:
-        """Mean of the state after a Langevin step of size h, ``[n, d]``."""
+        """Return the mean of the state after a Langevin step of size h, ``[n, d]``."""
         return self.state + step * self.score
 
     @property

@@ -45,6 +45,10 @@ class GCN(nn.Module):
         super().__init__()
         self.linear = Linear(width, width)
 
+    def extra_repr(self) -> str:
+        """Columns in and out."""
+        return f"{self.linear.in_features} -> {self.linear.out_features}"
+
     def forward(self, h: Tensor, edges: SparseGraph | Adjacency) -> Tensor:
         """Map the rows ``h [m, w]`` to ``[m, w]``."""
         return edges.mean(h, self.linear)
@@ -88,6 +92,10 @@ class GAT(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width))
         for weight in (self.lin.weight, self.att_src, self.att_dst):
             nn.init.xavier_uniform_(weight)
+
+    def extra_repr(self) -> str:
+        """Columns in and out, and the heads."""
+        return f"{self.lin.in_features} -> {self.lin.out_features}, heads={self.heads}"
 
     def forward(self, h: Tensor, edges: SparseGraph | Adjacency) -> Tensor:
         """Map the rows ``h [m, w]`` to ``[m, w]``."""

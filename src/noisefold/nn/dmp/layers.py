@@ -32,6 +32,10 @@ class SignalEmbedding(nn.Module):
         super().__init__()
         self.label = nn.Embedding(classes + 1, width) if classes else None
 
+    def extra_repr(self) -> str:
+        """Columns in and out."""
+        return f"1 -> {1 if self.label is None else 1 + self.label.embedding_dim}"
+
     def forward(self, log_snr: Tensor, label: Tensor | None) -> Tensor:
         """Embed ``log_snr [g]`` and ``label [g]``; -1, or no labels, means "unconditional"."""
         u = signal_level(log_snr)[:, None]

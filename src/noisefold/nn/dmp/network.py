@@ -31,7 +31,7 @@ from noisefold.geometry.coarsen import Balanced, Voxel
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.neighbor_rules import Radius
 from noisefold.nn.adaptive import Adaptive, Exponential, Fixed, Learned
-from noisefold.nn.blocks import in_out
+from noisefold.nn.blocks import in_out, zeroed
 from noisefold.nn.dmp.coarse_graph import RULES, CoarseGraph, Coarsening, Neighbors, with_length
 from noisefold.nn.dmp.convolution import Convolution, convolution
 from noisefold.nn.dmp.layers import Gate, Layer, LayerInputs, Lift, embedding_of
@@ -212,8 +212,7 @@ class DMP(nn.Module):
         if details.zero_head:
             head = self.project.linears[-1]
             assert isinstance(head, nn.Linear)
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
+            zeroed(head)
 
     @classmethod
     def paper(cls, variable: str = "pos", **options: Any) -> Self:

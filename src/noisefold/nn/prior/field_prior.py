@@ -368,11 +368,11 @@ class FieldPrior(nn.Module):
             observed = factor(cov * there[:, None, :] + eye * (1 - there)[:, :, None])
             conditional = condition(observed, cov)
             left = conditional.variance(related.diagonal()).clamp(min=LEAST)
-            for place, i in enumerate(some):
+            for place, (i, given) in enumerate(zip(some, conditional.unbind(), strict=True)):
                 rows = (group == i).nonzero().view(-1)
                 hidden = (~patterns[i]).nonzero().view(-1)
                 k, spread = mean[rows], variance[rows].sqrt()
                 z = (value[rows] - k) / spread * patterns[i]
-                mean[rows[:, None], hidden] = (k + spread * conditional[place].mean(z.T).T)[:, hidden]
+                mean[rows[:, None], hidden] = (k + spread * given.mean(z.T).T)[:, hidden]
                 variance[rows[:, None], hidden] = (variance[rows] * left[place])[:, hidden]
         return mean, variance.clamp(LEAST, MOST)

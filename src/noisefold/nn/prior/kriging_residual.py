@@ -68,6 +68,11 @@ class KrigingResidual(nn.Module):
         self.net = net
         self.prior = FieldPrior(columns, dim, kernels)
 
+    def extra_repr(self) -> str:
+        """Features in, state and mask, and out."""
+        columns = self.prior.columns
+        return f"{2 * columns} -> {columns}"
+
     @property
     def learned(self) -> Tensor:
         """Whether covariances were estimated, a buffer of one bool."""

@@ -111,7 +111,7 @@ def _schedules(data: Distribution, steps: int) -> Result:
 
 
 def _graphs(size: Design) -> Result:
-    """The same measures on graphs: random noise, cosine schedule."""
+    """Return the same measures on graphs: random noise, cosine schedule."""
     small = replace(size, noises=("gaussian",), schedules=("cosine",), samples=min(1000, size.samples))
     trained = train_all(GRAPHS, small)
     return {
@@ -141,7 +141,7 @@ def _make(run: Run[Scale]) -> list[Path]:
 
 
 def _plain(value: Any) -> Any:
-    """Without NaN, which JSON has not."""
+    """Return a value without NaN, which JSON does not have."""
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -43,7 +43,7 @@ class Betas(Schedule):
         return torch.cat([betas.new_zeros(1), -torch.log1p(-betas)]).cumsum(0)
 
     def _place(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """-ln alpha^2 at these times and its slope, that of the step which ends there."""
+        """Return -ln alpha^2 at these times and its slope, that of the step which ends there."""
         steps = len(self.betas)
         step = (t.double() * steps - 1e-9).floor().clamp(0, steps - 1).long()
         table = self._table.to(t.device)

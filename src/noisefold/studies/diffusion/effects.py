@@ -48,7 +48,7 @@ def _values(row: Row, measure: str) -> list[float]:
 
 
 def _scaled(row: Row, measure: str) -> NDArray[np.float64]:
-    """A measure's values, one for each seed, on the scale it is compared on; missing ones at its end."""
+    """Return a measure's values by seed on the scale it is compared on; missing ones at its end."""
     values = _values(row, measure)
     if measure not in SCALED:
         return np.array([1.0 if math.isnan(v) and measure == "balance" else np.nan_to_num(v) for v in values])
@@ -111,7 +111,7 @@ def shares(rows: Sequence[Row]) -> list[Row]:
 
 
 def _decomposed(table: NDArray[np.float64]) -> dict[str, float]:
-    """Shares of the sum of squares: factors, two interactions, the other ones, seeds."""
+    """Return the shares of the sum of squares: factors, two interactions, the other ones, seeds."""
     axes = range(len(FACTORS))
     grand = table.mean()
     total = float(((table - grand) ** 2).mean()) or 1.0

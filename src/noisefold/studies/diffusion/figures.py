@@ -228,7 +228,7 @@ def summary(result: Result) -> Figure:
 
 
 def _bounded(value: float | None, low: float | None, least: float) -> float:
-    """Within the panel; a missing value whose interval has a lower end is infinite."""
+    """Return values clipped to the panel; a missing value whose interval has a lower end is infinite."""
     if value is None:
         return math.nan if low is None else 1e6
     return min(max(value, least), 1e6)
@@ -270,7 +270,7 @@ def _widths(panel: Axes, rows: Sequence[Result], measure: str) -> None:
 
 
 def _errors(mean: list[float], low: list[float], high: list[float]) -> list[list[float]]:
-    """Lengths of error bars down and up, 0 where they are unknown."""
+    """Return the lengths of error bars down and up, 0 where they are unknown."""
     down = [m - a for m, a in zip(mean, low, strict=True)]
     up = [b - m for m, b in zip(mean, high, strict=True)]
     return [[max(0.0, e) if math.isfinite(e) else 0.0 for e in part] for part in (down, up)]

@@ -163,7 +163,7 @@ class Perceptrons:
         return out, slopes
 
     def _layers(self, weights: list[Tensor], t: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Weights on x and biases of each layer; a common time is part of the first bias."""
+        """Return the weights on x and biases of each layer; a common time is part of the first bias."""
         w, b = weights[0], weights[1]
         first = (w[:, :, : self.dim], b + w[:, :, self.dim :] * t.to(w))
         return [first, *zip(weights[2::2], weights[3::2], strict=True)]
@@ -240,7 +240,7 @@ def batches(
 
 
 def _tables(target: Target, walk: Chain) -> tuple[Tensor, Tensor]:
-    """Factors of data and state in the answer at unit scale, by step, float32 ``[T + 1]``; 0 at step 0."""
+    """Return the factors of data and state in the answer at unit scale by step, ``[T + 1]``; 0 at step 0."""
     t = walk.times[1:]
     a, b = target.coefficients(t, walk.path)
     scale = target.scale(t, walk.path)
@@ -248,7 +248,7 @@ def _tables(target: Target, walk: Chain) -> tuple[Tensor, Tensor]:
 
 
 def _drawn(seed: int, epoch: int, recipe: Recipe) -> tuple[Tensor, Tensor, Tensor]:
-    """Points and steps of an epoch's batches, and an order within each batch, ``[updates, batch]``."""
+    """Return points and steps of an epoch's batches, and an order within each, ``[updates, batch]``."""
     generator = torch.Generator().manual_seed(derive_seed(seed, 5, epoch))
     shape = (recipe.updates, min(recipe.batch, recipe.points))
     which = torch.randperm(recipe.points, generator=generator)[: math.prod(shape)].view(shape)

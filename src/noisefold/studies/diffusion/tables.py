@@ -54,7 +54,7 @@ def table(result: Result) -> str:
 
 
 def _stand_in(standard: str) -> list[str]:
-    """What stands for an unknown distribution, and what that does to the measures."""
+    """Return what stands for an unknown distribution, and what that does to the measures."""
     if standard == EXACT:
         return []
     return [

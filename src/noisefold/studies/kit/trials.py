@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -36,9 +36,20 @@ from noisefold.studies.kit.datasets import Sets
 from noisefold.studies.kit.experiment import Result
 from noisefold.train import Training, validate
 
-__all__ = ["METRICS", "Bench", "Build", "Trial", "measure_costs", "relative_loss", "train_all", "work"]
+__all__ = [
+    "METRICS",
+    "Bench",
+    "Build",
+    "Trial",
+    "builds_of",
+    "measure_costs",
+    "relative_loss",
+    "train_all",
+    "work",
+]
 
 METRICS = ("1-NNA-CD", "COV-CD", "MMD-CD", "JSD", "paper-W")
+S = TypeVar("S")
 Build = Callable[[], nn.Module]
 _COUNTED = 64  # graphs of the sampling step whose cost is given
 _POLL = 2.0
@@ -190,6 +201,22 @@ class Trial:
         }
 
 
+def builds_of(
+    rows: Sequence[str] | None, known: Mapping[str, Callable[[S], nn.Module]], size: S
+) -> dict[str, Build]:
+    """Return the networks of some rows, or of all for None, at a scale.
+
+    Raises
+    ------
+    ValueError
+        If a row is unknown.
+    """
+    unknown = [row for row in rows or () if row not in known]
+    if unknown:
+        raise ValueError(f"rows has {unknown[0]!r}; known are {', '.join(known)}.")
+    return {row: partial(known[row], size) for row in rows or known}
+
+
 def train_all(
     folder: Path,
     builds: Mapping[str, Build],
@@ -291,7 +318,7 @@ def _step_times(model: Model, bench: Bench, steps: int) -> list[float]:
 
 
 def _clock(model: Model) -> Callable[[], float]:
-    """Seconds of computing: of this process where the model is on a CPU, else of the device."""
+    """Return the seconds of computing: of this process where the model is on a CPU, else of the device."""
 
     def wall() -> float:
         torch.accelerator.synchronize()

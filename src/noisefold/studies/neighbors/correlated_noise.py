@@ -196,7 +196,7 @@ def _rows(size: Scale, theory: Result) -> dict[str, Adaptive]:
 
 
 def _trained(size: Scale, noise: Correlation | None, adaptive: Adaptive, seed: int) -> list[float]:
-    """The relative excess of one network by signal level."""
+    """Return the relative excess of one network by signal level."""
     path = path_of(noise)
     process = GaussianProcess(Stationary(DATA))
     place = lattice(size.side)

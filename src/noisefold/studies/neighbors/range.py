@@ -187,7 +187,7 @@ def _distance_rows(size: Scale, seed: int) -> list[Result]:
 
 
 def _paper(ratios: list[float]) -> Result:
-    """Best radius up to 1 for 1 - h^2, with + 4 r^6 / 9 as printed and with - 4 r^6 / 9."""
+    """Return the best radius up to 1 for 1 - h^2, with + 4 r^6 / 9 as printed and with - 4 r^6 / 9."""
     from scipy.optimize import minimize_scalar
 
     def printed(radius: float, snr: float) -> float:

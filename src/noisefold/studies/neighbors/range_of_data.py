@@ -148,7 +148,7 @@ def measure(graphs: Graphs, centres: int, seed: int = 0) -> Result:
 
 
 def _plain(fit: Fit) -> Result:
-    """A fit as plain data; an end of the interval that is open is None."""
+    """Return a fit as plain data; an end of the interval that is open is None."""
     c = fit.correlation
     return {
         "family": fit.family,
@@ -165,7 +165,7 @@ def _plain(fit: Fit) -> Result:
 
 
 def _within(fit: Fit, measured: Variogram) -> list[Nested]:
-    """Correlations for lengths within the interval, all else as fitted; open ends are cut off."""
+    """Return correlations for lengths within the interval, all else as fitted; open ends are cut off."""
     low = max(fit.low, float(measured.distance[0]) / 3)
     high = min(fit.high, float(measured.distance[-1]) * 3)
     lengths = [low * (high / low) ** (i / (_TRIED - 1)) for i in range(_TRIED)]
@@ -174,7 +174,7 @@ def _within(fit: Fit, measured: Variogram) -> list[Nested]:
 
 
 def _clouds(graphs: Graphs, nodes: int, seed: int) -> list[Tensor]:
-    """Positions of at most eight graphs, of at most so many nodes each, as training has them."""
+    """Return positions of at most eight graphs, of at most so many nodes each, as training has them."""
     generator = torch.Generator().manual_seed(seed)
     pick = torch.randperm(len(graphs), generator=generator)[:_GRAPHS].sort().values.tolist()
     clouds = [graphs.pos[graphs.ptr[i] : graphs.ptr[i + 1]] for i in pick]
@@ -184,7 +184,7 @@ def _clouds(graphs: Graphs, nodes: int, seed: int) -> list[Tensor]:
 def _explained(
     correlation: Correlation, clouds: list[Tensor], schedules: Mapping[str, Schedule]
 ) -> tuple[list[float], dict[str, list[float]]]:
-    """Best share of the nodes at each level, and the variance that each schedule explains."""
+    """Return the best share of the nodes at each level, and the variance that each schedule explains."""
     signal = torch.tensor(SIGNALS, dtype=torch.float64)
     snr = (signal / (1 - signal)) ** 2
     ladder = torch.logspace(-math.log10(max(map(len, clouds))), 0, _LADDER, dtype=torch.float64)

@@ -132,7 +132,7 @@ def table(result: Mapping[str, Any], source: str, config: Path) -> str:
 
 
 def _interval(fit: Mapping[str, Any]) -> str:
-    """The length with its interval, open ends as 0 and inf."""
+    """Return the length with its interval, open ends as 0 and inf."""
     low = "0" if fit["low"] is None else f"{fit['low']:.3g}"
     high = "inf" if fit["high"] is None else f"{fit['high']:.3g}"
     return f"{fit['length']:.3g} [{low}, {high}]"

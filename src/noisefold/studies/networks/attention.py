@@ -140,7 +140,7 @@ Clouds = tuple[Graphs, Graphs, str]
 
 
 def clouds_of(copies: int, points: int, seed: int) -> Clouds:
-    """Training and test clouds in the unit sphere, and what they are."""
+    """Return training and test clouds in the unit sphere, and what they are."""
     file = data_folder() / _FILE
     if not file.is_file():
         train = shapes(40 * copies, points=points, seed=2 * seed)
@@ -185,7 +185,7 @@ def _with_task(clouds: Graphs, task: str, seed: int) -> Graphs:
 
 
 def _levels(clouds: Clouds, task: str, kind: str, size: Scale, seed: int) -> list[Result]:
-    """Where one network attends, at every signal level."""
+    """Return where one network attends, at every signal level."""
     train, test = (_with_task(graphs, task, derive_seed(seed, i)) for i, graphs in enumerate(clouds[:2]))
     model = _trained(train, task, kind, size, seed)
     return [look(model, test, u, derive_seed(seed, 2)) for u in SIGNALS]
@@ -318,7 +318,7 @@ def _some(result: Result, task: str, kind: str, signal: float) -> list[Result]:
 
 
 def _spread(rows: list[Result]) -> float:
-    """Standard deviation of the attended distance over graphs, mean over seeds."""
+    """Return the standard deviation of the attended distance over graphs, mean over seeds."""
     return statistics.fmean(statistics.pstdev(r["reach"]) for r in rows)
 
 

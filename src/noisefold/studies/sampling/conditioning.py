@@ -279,7 +279,7 @@ def errors(task: Task, draws: Tensor) -> dict[str, float]:
 def _learned(
     distribution: GaussianMixture, for_completion: bool, steps: int, seed: int
 ) -> Denoiser[Tensor, Tensor]:
-    """A small network that has learned the distribution from its draws."""
+    """Return a small network that has learned the distribution from its draws."""
     place = torch.linspace(0, 1, distribution.dim)[:, None]
     values = distribution.sample(20_000 if steps > 100 else 64, _generator(seed, 2)).float()
     data = Graphs.dense(place.expand(len(values), -1, -1), values[..., None])

@@ -149,7 +149,7 @@ def _trial(run: Run[Scale], name: str, coupling: Coupling, seed: int, sets: Sets
 
 
 def _scored(model: Model, seed: int, size: Scale, sets: Sets) -> Result:
-    """Scores by solver and steps, and of the reference clouds."""
+    """Return the scores by solver and steps, and of the reference clouds."""
     unit = model.data.scaling.pos_scale
     sample = partial(model.sample, size.draws, nodes=size.training.nodes, seed=seed)
     end = sample(steps=size.many, solver=Heun()).pos / unit
@@ -165,7 +165,7 @@ def _scored(model: Model, seed: int, size: Scale, sets: Sets) -> Result:
 
 
 def _cost(coupling: Coupling, size: Scale, train: Graphs, rounds: int = 5) -> dict[str, float]:
-    """Seconds a training step spends on a coupling, and mean squared distance of noise and data."""
+    """Return the seconds of a coupling in a step, and the mean squared distance of noise and data."""
     batches = Batches(train, size.training.batch, 0, size.training.nodes)
     unit = float((train.pos - train.pos.mean(0)).square().mean().sqrt())
     seconds, squares = [], []

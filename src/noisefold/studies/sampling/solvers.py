@@ -152,7 +152,7 @@ def _counted(path: Gaussian) -> tuple[Callable[[Tensor, Tensor], Tensor], Callab
 
 
 def _steps(solver: Solver, budget: int) -> int:
-    """The most steps within a budget of evaluations, at least one; evaluations are linear in the steps."""
+    """Return the most steps within a budget of evaluations, at least one."""
 
     def evaluations(steps: int) -> int:
         path = Gaussian()

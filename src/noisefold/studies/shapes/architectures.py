@@ -30,7 +30,7 @@ from noisefold.sample import Ancestral
 from noisefold.studies.kit.datasets import all_classes, chairs
 from noisefold.studies.kit.experiment import Experiment, Result, Run, written
 from noisefold.studies.kit.presets import SHORT, SMALL_LATENTS, TINY
-from noisefold.studies.kit.trials import METRICS, Bench, train_all
+from noisefold.studies.kit.trials import METRICS, Bench, builds_of, train_all
 from noisefold.studies.shapes.architectures_report import figure, table
 from noisefold.train import Training
 
@@ -179,11 +179,8 @@ def measure(run: Run[Scale], rows: Sequence[str] | None = None) -> Result:
     ValueError
         If a row is unknown.
     """
-    unknown = [row for row in rows or () if row not in ROWS]
-    if unknown:
-        raise ValueError(f"rows has {unknown[0]!r}; known are {', '.join(ROWS)}.")
+    builds = builds_of(rows, ROWS, run.size)
     size, bench = run.size, bench_of(run)
-    builds = {row: partial(ROWS[row], size) for row in rows or ROWS}
     seeds = run.seeds(size.seeds)
     graphs = len(bench.sets.train)
     trials = train_all(run.folder, builds, bench, seeds, lambda cost: size.steps(cost, graphs))
@@ -215,7 +212,7 @@ def bench_of(run: Run[Scale]) -> Bench:
 
 
 def _references(bench: Bench) -> Result:
-    """Scores of what needs no training, among them the paper's row RANDOM: unit noise in the paper's unit."""
+    """Return the scores of baselines without training, among them the paper's row RANDOM, unit noise."""
     test, nodes = bench.sets.test, bench.training.nodes or int(bench.sets.test.sizes.min())
     reach = [float((p - p.mean(0)).abs().amax()) for p in test.unpack()]
     unit = 4 * sum(reach) / len(reach)

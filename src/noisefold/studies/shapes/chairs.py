@@ -123,7 +123,7 @@ def _make(run: Run[Scale]) -> list[Path]:
 
 
 def _with(base: Model, budget: ComputeBudget) -> Model:
-    """The same weights under another compute budget."""
+    """Return the same weights under another compute budget."""
     arguments: dict[str, Any] = {**vars(base.net)["arguments"], "compute_budget": budget}
     net = Latents(**arguments)
     net.load_state_dict(base.net.state_dict())
@@ -144,7 +144,7 @@ def _sample(sampler: _Sampler, size: Scale, count: int = 0, batch: int = 64) -> 
 
 
 def _costs(samplers: Mapping[str, _Sampler], size: Scale, rounds: int = 3) -> dict[str, float]:
-    """Milliseconds of one core for one cloud, medians over interleaved rounds, bfloat16."""
+    """Return the milliseconds of one core for one cloud, medians over interleaved rounds, bfloat16."""
     found: dict[str, list[float]] = {name: [] for name in samplers}
     with torch.autocast("cpu", torch.bfloat16):
         for _ in range(rounds):

@@ -71,7 +71,7 @@ def _make(run: Run[Scale]) -> list[Path]:
 
 
 def _class(model: Model, size: Scale, train: Graphs, test: Graphs, label: int) -> Result:
-    """Scores of one class, for every weight of guidance and the references."""
+    """Return the scores of one class, for every weight of guidance and the references."""
     assert train.label is not None
     assert test.label is not None
     own, other = (torch.eq(of, label).nonzero()[:, 0][: size.most] for of in (test.label, train.label))

@@ -97,7 +97,7 @@ def _export(model: Model, folder: Path) -> None:
 
 
 def _score(model: Model, size: Scale) -> Scores:
-    """Both halves of a fresh test set: as many real shapes for the floor as for the model."""
+    """Return the both halves of a fresh test set: as many real shapes for the floor as for the model."""
     test = shapes(2 * size.draws, points=size.points, seed=2)
     train = shapes(size.draws, points=size.points, seed=0)
     assert test.label is not None

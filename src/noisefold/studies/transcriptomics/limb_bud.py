@@ -41,7 +41,7 @@ from noisefold.sample import DPMSolver, masks
 from noisefold.studies.kit.datasets import Sets
 from noisefold.studies.kit.experiment import Experiment, Result, Run, written
 from noisefold.studies.kit.presets import SHORT, TINY
-from noisefold.studies.kit.trials import Bench, measure_costs, train_all
+from noisefold.studies.kit.trials import Bench, builds_of, measure_costs, train_all
 from noisefold.studies.transcriptomics.limb_bud_report import figure, table
 from noisefold.train import Training
 
@@ -196,12 +196,9 @@ def measure(run: Run[Scale], rows: Sequence[str] | None = None) -> Result:
     ValueError
         If a row is unknown.
     """
-    unknown = [row for row in rows or () if row not in ROWS]
-    if unknown:
-        raise ValueError(f"rows has {unknown[0]!r}; known are {', '.join(ROWS)}.")
     size, seeds = run.size, run.seeds(run.size.seeds)
+    builds = builds_of(rows, ROWS, size)
     bench = _bench(size, run.seed)
-    builds = {row: partial(ROWS[row], size) for row in rows or ROWS}
     costs = measure_costs(run.folder / "costs", builds, bench)
     trials = train_all(run.folder, builds, bench, seeds, size.steps, costs)
     fixed: dict[str, Any] = {"seed": 0, "data": bench.sets.about}
@@ -247,7 +244,7 @@ def _bench(size: Scale, seed: int) -> Bench:
 
 
 def _judged(made: Graphs | dict[str, Graphs], test: Graphs, ranges: RangeByTime) -> Scores:
-    """Scores of fields in units of the range at each time."""
+    """Return the scores of fields in units of the range at each time."""
     rows = {"model": made} if isinstance(made, Graphs) else made
     return score_fields({k: ranges.apply(v) for k, v in rows.items()}, ranges.apply(test), metrics=_METRICS)
 
@@ -258,7 +255,7 @@ def _ranges(bench: Bench) -> RangeByTime:
 
 
 def _references(bench: Bench) -> Result:
-    """Scores of what needs no network: a Gaussian with the mean and covariance of training."""
+    """Return the scores of what needs no network: a Gaussian with the mean and covariance of training."""
     ranges, test = _ranges(bench), bench.sets.test[: 2 * bench.draws]
     gaussian = GaussianField().fit(ranges.apply(bench.sets.train))
     one = ranges.apply(test[:1])
@@ -271,7 +268,7 @@ def _references(bench: Bench) -> Result:
 
 
 def _asked(size: Scale, name: str) -> tuple[Graphs, Graphs, Tensor]:
-    """The truth, what is given, and the mask of observed values."""
+    """Return the truth, what is given, and the mask of observed values."""
     knockout = _GENES[2] if name == "knockout" else None
     truth = limb_bud(size.asked, times=10, positions=10, split="test", knockout=knockout)
     given, known = QUESTIONS[name][1](truth)
@@ -290,7 +287,7 @@ def _questions(size: Scale, model: Model, ranges: RangeByTime) -> Result:
 
 
 def _baselines(size: Scale, bench: Bench) -> Result:
-    """Scores of what a biologist would do without a generative model, question by question."""
+    """Return the scores of the baselines without a generative model, by question."""
     ranges = _ranges(bench)
     train = ranges.apply(bench.sets.train[:2000])
     fitted = {name: baseline.fit(train) for name, baseline in _BASELINES.items()}
@@ -329,7 +326,7 @@ def score_draws(values: Tensor, truth: Graphs, known: Tensor, ranges: RangeByTim
 
 
 def _grids(size: Scale, model: Model, ranges: RangeByTime) -> Result:
-    """Scores of generated fields on grids of times and places that the network was not trained on."""
+    """Return the scores of fields generated on grids of times and places not trained on."""
     out = {}
     for times, places, draws in ((10, 10, size.draws), *size.other):
         test = limb_bud(2 * draws, times=times, positions=places, split="test")
@@ -339,7 +336,7 @@ def _grids(size: Scale, model: Model, ranges: RangeByTime) -> Result:
 
 
 def _scattered(run: Run[Scale], bench: Bench, cost: float) -> list[Result]:
-    """The main network again, trained on 100 random nodes of a finer grid, others every time."""
+    """Return the main network again, trained on 100 random nodes of a finer grid, others every time."""
     size, count = run.size, min(run.size.train, 4000)
     about = f"{count} simulations at 31 times x 31 places, of which 100 at random are seen at a time."
     sets = Sets(limb_bud(count, times=31, positions=31), bench.sets.test, about)

@@ -73,7 +73,7 @@ def _generation(result: Result) -> str:
 
 
 def _answers(result: Result, name: str) -> dict[str, list[Mapping[str, Any]]]:
-    """Scores of every network and baseline for a question; networks that were not asked are left out."""
+    """Return the scores of the networks and baselines that answered a question."""
     asked = {
         row: [t["asked"]["questions"][name]["scores"] for t in trials if t["asked"]["questions"]]
         for row, trials in result["rows"].items()

@@ -100,7 +100,7 @@ def stages(run: Run[Any], name: str, size: Stages) -> Result | None:
 def _generated(
     model: Model, parts: dict[float, Tissue], transform: Expression, size: Stages, seed: int, spent: float
 ) -> Result:
-    """Scores of generated patches of the held-out day, beside those of the days before and after."""
+    """Return the scores of generated patches of the held-out day and of the days before and after."""
     real = patches_of(parts[_DAY], 2 * size.held, size.cells, seed + 1, _centred)
     first, other = real[: size.held], real[size.held :]
     made = model.sample(
@@ -120,7 +120,7 @@ def _generated(
 
 
 def _centred(graphs: Graphs) -> Graphs:
-    """Positions relative to the centre of each patch; the day stays."""
+    """Return positions relative to the centre of each patch; the day stays."""
     pos = graphs.pos.clone()
     for start, end in zip(graphs.ptr[:-1].tolist(), graphs.ptr[1:].tolist(), strict=True):
         pos[start:end, :-1] -= pos[start:end, :-1].mean(0)
@@ -146,7 +146,7 @@ def _model(unit: Graphs, transform: Expression, names: tuple[str, ...], size: St
 def _scores(
     rows: dict[str, Graphs], first: Graphs, other: Graphs, transform: Expression
 ) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Metrics of every row, with the row real, all in standard deviations of the training spots."""
+    """Return the metrics of every row and of real patches, in standard deviations of the training spots."""
     both = transform.apply(Graphs.collate([first, other]))
     found = score_fields(
         {k: transform.apply(g) for k, g in rows.items()}, both, metrics=_METRICS, resamples=_RESAMPLES

@@ -278,12 +278,12 @@ def _asked(
 
 
 def _score(units: Tensor, truth: Tensor, known: Tensor, blocks: HeldOut) -> PosteriorScores:
-    """Scores of draws ``[m, n, f]``, in standard deviations of the training cells."""
+    """Return the scores of draws ``[m, n, f]``, in standard deviations of the training cells."""
     return score_posterior(units, truth, known, blocks.test, names=blocks.train.genes, unit="sd")
 
 
 def _moran(units: Tensor, known: Tensor, blocks: HeldOut) -> list[float]:
-    """Moran's I among the held-out cells of features with unknown values: mean over blocks, its error."""
+    """Return Moran's I of features with unknown values in held-out cells: mean over blocks, and its error."""
     hidden = (~known).any(0)
     parts = [rows.nonzero().view(-1) for rows in blocks.test.unpack(blocks.core)]
     places = [pos[rows] for pos, rows in zip(blocks.test.unpack(), parts, strict=True)]
@@ -295,7 +295,7 @@ def _moran(units: Tensor, known: Tensor, blocks: HeldOut) -> list[float]:
 
 
 def _start(model: Model, blocks: HeldOut, known: Tensor, draws: int, seed: int) -> Tensor:
-    """Independent draws, value by value, from the prediction that the network begins with."""
+    """Return independent draws, value by value, from the prediction that the network begins with."""
     unit = model.units.apply(blocks.test)
     assert isinstance(model.net, KrigingResidual)
     assert unit.x is not None
@@ -307,7 +307,7 @@ def _start(model: Model, blocks: HeldOut, known: Tensor, draws: int, seed: int) 
 def _maps(
     out: Path, blocks: HeldOut, answer: Completion, known: Tensor, truth: Tensor, name: str, question: str
 ) -> None:
-    """Maps of the largest block in standard deviations, of the chosen or else the first hidden genes."""
+    """Return maps of the largest block for the chosen or the first hidden genes, in standard deviations."""
     hidden = (~known).any(0)
     units = torch.stack([blocks.unit(v) for v in answer.values])
     shown = Completion(blocks.test.replace(x=truth), Features(), known, units)
@@ -317,7 +317,7 @@ def _maps(
 
 
 def _whole(blocks: HeldOut, model: Model, limits: tuple[int | None, int], seed: int) -> Result:
-    """Time of one posterior draw of all training cells and genes, a fifth of the genes being hidden."""
+    """Return the time of one posterior draw of all training cells, with a fifth of the genes hidden."""
     cells, steps = limits
     tissue = blocks.train if cells is None else blocks.train.part(blocks.train.order[:cells])
     graphs = tissue.graphs()
