@@ -109,6 +109,18 @@ def figures(page: Page) -> dict[str, Any]:
     return found
 
 
+def leave_unpainted(patch: pytest.MonkeyPatch) -> None:
+    """Still pictures are not painted, which takes most of the time of a page."""
+    for module in ("blocks", "point_clouds", "sections"):
+        patch.setattr(f"noisefold.report.page.{module}.png", lambda *_: "")
+    patch.setattr("noisefold.report.page.point_clouds.draw_clouds", lambda *_, **__: None)
+
+
+@pytest.fixture
+def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_unpainted(monkeypatch)
+
+
 @pytest.fixture(scope="module")
 def html() -> str:
     return html_of(**everything())
@@ -231,6 +243,7 @@ def test_the_same_arguments_give_the_same_page(html: str) -> None:
     assert len(html) < 6_500_000
 
 
+@pytest.mark.usefixtures("unpainted")
 @pytest.mark.parametrize(
     "left_out", ["test scores", "log facts", "trajectory train", "test train log scores trajectory facts"]
 )
@@ -249,6 +262,7 @@ def test_pieces_may_be_missing(left_out: str) -> None:
     assert ("facts" in lists) == ("facts" in arguments)
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_networks_that_follow_the_noise_show_how() -> None:
     from noisefold.nn.adaptive import Exponential
 
@@ -260,6 +274,7 @@ def test_networks_that_follow_the_noise_show_how() -> None:
     assert [c[-1] for c in curves] == [13, 13]  # at pure noise: the root of 4 x 40, all neighbours
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_other_models_stand_between_samples_and_real_data() -> None:
     data = hostile()
     others = {HOSTILE[1]: hostile(seed=2)}
@@ -269,6 +284,7 @@ def test_other_models_stand_between_samples_and_real_data() -> None:
     assert f"Samples of {HOSTILE[1]}" in page.text
 
 
+@pytest.mark.usefixtures("unpainted")
 @pytest.mark.parametrize("dim", [1, 2, 4])
 def test_other_dimensions(dim: int) -> None:
     data = hostile(dim=dim)
@@ -277,6 +293,7 @@ def test_other_dimensions(dim: int) -> None:
     assert scene["dragmode"] == ("pan" if dim < 3 else "turntable")
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_large_clouds_are_thinned_and_the_caption_says_so() -> None:
     data = shapes(4, points=5000, families=("chair", "vase"))
     page = Page(html_of(model=Model.for_data(data, **_SMALL), samples=data))
@@ -305,6 +322,7 @@ def test_file_is_whole_or_untouched(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_nothing_is_written_for_wrong_arguments(tmp_path: Path) -> None:
     data = hostile()
     model = Model.for_data(data, **_SMALL)
@@ -326,6 +344,7 @@ def test_nothing_is_written_for_wrong_arguments(tmp_path: Path) -> None:
 # -- what the page computes by itself --------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_what_is_missing_is_computed_and_what_is_given_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

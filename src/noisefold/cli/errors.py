@@ -15,7 +15,7 @@ from rich.console import Console
 
 from noisefold.errors import TrainingError
 
-__all__ = ["report_errors", "show_tracebacks"]
+__all__ = ["report_errors", "say_error", "show_tracebacks"]
 
 _F = TypeVar("_F", bound=Callable[..., None])
 _errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
@@ -71,5 +71,10 @@ def _fail(error: object, status: int) -> None:
     if isinstance(error, OSError) and error.strerror and error.filename:
         mend = "; make room there, what was there before is unchanged" if error.errno in _FULL else ""
         text = f"{error.filename}: {error.strerror}{mend}."
-    _errors.print(f"noisefold: {' '.join(text.split())}")
+    say_error(text)
     raise typer.Exit(status)
+
+
+def say_error(text: str) -> None:
+    """Say in one line what went wrong."""
+    _errors.print(f"noisefold: {' '.join(text.split())}")

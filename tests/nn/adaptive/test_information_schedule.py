@@ -171,6 +171,7 @@ def test_positions_as_features():
     assert (int(r[-1]), int(s[-1])) == (8, 400)
 
 
+@pytest.mark.slow
 def test_real_tissue(shared: Path):
     """Drosophila blastoderm: smooth along the embryo, so that noise calls for range."""
     anndata = pytest.importorskip("anndata")
