@@ -156,7 +156,7 @@ def test_untrained_it_draws_fields_that_hang_together(learned, field):
     scaling = nf.geometry.Scaling((0.0, 0.0), 1.0, (0.0,) * F, (1.0,) * F)
     model = nf.Model(learned, variable="x", for_completion=True, summary=nf.geometry.DataSummary(scaling))
     done = model.complete(
-        field, torch.zeros(N, dtype=torch.bool), draws=800, steps=10, solver=nf.sample.DPMSolver(), seed=0
+        field, torch.zeros(N, dtype=torch.bool), draws=800, steps=20, solver=nf.sample.DPMSolver(), seed=0
     )
     for g in range(F):
         expected = covariance(learned, field.pos, g).float()

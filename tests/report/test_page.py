@@ -8,6 +8,7 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from noisefold.data.shapes import shapes
 from noisefold.eval.score_table import Metric, Score, Scores
@@ -24,6 +26,8 @@ from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scene import STEPS, table_of
 from noisefold.model import Model
 from noisefold.report import write_report
+from noisefold.report.figures.style import LIGHT, Paper
+from noisefold.report.page.blocks import Picture
 from noisefold.report.page.point_clouds import nearest
 
 HOSTILE = (
@@ -114,6 +118,12 @@ def leave_unpainted(patch: pytest.MonkeyPatch) -> None:
     for module in ("blocks", "point_clouds", "sections"):
         patch.setattr(f"noisefold.report.page.{module}.png", lambda *_: "")
     patch.setattr("noisefold.report.page.point_clouds.draw_clouds", lambda *_, **__: None)
+
+    def once(heading: str, alt: str, caption: str, draw: Callable[[Paper], Figure]) -> Picture:
+        draw(LIGHT)
+        return Picture(heading, alt, caption, "", "")
+
+    patch.setattr(Picture, "of", once)
 
 
 @pytest.fixture

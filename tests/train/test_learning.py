@@ -38,7 +38,7 @@ def data(seed: int = 0) -> Graphs:
 
 def network() -> KrigingResidual:
     torch.manual_seed(0)
-    return KrigingResidual(SetTransformer(2, 4 * F, F, width=16, blocks=1, heads=2), F, 2, kernels=2)
+    return KrigingResidual(SetTransformer(2, 4 * F, F, width=16, blocks=1, heads=2), F, 2, kernels=1)
 
 
 def denoiser(net: nn.Module) -> Denoiser:
