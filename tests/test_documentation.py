@@ -82,9 +82,12 @@ def test_every_example_of_a_command_is_understood() -> None:
         command.make_context(name, rest, parent=context)
     clouds = nf.data.shapes(8, points=16)
     tissue = clouds.replace(x=clouds.pos.clone(), label=None, classes=())
-    for words in commands:
-        changes = from_options([value for key, value in pairwise(words) if key == "-o"])
-        for_completion = "--for-completion" in words
+    asked = {
+        ("--for-completion" in words, *(value for key, value in pairwise(words) if key == "-o"))
+        for words in commands
+    }
+    for for_completion, *options in asked:
+        changes = from_options(options)
         data = tissue if for_completion else clouds
         request = Request(for_completion, 1 if for_completion else None, changes=(changes,))
         Model.of_recipe(domain_of(data).recipe(data, request))

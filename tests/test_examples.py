@@ -1,9 +1,11 @@
-"""The examples run, as a user would run them, and do what they say."""
+"""The examples run and do what they say."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -18,16 +20,19 @@ TESTED = {"completion", "shapes", "own_data", "pyg_conv", "oracle", "guidance", 
 
 def run(name: str, *arguments: object) -> str:
     """What an example prints."""
-    command = [sys.executable, str(EXAMPLES / f"{name}.py"), "--small", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    words = [str(EXAMPLES / f"{name}.py"), "--small", *map(str, arguments)]
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+        patch.setattr(sys, "argv", words)
+        runpy.run_path(words[0], run_name="__main__")
+    return said.getvalue()
 
 
 def test_no_example_goes_untested() -> None:
     assert {p.stem for p in EXAMPLES.glob("*.py")} == TESTED
 
 
+@pytest.mark.slow
 def test_shapes(tmp_path: Path) -> None:
     text = run("shapes", "--out", tmp_path)
     chairs = nf.load(tmp_path / "chairs.npz")
@@ -44,6 +49,7 @@ def test_own_data(tmp_path: Path) -> None:
     assert nf.Model.from_pretrained(tmp_path / "model").classes == ("box", "cylinder")
 
 
+@pytest.mark.slow
 def test_pyg_conv(tmp_path: Path) -> None:
     pytest.importorskip("torch_geometric")
     text = run("pyg_conv", "--out", tmp_path)
@@ -67,6 +73,7 @@ shipped = pytest.mark.skipif(
 
 
 @shipped
+@pytest.mark.slow
 def test_solvers() -> None:
     rows = re.findall(r"^  \w+\(.*?\) +\w+\(.*?\) +([\d.]+) +([\d.]+)$", run("solvers"), re.MULTILINE)
     assert len(rows) == 6
@@ -74,12 +81,14 @@ def test_solvers() -> None:
 
 
 @shipped
+@pytest.mark.slow
 def test_guidance() -> None:
     text = run("guidance")
     assert [line.split()[0] for line in text.splitlines()[3:]] == ["weight"] * 4 + ["real"]
 
 
 @shipped
+@pytest.mark.slow
 def test_completion(tmp_path: Path) -> None:
     rows = re.findall(
         r"^  (\w[\w ]+?) +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+)$", run("completion", "--out", tmp_path), re.M

@@ -79,6 +79,7 @@ def follow(folder: Path) -> None:
     assert filled.uns["noisefold_draws"]["draws"].shape[0] == 2
 
 
+@pytest.mark.slow
 def test_the_page_on_a_small_tissue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """260 nuclei on a shell, so that there is more than one patch; genes are waves along it."""
     rng = np.random.default_rng(0)

@@ -19,6 +19,7 @@ import traceback
 import matplotlib.figure  # noqa: F401
 import plotly.graph_objects  # noqa: F401
 import torch
+import torch._dynamo  # the first optimiser of a process imports it, which takes seconds
 
 import noisefold.cli
 import noisefold.data.convert

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -107,12 +108,15 @@ def test_evaluate_and_report(trained: Path, cubes: Path, tmp_path: Path) -> None
     assert (tmp_path / "r.html").stat().st_size > 10_000
 
 
-def test_demo_small(tmp_path: Path) -> None:
+def test_demo_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from noisefold.model import PACKAGED
+
+    # A shape costs the same whatever is done with it, and the demo makes 2,000.
+    monkeypatch.setattr("noisefold.data.shapes", lambda count, **rest: shapes(min(count, 64), **rest))
 
     if not PACKAGED["noisefold/shapes"].is_dir():
         pytest.skip("the shipped model is not in this checkout")
-    status, text, errors = run("demo", "--out", tmp_path / "demo", "--steps", 2, "--draws", 8)
+    status, text, errors = run("demo", "--out", tmp_path / "demo", "--steps", 2, "--draws", 4)
     assert status == 0, errors
     assert (tmp_path / "demo" / "report.html").is_file()
     assert "shipped" in text
@@ -201,17 +205,42 @@ def test_misuse_exits_with_2(
     assert not list(tmp_path.iterdir())
 
 
-def _shell(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "noisefold", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, **options)
+def test_the_module_is_a_command_whose_exit_status_a_shell_sees(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "noisefold", "inspect", str(tmp_path / "absent.ply")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_debug_shows_the_traceback_and_plain_does_not(tmp_path: Path) -> None:
-    plain = _shell("inspect", tmp_path / "absent.ply")
-    debug = _shell("inspect", tmp_path / "absent.ply", "--debug")
-    assert (plain.returncode, debug.returncode) == (2, 2)
-    assert "Traceback" not in plain.stderr
-    assert "Traceback" in debug.stderr
+def test_an_interrupt_outside_a_command_is_one_sentence_and_exits_with_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["noisefold.cli.app"], "say", interrupt)
+    monkeypatch.setattr(sys, "argv", ["noisefold", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("noisefold: ")
+
+
+def test_debug_shows_the_traceback_and_plain_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.modules["noisefold.cli.errors"], "_debug", Event())
+    said = []
+    for more in ([], ["--debug"]):
+        monkeypatch.setattr(sys, "argv", ["noisefold", "inspect", str(tmp_path / "absent.ply"), *more])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 2
+        said.append(capsys.readouterr().err)
+    assert "Traceback" not in said[0]
+    assert "Traceback" in said[1]
 
 
 def test_a_full_disk_ends_with_1_and_loses_nothing(trained: Path, tmp_path: Path) -> None:
@@ -223,12 +252,13 @@ def test_a_full_disk_ends_with_1_and_loses_nothing(trained: Path, tmp_path: Path
     if not mounted:
         pytest.skip("mounting a small tmpfs needs root")
     try:
-        first = _shell("sample", trained, "-n", 2, "--nodes", 100, "--steps", 1, "--out", disk / "a.npz")
+        words = ["sample", trained, "--steps", 1, "--out", disk / "a.npz"]
+        first, _, _ = run(*words, "-n", 2, "--nodes", 100)
         kept = (disk / "a.npz").read_bytes()
-        second = _shell("sample", trained, "-n", 64, "--nodes", 400, "--steps", 1, "--out", disk / "a.npz")
-        assert (first.returncode, second.returncode) == (0, 1)
-        assert "Traceback" not in second.stderr
-        assert len(second.stderr.strip().splitlines()) == 1
+        second, _, errors = run(*words, "-n", 64, "--nodes", 400)
+        assert (first, second) == (0, 1)
+        assert "Traceback" not in errors
+        assert len(errors.strip().splitlines()) == 1
         assert (disk / "a.npz").read_bytes() == kept
         assert [p.name for p in disk.iterdir()] == ["a.npz"]
     finally:

@@ -163,7 +163,9 @@ def test_mirrored_beginnings_give_mirrored_ends():
     torch.testing.assert_close(final(-initial, 15.0), -out, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("gene", simulate.GENES)
+@pytest.mark.parametrize(
+    "gene", [pytest.param(g, marks=pytest.mark.slow if k else []) for k, g in enumerate(simulate.GENES)]
+)
 def test_knockout_is_held_at_zero(gene):
     k = simulate.GENES.index(gene)
     out = simulate.limb_bud(2, [0, 4, 9], GRID, knockout=gene, rates="random", dtype=torch.float64)
@@ -221,6 +223,7 @@ def test_a_sample_is_a_function_of_seed_and_index():
     assert len(torch.unique(many[:, 0, 0, 0])) == len(many)
 
 
+@pytest.mark.slow
 def test_float32_is_close_to_float64():
     # 200 steps, rounding 6e-8 each, grown by the pattern's own instability.
     single, double = (

@@ -36,7 +36,7 @@ def tissue(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("for_completion", [True, False])
+@pytest.mark.parametrize("for_completion", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_tissue(tissue: Path, tmp_path: Path, for_completion: bool) -> None:
     flag = ["--for-completion"] if for_completion else []
     command("train", tissue, "--out", tmp_path / "run", "--steps", STEPS, *flag)

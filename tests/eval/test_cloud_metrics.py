@@ -211,6 +211,7 @@ def test_paper_w_has_the_numbers_of_modelnet10():
     assert paper_w(real.replace(pos=0 * real.pos), real) * 100 == pytest.approx(0.94, abs=0.01)
 
 
+@pytest.mark.slow
 @needs_modelnet
 def test_scores_of_real_chairs_against_real_chairs():
     chairs = modelnet("modelnet10_train.npz", "chair").to(dtype=torch.float32)

@@ -5,6 +5,7 @@ import torch
 from gaussian_fields import gaussian_fields
 from scipy.optimize import minimize
 
+from crossed import crossed
 from noisefold.geometry.correlation import Exponential, Matern, Nested, SquaredExponential
 from noisefold.geometry.correlation_fit import FAMILIES, _least_squares, fit_correlation
 from noisefold.geometry.variogram import Variogram, variogram
@@ -59,11 +60,10 @@ def test_least_squares_in_the_triangle_are_the_optimiser_s():
         assert float(error[i, 0]) == pytest.approx(found.fun, abs=1e-7)
 
 
-@pytest.mark.parametrize("family", FIELDS)
-@pytest.mark.parametrize(("graphs", "nodes", "side"), [(100, 60, 1.0), (1, 1200, 3.0)])
-def test_the_length_of_a_field_lies_in_its_interval(family, graphs, nodes, side):
+@pytest.mark.parametrize(("family", "size"), crossed(list(FIELDS), [(100, 60, 1.0), (1, 1200, 3.0)]), ids=str)
+def test_the_length_of_a_field_lies_in_its_interval(family, size):
     """Many graphs, and patches of a single one: in at least 6 of 8 draws (of 95 %, P(5 or less) = .006)."""
-    truth = FIELDS[family]
+    truth, (graphs, nodes, side) = FIELDS[family], size
     length = getattr(truth, "base", truth).length
     held = 0
     for seed in range(8):

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ragged import batch, batches
 
+from crossed import crossed
 from noisefold.configuration import decode, encode
 from noisefold.geometry import KNN, Full, LongShort, Radius, Random, knn, knn_brute_force, knn_dense
 from noisefold.geometry.neighbor_rules import knn_edges
@@ -123,11 +124,15 @@ def test_permutation_equivariance(rule):
     assert set(map(tuple, renumbered.T.tolist())) == edges
 
 
-@pytest.mark.parametrize("device", ["host", "host in rows", "accelerator"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("kind", ["normal", "lattice", "one place"])
-@pytest.mark.parametrize(("s", "k"), [(1, 3), (2, 1), (9, 20), (65, 8), (200, 7), (301, 60)])
-def test_dense_search_equals_a_stable_sort(monkeypatch, device, dtype, kind, s, k):
+WAYS = list(itertools.product(["host", "host in rows", "accelerator"], ["normal", "lattice", "one place"]))
+SIZES = [(301, 60), (65, 8), (9, 20), (200, 7), (2, 1), (1, 3), (65, 8)]
+
+
+@pytest.mark.parametrize(
+    ("way", "dtype", "size"), crossed(WAYS, [torch.float32, torch.float64], SIZES), ids=str
+)
+def test_dense_search_equals_a_stable_sort(monkeypatch, way, dtype, size):
+    (device, kind), (s, k) = way, size
     # The accelerator's way runs here on the CPU, in blocks small enough to be several.
     if device == "accelerator":
         monkeypatch.setattr(knn, "brute_force", knn_brute_force._brute_device)

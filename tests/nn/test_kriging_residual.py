@@ -328,7 +328,7 @@ def test_untrained_it_draws_its_law(silent):
     known = (torch.arange(80) >= 40)[:, None].expand(80, 2)
     scaling = nf.geometry.Scaling((0.0, 0.0), 1.0, (0.0, 0.0), (1.0, 1.0))
     model = nf.Model(net, variable="x", for_completion=True, summary=nf.geometry.DataSummary(scaling))
-    done = model.complete(field, known, draws=400, steps=25, solver=nf.sample.DPMSolver(), seed=0)
+    done = model.complete(field, known, draws=400, steps=15, solver=nf.sample.DPMSolver(), seed=0)
     law = net.distribution(field, field.x, known)
     middle = net.prior.spike + 0.2
     drawn = (done.values[:, :40, 0] < middle[0]).float().mean(0)
@@ -344,7 +344,11 @@ def test_untrained_it_draws_its_law(silent):
     assert 0.93 < float(spread.mean()) < 1.07
 
 
-@pytest.mark.parametrize("kind", ["constant", "rare", "two places", "duplicates", "sizes"])
+# What is constant or on few places is also met by `eval.test_degenerate_fields`.
+RARER = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("constant", "two places", "duplicates")]
+
+
+@pytest.mark.parametrize("kind", ["rare", "sizes", *RARER])
 def test_poor_data_are_measured_and_drawn(kind):
     torch.manual_seed(0)
     pos, x = torch.rand(4, 30, 2), torch.randn(4, 30, 3)
@@ -382,7 +386,10 @@ def test_without_places_apart_nothing_is_measured():
             KrigingResidual(Zero(), 3, 2).learn(graphs)
 
 
-@pytest.mark.parametrize(("nodes", "features"), [(12, 3), (12, 8), (400, 3), (4, 40)])
+@pytest.mark.parametrize(
+    ("nodes", "features"),
+    [(12, 8), (4, 40), *(pytest.param(n, 3, marks=pytest.mark.slow) for n in (12, 400))],
+)
 def test_covariance_between_features_is_shrunk_by_their_number_and_that_of_nodes(nodes, features):
     """Towards its diagonal, by ridge + f / 4n and at most entirely; the jitter of 1e-4 is added."""
     generator = torch.Generator().manual_seed(6)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from crossed import crossed
 from noisefold.data import shapes
 from noisefold.geometry import Graphs
 from noisefold.noise import Independent, Streams, White, WithinCloud
@@ -125,11 +126,12 @@ def coupled(method: str, blend: float, x0: Tensor) -> Tensor:
     return WithinCloud(method, blend)(graphs, graphs.pos, lambda: next(draws)).view_as(x0)
 
 
-@EACH
-@pytest.mark.parametrize("blend", [0.0, 0.4])
-@pytest.mark.parametrize("ordered", [False, True], ids=["any order", "sorted"])
-def test_as_a_set_the_noise_is_white_and_knows_nothing_of_the_data(method, blend, ordered):
+@pytest.mark.parametrize(
+    ("how", "method"), crossed(list(itertools.product([0.0, 0.4], [False, True])), METHODS), ids=str
+)
+def test_as_a_set_the_noise_is_white_and_knows_nothing_of_the_data(how, method):
     """Whatever the order of the data: |eps|^2 of a cloud is chi^2, its mean is normal and independent."""
+    blend, ordered = how
     x0 = clouds(COUNT, POINTS, 2, seed=3).pos.view(COUNT, POINTS, 2)
     if ordered:
         x0 = x0.gather(1, x0[..., :1].argsort(1).expand_as(x0))

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from noisefold.data.shapes import shapes
 from noisefold.eval.score_table import Metric, Score, Scores
@@ -24,6 +26,8 @@ from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scene import STEPS, table_of
 from noisefold.model import Model
 from noisefold.report import write_report
+from noisefold.report.figures.style import LIGHT, Paper
+from noisefold.report.page.blocks import Picture
 from noisefold.report.page.point_clouds import nearest
 
 HOSTILE = (
@@ -107,6 +111,24 @@ def figures(page: Page) -> dict[str, Any]:
     """The plotly figures of a page."""
     found: dict[str, Any] = json.loads(page.scripts[0])["figures"]
     return found
+
+
+def leave_unpainted(patch: pytest.MonkeyPatch) -> None:
+    """Still pictures are not painted, which takes most of the time of a page."""
+    for module in ("blocks", "point_clouds", "sections"):
+        patch.setattr(f"noisefold.report.page.{module}.png", lambda *_: "")
+    patch.setattr("noisefold.report.page.point_clouds.draw_clouds", lambda *_, **__: None)
+
+    def once(heading: str, alt: str, caption: str, draw: Callable[[Paper], Figure]) -> Picture:
+        draw(LIGHT)
+        return Picture(heading, alt, caption, "", "")
+
+    patch.setattr(Picture, "of", once)
+
+
+@pytest.fixture
+def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_unpainted(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -231,6 +253,7 @@ def test_the_same_arguments_give_the_same_page(html: str) -> None:
     assert len(html) < 6_500_000
 
 
+@pytest.mark.usefixtures("unpainted")
 @pytest.mark.parametrize(
     "left_out", ["test scores", "log facts", "trajectory train", "test train log scores trajectory facts"]
 )
@@ -249,6 +272,7 @@ def test_pieces_may_be_missing(left_out: str) -> None:
     assert ("facts" in lists) == ("facts" in arguments)
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_networks_that_follow_the_noise_show_how() -> None:
     from noisefold.nn.adaptive import Exponential
 
@@ -260,6 +284,7 @@ def test_networks_that_follow_the_noise_show_how() -> None:
     assert [c[-1] for c in curves] == [13, 13]  # at pure noise: the root of 4 x 40, all neighbours
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_other_models_stand_between_samples_and_real_data() -> None:
     data = hostile()
     others = {HOSTILE[1]: hostile(seed=2)}
@@ -269,6 +294,7 @@ def test_other_models_stand_between_samples_and_real_data() -> None:
     assert f"Samples of {HOSTILE[1]}" in page.text
 
 
+@pytest.mark.usefixtures("unpainted")
 @pytest.mark.parametrize("dim", [1, 2, 4])
 def test_other_dimensions(dim: int) -> None:
     data = hostile(dim=dim)
@@ -277,6 +303,7 @@ def test_other_dimensions(dim: int) -> None:
     assert scene["dragmode"] == ("pan" if dim < 3 else "turntable")
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_large_clouds_are_thinned_and_the_caption_says_so() -> None:
     data = shapes(4, points=5000, families=("chair", "vase"))
     page = Page(html_of(model=Model.for_data(data, **_SMALL), samples=data))
@@ -305,6 +332,7 @@ def test_file_is_whole_or_untouched(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_nothing_is_written_for_wrong_arguments(tmp_path: Path) -> None:
     data = hostile()
     model = Model.for_data(data, **_SMALL)
@@ -326,6 +354,7 @@ def test_nothing_is_written_for_wrong_arguments(tmp_path: Path) -> None:
 # -- what the page computes by itself --------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_what_is_missing_is_computed_and_what_is_given_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,13 +14,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from crossed import crossed
 from noisefold import noise
 from noisefold.geometry import Chain, Graphs, Scaling
 from noisefold.nn import Denoiser, SetTransformer
 from noisefold.noise import (
     VE,
     VP,
-    Cosine,
     Gaussian,
     GPNoise,
     Linear,
@@ -47,6 +47,11 @@ from noisefold.theory import Field, GaussianMixture, GaussianProcess, SquaredExp
 
 POSITIONS, FEATURES = Positions(), Features()
 SCHEDULES = [value() for value in vars(noise).values() if Schedule in getattr(value, "__mro__", ())[1:]]
+SOME = pytest.mark.parametrize(
+    "schedule",
+    [s if s in (Linear(), VE()) else pytest.param(s, marks=pytest.mark.slow) for s in SCHEDULES],
+    ids=repr,
+)
 EVERY = pytest.mark.parametrize("schedule", [*SCHEDULES, VP(0.0, 12.0)], ids=repr)
 MIXTURE = GaussianMixture(
     weights=(0.3, 0.7),
@@ -141,8 +146,9 @@ def test_value_of_the_data_themselves():
     assert float((found.per_point - truth).abs().max()) < 1e-4
 
 
-@EVERY
-@pytest.mark.parametrize("source", [noise.White(), SOURCE], ids=["white", "correlated"])
+@pytest.mark.parametrize(
+    ("source", "schedule"), crossed([noise.White(), SOURCE], [*SCHEDULES, VP(0.0, 12.0)]), ids=repr
+)
 def test_value_is_that_of_a_field(schedule, source):
     path = Gaussian(schedule, source)
     law, graphs = fields(path, columns=2)
@@ -190,7 +196,7 @@ def test_method_is_of_order_4():
     assert math.log2(errors[0] / errors[1]) == pytest.approx(4, abs=0.3)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
+@SOME
 def test_end_error_is_what_the_normal_end_lacks(schedule):
     """To second order in e^-7 = 1e-3, beside the first order of 1e-2."""
     path = Gaussian(schedule)
@@ -251,11 +257,13 @@ def ragged(sizes=(5, 1, 8, 3), features: int = 0) -> Graphs:
     return Graphs.ragged(pos, x if features else None)
 
 
-@pytest.mark.parametrize("variable", ["pos", "x"])
 @pytest.mark.parametrize(
-    "method",
-    [ProbabilityFlow(2), ProbabilityFlow(2, 4, 9), ProbabilityFlow(2, 4, 0), EvidenceBound(2, 4)],
-    ids=["exact", "both", "hutchinson", "bound"],
+    ("method", "variable"),
+    crossed(
+        [ProbabilityFlow(2), ProbabilityFlow(2, 4, 9), ProbabilityFlow(2, 4, 0), EvidenceBound(2, 4)],
+        ["pos", "x"],
+    ),
+    ids=repr,
 )
 def test_batches_do_not_matter(variable, method):
     denoiser, graphs = learned(variable=variable), ragged(features=2 * (variable == "x"))
@@ -354,11 +362,11 @@ def test_hutchinson_is_unbiased():
 
 
 def test_error_of_hutchinson_is_that_of_its_spread():
-    """Over 64 seeds with 8 probes: the mean square of (value - exact) / error is that of Student's t, 7/5."""
-    denoiser, graphs = learned(), ragged((6,) * 4)
+    """Over 16 seeds with 8 probes: the mean square of (value - exact) / error is that of Student's t, 7/5."""
+    denoiser, graphs = learned(), ragged((6,) * 16)
     exact = log_prob(denoiser.path, denoiser, graphs, method=ProbabilityFlow(1)).value
     runs = [
-        log_prob(denoiser.path, denoiser, graphs, method=ProbabilityFlow(1, 8, 0), seed=s) for s in range(64)
+        log_prob(denoiser.path, denoiser, graphs, method=ProbabilityFlow(1, 8, 0), seed=s) for s in range(16)
     ]
     z = torch.stack([(r.value - exact) / r.error for r in runs])
     # 256 numbers with heavy tails: the mean square has a standard error of 0.2.
@@ -369,7 +377,7 @@ def test_error_of_hutchinson_is_that_of_its_spread():
 # -- the bound -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("schedule", [Linear(), VP(), VE(), Cosine()], ids=repr)
+@SOME
 def test_bound_of_an_exact_denoiser_is_the_density(schedule):
     path = Gaussian(schedule)
     law, graphs = Points(MIXTURE, path), draws(32)

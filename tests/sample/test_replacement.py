@@ -59,7 +59,7 @@ def test_the_errors_are_those_of_the_table(conditioning, steps, errors):
     assert found == pytest.approx(errors, abs=6e-4)
 
 
-@pytest.mark.parametrize("path", [Gaussian(), Gaussian(VP())], ids=repr)
+@pytest.mark.parametrize("path", [Gaussian(), pytest.param(Gaussian(VP()), marks=pytest.mark.slow)], ids=repr)
 def test_the_mean_converges_with_the_jumps(path):
     noise = partial(torch.zeros, 1, D, dtype=torch.float64)
     exact, _ = conditional(CORRELATED)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from crossed import crossed
 from noisefold import noise, sample
 from noisefold.noise import (
     VE,
@@ -71,8 +72,16 @@ CASES = [
     Case(Resampled(Heun(), jumps=2), 2, random=True),
 ]
 SCHEDULES = [value() for value in vars(noise).values() if Schedule in getattr(value, "__mro__", ())[1:]]
-ALL = pytest.mark.parametrize("case", CASES, ids=lambda c: repr(c.solver))
+
+
+def name(value: object) -> str:
+    return repr(value.solver if isinstance(value, Case) else value)
+
+
+ALL = pytest.mark.parametrize("case", CASES, ids=name)
 EVERY = pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
+NAMES = ("case", "schedule")
+FLOWS = [case for case in CASES if not case.random]
 VARIANCES = (0.05, 0.3, 2.0)
 
 
@@ -103,14 +112,12 @@ def test_every_exported_solver_has_a_case():
 # -- order ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if not c.random], ids=lambda c: repr(c.solver))
-@EVERY
+@pytest.mark.parametrize(NAMES, crossed(FLOWS, SCHEDULES), ids=name)
 def test_trajectories_converge_with_their_order(case, schedule):
     assert_solver_order(case.solver, case.order, schedule=schedule)
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if not c.random], ids=lambda c: repr(c.solver))
-@EVERY
+@pytest.mark.parametrize(NAMES, crossed(FLOWS, SCHEDULES), ids=name)
 def test_trajectories_converge_with_their_order_in_log_snr(case, schedule):
     errors = [flow_error(case.solver, Gaussian(schedule), steps, "log_snr") for steps in (40, 160)]
     # Terms of higher order move slopes by up to 0.15.
@@ -121,16 +128,13 @@ def size(errors: Tensor) -> float:
     return float(errors.square().mean().sqrt())
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.order is not None], ids=lambda c: repr(c.solver))
-@EVERY
+@pytest.mark.parametrize(NAMES, crossed([c for c in CASES if c.order is not None], SCHEDULES), ids=name)
 def test_laws_converge_with_their_order(case, schedule):
     """Weak order, in mean and variance; of three Gaussians together, since one error may change its sign."""
     assert_solver_order(case.solver, case.order, schedule=schedule, weak=True)
 
 
-@ALL
-@EVERY
-@pytest.mark.parametrize("grid", [Uniform(), LogSNR()], ids=repr)
+@pytest.mark.parametrize((*NAMES, "grid"), crossed(CASES, SCHEDULES, [Uniform(), LogSNR()]), ids=name)
 def test_whole_trajectories_converge_to_the_data(case, schedule, grid):
     """From the margin to t = 0: four times the steps, at most half the error.
 
@@ -151,12 +155,7 @@ def test_whole_trajectories_converge_to_the_data(case, schedule, grid):
 # -- the law of samples --------------------------------------------------------------------------------------
 
 
-@ALL
-@pytest.mark.parametrize(
-    "schedule",
-    [Linear(), *(pytest.param(s, marks=pytest.mark.slow) for s in (VP(), Cosine(), VE()))],
-    ids=repr,
-)
+@pytest.mark.parametrize(NAMES, crossed(CASES, [Linear(), VP(), Cosine(), VE()]), ids=name)
 def test_samples_have_the_law_of_a_mixture(case, schedule):
     """Share, mean and covariance of both components.
 
@@ -206,8 +205,7 @@ def test_langevin_has_its_known_bias(variance, ratio):
 # -- exactness -----------------------------------------------------------------------------------------------
 
 
-@ALL
-@EVERY
+@pytest.mark.parametrize(NAMES, crossed(CASES, SCHEDULES), ids=name)
 def test_calls_back_after_every_step(case, schedule):
     path = Gaussian(schedule)
     times = LogSNR()(path, 6)
@@ -229,8 +227,7 @@ def test_calls_back_after_every_step(case, schedule):
     assert torch.equal(x, kept)
 
 
-@ALL
-@EVERY
+@pytest.mark.parametrize(NAMES, crossed(CASES, SCHEDULES), ids=name)
 def test_keeps_float32(case, schedule):
     path = Gaussian(schedule)
     times = LogSNR()(path, 5)
@@ -243,8 +240,7 @@ def test_keeps_float32(case, schedule):
     torch.testing.assert_close(narrow.double(), wide, rtol=1e-3, atol=1e-3)
 
 
-@ALL
-@pytest.mark.parametrize("schedule", [Linear(), VP(), Cosine(), Localization()], ids=repr)
+@pytest.mark.parametrize(NAMES, crossed(CASES, [Linear(), VP(), Cosine(), Localization()]), ids=name)
 def test_noise_is_used_or_not(case, schedule):
     path = Gaussian(schedule)
     times = LogSNR()(path, 8)
@@ -283,9 +279,7 @@ def test_states_stay_on_their_device(case, device):
 EXPONENTIAL = [Case(DDIM(), 1), Case(DDIM(eta=0.5), 1), Case(Ancestral(), 1), Case(DPMSolver(), 2)]
 
 
-@pytest.mark.parametrize("case", EXPONENTIAL, ids=lambda c: repr(c.solver))
-@EVERY
-@pytest.mark.parametrize("steps", [1, 2, 9])
+@pytest.mark.parametrize((*NAMES, "steps"), crossed(EXPONENTIAL, SCHEDULES, [1, 2, 9]), ids=name)
 def test_chains_are_exact_for_a_constant_estimate(case, schedule, steps):
     """All mass at one point: any number of steps ends there, on VE in its last noise."""
     path, point = Gaussian(schedule), torch.tensor([[1.5, -0.5]], dtype=torch.float64)

@@ -154,6 +154,7 @@ def test_steps_follow_the_time_or_the_epochs():
 # -- data ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_held_out_chairs_are_always_the_same_and_never_trained_on(shared, monkeypatch):
     monkeypatch.setenv("NOISEFOLD_DATA", str(shared))
     sets = datasets.chairs()

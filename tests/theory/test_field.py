@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal
 
+from crossed import crossed
 from noisefold import noise
 from noisefold.geometry import Graphs
 from noisefold.geometry.correlation import Exponential, Matern, SquaredExponential
@@ -14,15 +15,12 @@ from noisefold.theory import GaussianMixture, GaussianProcess
 
 SCHEDULES = [value() for value in vars(noise).values() if Schedule in getattr(value, "__mro__", ())[1:]]
 EVERY = pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
-SOURCES = pytest.mark.parametrize(
-    "source",
-    [
-        noise.White(),
-        GPNoise(Stationary(SquaredExponential(0.5), 0.95) + Nugget(0.05)),
-        GPNoise(Stationary(Exponential(0.7))),
-    ],
-    ids=["white", "smooth", "rough"],
-)
+KINDS = [
+    noise.White(),
+    GPNoise(Stationary(SquaredExponential(0.5), 0.95) + Nugget(0.05)),
+    GPNoise(Stationary(Exponential(0.7))),
+]
+SOURCES = pytest.mark.parametrize("source", KINDS, ids=["white", "smooth", "rough"])
 TIMES = (0.01, 0.3, 0.7, 0.99)
 LAW = GaussianProcess(Stationary(Matern(0.6, 2.5), 0.8) + Nugget(0.1), mean=0.7)
 G, N, F = 3, 12, 2
@@ -53,9 +51,7 @@ def marginal(field, path, t):
     return alpha * LAW.mean, alpha**2 * LAW.kernel.matrix(pos) + sigma**2 * k
 
 
-@EVERY
-@SOURCES
-@pytest.mark.parametrize("t", TIMES)
+@pytest.mark.parametrize(("schedule", "source", "t"), crossed(SCHEDULES, KINDS, TIMES), ids=repr)
 def test_density_and_score_of_torch(schedule, source, t):
     """Against MultivariateNormal and its gradient: nothing of the oracle's decomposition."""
     path, t = Gaussian(schedule, source), scalar(t)
@@ -73,9 +69,7 @@ def test_density_and_score_of_torch(schedule, source, t):
     torch.testing.assert_close(field.score(x, t), score, rtol=0, atol=bound)
 
 
-@EVERY
-@SOURCES
-@pytest.mark.parametrize("t", TIMES)
+@pytest.mark.parametrize(("schedule", "source", "t"), crossed(SCHEDULES, KINDS, TIMES), ids=repr)
 def test_score_is_the_gradient_of_the_density(schedule, source, t):
     path, t = Gaussian(schedule, source), scalar(t)
     field = LAW.on(frames(), path)
@@ -86,9 +80,7 @@ def test_score_is_the_gradient_of_the_density(schedule, source, t):
     )
 
 
-@EVERY
-@SOURCES
-@pytest.mark.parametrize("t", TIMES)
+@pytest.mark.parametrize(("schedule", "source", "t"), crossed(SCHEDULES, KINDS, TIMES), ids=repr)
 def test_posterior_of_the_data(schedule, source, t):
     """E and Cov of x_0 given x_t by the joint Gaussian's formulas, with a plain solve."""
     path, t = Gaussian(schedule, source), scalar(t)
@@ -197,19 +189,17 @@ def test_conditional_law(source, t):
     torch.testing.assert_close(given.posterior_covariance(t), c - pull @ seen @ c, rtol=0, atol=1e-8)
 
 
-@SOURCES
-@pytest.mark.parametrize(
-    ("solver", "steps"),
-    [(Heun(), 60), (Euler(), 200), (DDIM(), 200), (Ancestral(), 200), (Langevin(DDIM(), 2, 0.2), 100)],
-    ids=lambda value: type(value).__name__ if not isinstance(value, int) else "",
-)
-def test_every_solver_ends_at_the_law(source, solver, steps):
+LONG = [(Heun(), 60), (Euler(), 200), (DDIM(), 200), (Ancestral(), 200), (Langevin(DDIM(), 2, 0.2), 100)]
+
+
+@pytest.mark.parametrize(("long", "source"), crossed(LONG, KINDS), ids=repr)
+def test_every_solver_ends_at_the_law(long, source):
     """Mean and covariance of 4,000 columns, the noise of each step drawn from the source.
 
     Bias of first-order solvers with these steps is below 2 %, as with white noise; statistical error of a
     covariance entry 2.2 %: relative Frobenius error below 8 %, where white noise in the steps gives 26.
     """
-    path, columns = Gaussian(Linear(), source), 4000
+    (solver, steps), path, columns = long, Gaussian(Linear(), source), 4000
     field = LAW.on(frames(1, 6), path)
     times = Uniform()(path, steps).double()
     task = GaussianTask(field.denoise, path, times, field.graphs, Streams(0, [0]), Features())

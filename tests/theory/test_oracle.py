@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
+from crossed import crossed
 from noisefold import noise
 from noisefold.noise import VE, Gaussian, Linear, Schedule
 from noisefold.theory import GaussianMixture
@@ -26,7 +27,16 @@ MIXTURE = GaussianMixture(
 )
 SINGLE = GaussianMixture.gaussian((1.0, -2.0), ((0.6, 0.3), (0.3, 0.5)))
 LINE = GaussianMixture((0.4, 0.6), ((-1.0,), (0.8,)), (((0.1,),), ((0.3,),)))
-LAWS = pytest.mark.parametrize("law", [MIXTURE, SINGLE, LINE], ids=["mixture", "gaussian", "line"])
+
+
+def name(value: object) -> str:
+    names = {MIXTURE: "mixture", SINGLE: "gaussian", LINE: "line"}
+    return names[value] if isinstance(value, GaussianMixture) else repr(value)
+
+
+EVERYWHERE = pytest.mark.parametrize(
+    ("t", "schedule", "law"), crossed(TIMES, SCHEDULES, [MIXTURE, SINGLE, LINE]), ids=name
+)
 
 
 def scalar(t: float) -> Tensor:
@@ -39,9 +49,7 @@ def states(law: GaussianMixture, t: Tensor, path: Gaussian, n: int = 16) -> Tens
     return torch.cat([x, 3 * x])
 
 
-@EVERY
-@LAWS
-@pytest.mark.parametrize("t", TIMES)
+@EVERYWHERE
 def test_score_is_the_gradient_of_the_density(schedule, law, t):
     path, t = Gaussian(schedule), scalar(t)
     x = states(law, t, path).requires_grad_()
@@ -50,9 +58,7 @@ def test_score_is_the_gradient_of_the_density(schedule, law, t):
     torch.testing.assert_close(law.score(x.detach(), t, path), truth, rtol=1e-10, atol=1e-10)
 
 
-@EVERY
-@LAWS
-@pytest.mark.parametrize("t", TIMES)
+@EVERYWHERE
 def test_denoiser_is_tweedies(schedule, law, t):
     """E[x_0 | x_t] = (x_t + sigma^2 grad log p) / alpha, which the density alone gives."""
     path, t = Gaussian(schedule), scalar(t)
@@ -66,9 +72,7 @@ def test_denoiser_is_tweedies(schedule, law, t):
     )
 
 
-@EVERY
-@LAWS
-@pytest.mark.parametrize("t", TIMES)
+@EVERYWHERE
 def test_posterior_covariance_is_the_denoisers_slope(schedule, law, t):
     """Cov[x_0 | x_t] = (sigma^2 / alpha) d E[x_0 | x_t] / d x_t."""
     path, t = Gaussian(schedule), scalar(t)
@@ -82,9 +86,7 @@ def test_posterior_covariance_is_the_denoisers_slope(schedule, law, t):
     torch.testing.assert_close(got, got.mT, rtol=1e-12, atol=1e-12)
 
 
-@EVERY
-@LAWS
-@pytest.mark.parametrize("t", TIMES)
+@EVERYWHERE
 def test_density_is_that_of_torch(schedule, law, t):
     path, t = Gaussian(schedule), scalar(t)
     alpha, sigma = schedule.alpha(t), schedule.sigma(t)

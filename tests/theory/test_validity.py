@@ -4,6 +4,7 @@ import pytest
 import torch
 from scipy.special import jv
 
+from crossed import crossed
 from noisefold.theory import (
     Exponential,
     Matern,
@@ -53,7 +54,7 @@ def test_density_of_what_intervals_and_balls_share():
 @pytest.mark.parametrize(
     ("correlation", "dim"),
     [
-        *((c, d) for c in EVERYWHERE for d in (1, 2, 3)),
+        *crossed(EVERYWHERE, (1, 2, 3)),
         (Triangular(1.0), 1),
         *((Spherical(1.0), d) for d in (1, 2, 3)),
     ],

@@ -16,7 +16,7 @@ from noisefold.train import Training, read_log, train
 
 # The server imports torch once; every training is still a process of its own, forked from it and killed.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["pytest", "noisefold.train.loop"])
+PROCESSES.set_forkserver_preload(["pytest", "noisefold.train.loop", "torch._dynamo"])
 
 
 def _settings(steps: int) -> Training:

@@ -1,10 +1,12 @@
-"""Two processes under torchrun do what one does with the same global batch."""
+"""Two processes do what one does with the same global batch."""
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiny_training import (
     Moody,
     assert_same_run,
@@ -32,32 +34,9 @@ from noisefold.train import Training, read_log, train
 HERE = Path(__file__).parent
 SOURCE = HERE.parents[1] / "src"
 STOP = 5
-
-SCRIPT = """
-import json, os, signal, sys
-from pathlib import Path
-from safetensors.torch import save_file
-from test_processes import NETS, STOP, chosen, data, denoiser, train
-
-out, rank = Path(sys.argv[1]), int(os.environ["RANK"])
-
-def stop_one(step):
-    if step == STOP and rank == 1:  # only one process hears of it
-        os.kill(os.getpid(), signal.SIGTERM)
-
-for name, net in NETS.items():
-    whole = denoiser(net())
-    log = train(whole, data(), chosen(), val=data(1), out=out / name)
-    save_file({k: v.clone() for k, v in whole.net.state_dict().items()}, out / f"{name}-{rank}.safetensors")
-    (out / f"{name}-{rank}.json").write_text(json.dumps(log))
-    try:
-        train(denoiser(net()), data(), chosen(), val=data(1), out=out / f"{name}-parts", on_step=stop_one)
-    except KeyboardInterrupt:
-        (out / f"{name}-stopped-{rank}").touch()
-    again = train(denoiser(net()), data(), chosen(), val=data(1), out=out / f"{name}-parts", resume=True)
-    (out / f"{name}-again-{rank}.json").write_text(json.dumps(again))
-train(denoiser(), data(), chosen(), val=data(1), out=out / "from-one", resume=True)
-"""
+# Forks of a process that has imported what they need; torchrun's own start is in the slow test below.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["pytest", "noisefold.train.loop", "torch._dynamo"])
 
 ENDLESS = """
 import sys
@@ -96,9 +75,40 @@ def _launch(script: str, folder: Path) -> subprocess.Popen[str]:
     )
 
 
+def _both(out: Path, rank: int, port: int) -> None:
+    """What each of two processes does, as torchrun would have started it."""
+    torch.set_num_threads(1)
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+    os.environ.update({k: str(v) for k, v in place.items()}, MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+
+    def stop_one(step: int) -> None:
+        if step == STOP and rank == 1:  # only one process hears of it
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    for name, net in NETS.items():
+        whole = denoiser(net())
+        log = train(whole, data(), chosen(), val=data(1), out=out / name)
+        state = {k: v.clone() for k, v in whole.net.state_dict().items()}
+        save_file(state, out / f"{name}-{rank}.safetensors")
+        (out / f"{name}-{rank}.json").write_text(json.dumps(log))
+        try:
+            train(denoiser(net()), data(), chosen(), val=data(1), out=out / f"{name}-parts", on_step=stop_one)
+        except KeyboardInterrupt:
+            (out / f"{name}-stopped-{rank}").touch()
+        again = train(denoiser(net()), data(), chosen(), val=data(1), out=out / f"{name}-parts", resume=True)
+        (out / f"{name}-again-{rank}.json").write_text(json.dumps(again))
+    train(denoiser(), data(), chosen(), val=data(1), out=out / "from-one", resume=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which two processes did all that is in the script."""
+    """A folder in which two processes did all that `_both` does."""
     folder: Path = tmp_path_factory.mktemp("two")
 
     def interrupt(step: int) -> None:
@@ -107,9 +117,13 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     with pytest.raises(KeyboardInterrupt):
         train(denoiser(), data(), chosen(), val=data(1), out=folder / "from-one", on_step=interrupt)
-    process = _launch(SCRIPT, folder)
-    said, _ = process.communicate()
-    assert process.returncode == 0, said[-3000:]
+    port = _free_port()
+    processes = [PROCESSES.Process(target=_both, args=(folder, rank, port)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
     return folder
 
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from crossed import crossed
 from noisefold.geometry import Graphs
 from noisefold.geometry.correlation import SquaredExponential
 from noisefold.model import Model
@@ -13,11 +14,8 @@ from noisefold.train import Training
 
 TINY = {"width": 16, "latents": 4, "latent_width": 16, "rounds": 1, "blocks": 1, "heads": 2}
 FEW = Training(steps=4, batch=4, warmup=1, log_every=1, validate_every=4, checkpoint_every=4)
-SOURCES = pytest.mark.parametrize(
-    "source",
-    [White(), Digits(), QuasiRandom(), GPNoise(Stationary(SquaredExponential(0.5), 0.9) + Nugget(0.1))],
-    ids=lambda source: type(source).__name__,
-)
+KINDS = [White(), Digits(), QuasiRandom(), GPNoise(Stationary(SquaredExponential(0.5), 0.9) + Nugget(0.1))]
+SOURCES = pytest.mark.parametrize("source", KINDS, ids=lambda source: type(source).__name__)
 
 
 def fields(count: int = 8, nodes: int = 10) -> Graphs:
@@ -34,8 +32,7 @@ def trained(source) -> Model:
     return Model(net, Gaussian(Linear(), source), variable="x").fit(fields(), val=fields(4), settings=FEW)
 
 
-@SOURCES
-@pytest.mark.parametrize("solver", [Heun(), Ancestral()], ids=repr)
+@pytest.mark.parametrize(("source", "solver"), crossed(KINDS, [Heun(), Ancestral()]), ids=repr)
 def test_trains_and_samples_whatever_the_batch(source, solver):
     model = trained(source)
     options = {"like": fields(), "steps": 3, "solver": solver, "seed": 4}

@@ -14,7 +14,7 @@ import typer
 from noisefold.cli.complete import complete
 from noisefold.cli.convert import convert
 from noisefold.cli.demo import demo
-from noisefold.cli.errors import report_errors, say_stopped, show_tracebacks
+from noisefold.cli.errors import report_errors, say_error, show_tracebacks
 from noisefold.cli.evaluate import evaluate
 from noisefold.cli.inspect import inspect
 from noisefold.cli.output import say
@@ -26,6 +26,7 @@ from noisefold.configuration import __version__
 
 __all__ = ["app", "main"]
 
+_INTERRUPTED = 130  # how typer exits where an interrupt reaches it
 app = typer.Typer(
     name="noisefold",
     help="Learn to generate geometric graphs by diffusion and flow matching.",
@@ -59,6 +60,8 @@ def main() -> None:
         sys.argv = [a for a in sys.argv if a != "--debug"]
     try:
         app()
-    except KeyboardInterrupt:  # before a command began, or while it ended
-        say_stopped()
+    except (KeyboardInterrupt, SystemExit) as end:
+        if isinstance(end, SystemExit) and end.code != _INTERRUPTED:
+            raise
+        say_error("stopped before a command began, or after it had ended.")
         raise SystemExit(1) from None

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from noisefold.errors import TrainingError
 
-__all__ = ["report_errors", "say_stopped", "show_tracebacks"]
+__all__ = ["report_errors", "say_error", "show_tracebacks"]
 
 _F = TypeVar("_F", bound=Callable[..., None])
 _errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
@@ -58,11 +58,6 @@ def report_errors(command: _F) -> _F:
     return run  # type: ignore[return-value]
 
 
-def say_stopped() -> None:
-    """Say that Ctrl-C came before a command began, or when it was done."""
-    _errors.print("noisefold: stopped before the command began or as it ended; every file is whole.")
-
-
 def _show(message: Warning | str, category: type[Warning], *place: Any, **rest: Any) -> None:
     """Say a notice in one line; the place in the code means nothing to a user."""
     if issubclass(category, UserWarning) or _debug.is_set():
@@ -76,5 +71,10 @@ def _fail(error: object, status: int) -> None:
     if isinstance(error, OSError) and error.strerror and error.filename:
         mend = "; make room there, what was there before is unchanged" if error.errno in _FULL else ""
         text = f"{error.filename}: {error.strerror}{mend}."
-    _errors.print(f"noisefold: {' '.join(text.split())}")
+    say_error(text)
     raise typer.Exit(status)
+
+
+def say_error(text: str) -> None:
+    """Say in one line what went wrong."""
+    _errors.print(f"noisefold: {' '.join(text.split())}")

@@ -266,7 +266,9 @@ def test_refuses(written, name, form):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if k else []) for k, n in enumerate(REAL)]
+)
 def test_real_tissues(shared, name):
     cells, genes, dimension, kind = REAL[name]
     path = shared / "spatial_omics" / f"{name}.h5ad"

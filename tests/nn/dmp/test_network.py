@@ -4,6 +4,7 @@ import pytest
 import torch
 from network_battery import ALL, CLOSE
 
+from crossed import crossed
 from noisefold.configuration import decode, encode
 from noisefold.geometry.coarsen import Voxel
 from noisefold.geometry.graphs import Graphs
@@ -132,9 +133,9 @@ VARIANTS = [
 ]
 
 
-@pytest.mark.parametrize("variable", ["pos", "x"])
-@pytest.mark.parametrize(("conv", "aggregate", "details"), VARIANTS, ids=str)
-def test_equals_a_twin_of_the_paper(conv, aggregate, details, variable):
+@pytest.mark.parametrize(("variant", "variable"), crossed(VARIANTS, ["pos", "x"]), ids=str)
+def test_equals_a_twin_of_the_paper(variant, variable):
+    conv, aggregate, details = variant
     torch.manual_seed(0)
     net = DMP.paper(variable, conv=conv, aggregate=aggregate, details=details)
     dim, features = (3, 0) if variable == "pos" else (2, 3)
