@@ -14,7 +14,8 @@ from noisefold.data.notice import DataNotice
 from noisefold.data.save import WRITERS, check_target
 from noisefold.geometry.graphs import Graphs
 
-FORMATS = [e for e in WRITERS if e not in (".h5ad", ".parquet")] + [".csv.gz", ".xyz.gz"]
+CLOUDS = [e for e, writer in WRITERS.items() if not writer.holds or e == ".npz"]
+FORMATS = [e for e in CLOUDS if e not in (".h5ad", ".parquet")] + [".csv.gz", ".xyz.gz"]
 NAMED = [e for e in FORMATS if e != ".npy"]
 UTM = torch.tensor([694386.25, 5155487.5, 381.75], dtype=torch.float64)
 

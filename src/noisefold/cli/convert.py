@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from noisefold.cli.lists import names_of
-from noisefold.cli.options import Data, Genes, Group, Points, Pos, Seed, Time, Values
+from noisefold.cli.options import Data, Genes, Group, Points, Pos, Seed, Skip, Time, Values
 from noisefold.cli.output import say
 
 __all__ = ["convert"]
@@ -16,7 +16,7 @@ __all__ = ["convert"]
 
 def convert(
     data: Data,
-    out: Annotated[Path, typer.Argument(help="Folder to make; it stands whole or not at all.")],
+    out: Annotated[Path, typer.Argument(help="Folder to make, or a file such as graphs.g6.")],
     points: Points = None,
     pos: Pos = None,
     x: Values = "X",
@@ -24,8 +24,9 @@ def convert(
     group: Group = None,
     time: Time = None,
     seed: Seed = 0,
+    skip: Skip = False,
 ) -> None:
-    """Write data as a folder that training maps instead of reading, for data larger than memory."""
+    """Write data as a folder that training maps, for data larger than memory, or in another format."""
     from noisefold.data.convert import convert as converted
 
     places = names_of(pos, option="--pos")
@@ -35,6 +36,7 @@ def convert(
         "genes": names_of(genes, option="--genes"),
         "group": group,
         "time": time,
+        "skip": skip or None,
     }
     given = {k: v for k, v in named.items() if v is not None}
     say(converted(data, out, points=points, seed=seed, **given))

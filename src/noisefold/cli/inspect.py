@@ -13,6 +13,7 @@ from noisefold.cli.options import (
     Patch,
     Points,
     Pos,
+    Skip,
     Time,
     Values,
 )
@@ -32,6 +33,7 @@ def inspect(
     time: Time = None,
     patch: Patch = 200,
     label: Label = None,
+    skip: Skip = False,
     for_completion: ForCompletion = False,
 ) -> None:
     """Say what was understood of the data, and the configuration it suggests."""
@@ -53,6 +55,7 @@ def inspect(
         time,
         patch,
         label,
+        skip,
     )
     said = source.tissue().describe() if source.is_tissue else {}
     train = source.divided(HELD_OUT if source.is_tissue else 0.0)[0]
@@ -63,7 +66,8 @@ def inspect(
     for name, value in said.items():
         console.print(f"[bold]{name:>10}[/]", end="  ", highlight=False)
         say(value)
-    for column in [] if source.is_tissue or data == "shapes" else describe_columns(data):
+    plain = not source.is_tissue and data != "shapes"
+    for column in describe_columns(data, skip=skip) if plain else []:
         say(f"    column  {column['name']}: {column['role']}{', ' * bool(column['why'])}{column['why']}")
     console.print(
         "\n# configuration; save it, change it, and give it to `noisefold train --config`", style="dim"

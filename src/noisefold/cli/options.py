@@ -26,6 +26,7 @@ __all__ = [
     "Precision",
     "RunFolder",
     "Seed",
+    "Skip",
     "Steps",
     "Time",
     "Values",
@@ -63,6 +64,10 @@ Group = Annotated[
 ]
 Time = Annotated[str | None, typer.Option(help="Of .h5ad: obs/COLUMN of numbers, the time of each cell.")]
 Label = Annotated[str | None, typer.Option(help="Of tables: column of classes.")]
+Skip = Annotated[
+    bool,
+    typer.Option("--skip", help="Leave out molecules that cannot be read, instead of refusing the file."),
+]
 Patch = Annotated[int, typer.Option(help="Of .h5ad: cells of the patches that tissues are cut into.")]
 ForCompletion = Annotated[
     bool,

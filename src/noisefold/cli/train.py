@@ -21,6 +21,7 @@ from noisefold.cli.options import (
     Points,
     Pos,
     Seed,
+    Skip,
     Time,
     Values,
 )
@@ -48,6 +49,7 @@ def train(
     time: Time = None,
     patch: Patch = 200,
     label: Label = None,
+    skip: Skip = False,
     for_completion: ForCompletion = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     device: Annotated[str | None, typer.Option(help="Short for -o training.device=NAME.")] = None,
@@ -75,6 +77,7 @@ def train(
         time,
         patch,
         label,
+        skip,
     )
     learned, held = source.divided(hold_out, seed)
     named = {"steps": steps, "device": device}

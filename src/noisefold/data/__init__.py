@@ -1,5 +1,6 @@
 """Data sets and files: what the world looks like as `Graphs`."""
 
+from noisefold.data import molecules
 from noisefold.data.folders import FolderSplit
 from noisefold.data.graph_sets import community, graph_set, grid, planar, sbm, tree
 from noisefold.data.limb_bud import simulation as simulate
@@ -32,6 +33,7 @@ __all__ = [
     "limb_bud",
     "load",
     "modelnet40",
+    "molecules",
     "open_shards",
     "planar",
     "region",

@@ -1,4 +1,7 @@
-"""Data of any size into a folder that training maps instead of reading: the work of ``noisefold convert``."""
+"""Data of any size into a folder that training maps instead of reading, or into a file of another format.
+
+The work of ``noisefold convert``.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from noisefold.data.formats.compressed import ending_of
 from noisefold.data.formats.h5ad import is_tissue
 from noisefold.data.formats.readers import READABLE
 from noisefold.data.load import load
+from noisefold.data.save import WRITERS, save
 from noisefold.data.shards import ShardWriter
 from noisefold.data.tissue.tissue import Tissue
+from noisefold.data.tu import is_tu
 from noisefold.files import check_out
 from noisefold.geometry.graphs import Graphs
 from noisefold.progress import progress
@@ -35,12 +41,15 @@ def convert(
 ) -> str:
     """Write a file, a folder or a pattern as shards, of which one file at a time is in memory.
 
+    An `out` with the ending of a format that `noisefold.save` writes, such as ``graphs.g6``, becomes that
+    file (or a folder of such files), and all is read first.
+
     Parameters
     ----------
     source
         As of `noisefold.load`. Of a folder of folders, each is a class.
     out
-        The folder to make; it stands whole or not at all.
+        The folder or the file to make; it stands whole or not at all.
     points, seed, **parts
         As of `noisefold.load`.
 
@@ -59,6 +68,8 @@ def convert(
         If a file is damaged, or files do not fit together; nothing is left of `out` then.
     """
     source, out = Path(source).expanduser(), Path(out).expanduser()
+    if ending_of(out)[0] in WRITERS:
+        return _saved(load(source, points=points, seed=seed, **parts), out)
     check_out(out, folder=True)
     files = _files(source)
     with ShardWriter(out) as writer, progress("converting", len(files)) as advance:
@@ -71,9 +82,14 @@ def convert(
     return f"{writer.graphs:,} graphs with {writer.nodes:,} nodes in {out}"
 
 
+def _saved(graphs: Graphs, out: Path) -> str:
+    target = save(graphs, out)
+    return f"{len(graphs):,} graphs with {graphs.num_nodes:,} nodes in {target}"
+
+
 def _files(source: Path) -> list[tuple[Path, str | None]]:
     """Return the files, each with the folder that is its class."""
-    if is_tissue(source) or source.is_file():
+    if is_tissue(source) or source.is_file() or is_tu(source):
         return [(source, None)]
     if not source.is_dir():
         found = [Path(p) for p in sorted(glob.glob(str(source), recursive=True))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from noisefold.data.structure import describe_structure
 from noisefold.geometry.graphs import Graphs
 
 __all__ = ["describe"]
@@ -28,6 +29,7 @@ def describe(graphs: Graphs) -> dict[str, str]:
             f"{graphs.dim}-D, from {_list(where.amin(0))} to {_list(where.amax(0))}, "
             f"mean {_list(centre)}, standard deviation {spread:.4g}"
         )
+    out |= describe_structure(graphs)
     names = ", ".join(graphs.feature_names[:_NAMED]) + (", ..." if graphs.features > _NAMED else "")
     out["features"] = f"{graphs.features}{f': {names}' if graphs.feature_names else ''}" or "none"
     if not graphs.features:
@@ -38,8 +40,11 @@ def describe(graphs: Graphs) -> dict[str, str]:
         out["classes"] = ", ".join(f"{n} {c}" for n, c in zip(named, count, strict=True))
     if graphs.modality is not None:
         out["kind"] = repr(graphs.modality)
-    generated = "features, given the positions" if graphs.features else "positions"
-    out["generates"] = f"{generated}; standardised for training and given back in the data's units"
+    if graphs.dim or graphs.features:
+        generated = "features, given the positions" if graphs.features else "positions"
+        out["generates"] = f"{generated}; standardised for training and given back in the data's units"
+    else:
+        out["generates"] = "edges" + (" and types" if graphs.node_type is not None else "")
     return out
 
 

@@ -35,7 +35,7 @@ def load(
     seed: int = 0,
     **parts: Any,
 ) -> Graphs:
-    """Return graphs from files, folders, arrays or PyG data, in float32.
+    """Return graphs from files, folders, arrays, PyG data, NetworkX or RDKit, in float32.
 
     Names of features and classes come along, and several files are joined by them. Labels that are numbers
     become the names of classes. Coordinates far from zero are centred in float64; `Graphs.origin` says where.
@@ -46,7 +46,8 @@ def load(
     source
         A file; a folder of files, or of one folder for each class; a pattern such as ``"shapes/*.ply"``;
         an array or tensor, ``[n, d]`` for one graph or ``[g, n, d]``; a dictionary of arrays as in .npz;
-        a PyG `Data` or `Batch`; an AnnData; `Graphs`; or a list of these.
+        a PyG `Data` or `Batch`; a graph of NetworkX; a molecule of RDKit; an AnnData; `Graphs`; or a list
+        of these.
     points
         Points sampled uniformly by area on each mesh (None: 1024), and the most kept, at random, of each
         cloud (None: all).
@@ -62,7 +63,9 @@ def load(
         `group`, `time` and `missing`, as of `noisefold.data.Tissue.read`. Of tables: the columns ``pos=("x",
         "y")``, ``x=("heat", "load")``, ``group="sample"`` and ``label="kind"``, by name, or by number from 1
         where there is no header; of other files ``x=`` chooses among named features. ``missing=True`` lets
-        coordinates and features be NaN where they are missing, for `Model.complete`.
+        coordinates and features be NaN where they are missing, for `Model.complete`. Of molecules:
+        ``skip=True`` leaves out those that cannot be read and says how many, ``hydrogens=True`` keeps the
+        hydrogens that a file writes out as atoms, and ``label="kind"`` names the classes.
 
     Returns
     -------
@@ -75,7 +78,7 @@ def load(
     FileNotFoundError
         If nothing is there.
     ValueError
-        If a format is unknown, a file is damaged, a coordinate is not finite, a graph has fewer than two
+        If a format is unknown, a file is damaged, a coordinate is not finite, a cloud has fewer than two
         points, or parts do not fit together.
     """
     points = None if points is None else whole("points", points, least=2)

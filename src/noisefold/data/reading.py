@@ -26,13 +26,14 @@ from noisefold.data.formats.readers import READABLE, is_readable, reader_of
 from noisefold.data.notice import notify
 from noisefold.data.parts import Piece
 from noisefold.data.tissue.tissue import Tissue
+from noisefold.data.tu import is_tu, read_tu
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.names import nearest_name
 from noisefold.progress import progress
 
 __all__ = ["Reading"]
 
-_TABLE_PARTS = ("pos", "x", "group", "label", "missing")
+_TABLE_PARTS = ("pos", "x", "group", "label", "missing", "skip", "hydrogens")
 
 
 class Reading:
@@ -54,7 +55,7 @@ class Reading:
             _names(parts.get("x"), "x"),
             _name(parts.get("group"), "group"),
             _name(parts.get("label"), "label"),
-            bool(parts.get("missing")),
+            *(bool(parts.get(name)) for name in ("missing", "skip", "hydrogens")),
         )
 
     # -- sources ---------------------------------------------------------------------------------------
@@ -111,6 +112,8 @@ class Reading:
 
     def folder(self, path: Path) -> list[Piece]:
         """Return the graphs of a folder, and say what was passed over."""
+        if is_tu(path):
+            return [self.benchmark(path)]
         found = find(path, is_readable, self.classes)
         if not found.files:
             there = f", only {found.passed_over}" if found.passed else ""
@@ -127,6 +130,13 @@ class Reading:
         if not found.divided:
             notify(f"{path}: folders such as train and test are no split, as not all files are in one.")
         return pieces
+
+    def benchmark(self, path: Path) -> Piece:
+        """Return the graphs of a folder of the TU collection."""
+        try:
+            return self.piece(read_tu(path), str(path), np.random.Philox(key=self.ask.seed))
+        except ValueError as error:
+            raise ValueError(f"{path}: {_brief(str(error))}") from error
 
     # -- files -----------------------------------------------------------------------------------------
 

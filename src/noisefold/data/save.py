@@ -8,6 +8,10 @@ ending                   what is written
 .npy                     positions ``[g, n, d]`` of graphs of one size
 .ply .pcd .xyz .txt .pts positions and features; one graph a file, a folder of files for several
 .h5ad                    an AnnData: features with their names, positions, classes
+.graphml .gexf .gml      a graph with edges, types, features and positions; one graph a file
+.edgelist                edges with their types; one graph a file
+.g6 .s6                  edges alone, a graph a line
+.smi .sdf                molecules by their types, with rdkit; several graphs
 ======================== ==============================================================================
 
 Text may be compressed, as ``.csv.gz``. Positions are written in the user's own frame, origin added.
@@ -23,13 +27,19 @@ from pathlib import Path
 
 from noisefold.arguments import whole
 from noisefold.data.folders import folder_name
+from noisefold.data.formats.adjacency import write_edgelist
 from noisefold.data.formats.arrays import write_npy, write_npz
 from noisefold.data.formats.compressed import ending_of, gzip_bytes
+from noisefold.data.formats.graph6 import write_graph6, write_sparse6
+from noisefold.data.formats.graph_files import write_gexf, write_gml, write_graphml
 from noisefold.data.formats.h5ad import write_h5ad
 from noisefold.data.formats.parquet import write_parquet
 from noisefold.data.formats.pcd import write_pcd
 from noisefold.data.formats.ply import write_ply
+from noisefold.data.formats.sdf import write_sdf
+from noisefold.data.formats.smiles import write_smiles
 from noisefold.data.formats.tables import write_csv, write_points, write_pts, write_tsv
+from noisefold.data.notice import notify
 from noisefold.files import check_out, staged
 from noisefold.geometry.graphs import Graphs
 
@@ -48,16 +58,23 @@ class Writer:
         Whether a file holds one graph only.
     text
         Whether ``.gz`` may follow the ending.
-    edges
-        Whether edges, masks and types are kept.
+    holds
+        Fields beside positions, features and classes that are kept.
+    classes
+        Whether classes are kept in the file itself, or in folders for files of one graph.
     """
 
     write: Callable[[Graphs], bytes]
     single: bool = False
     text: bool = False
-    edges: bool = False
+    holds: tuple[str, ...] = ()
+    classes: bool = True
 
 
+_FIELDS = ("edge_index", "edge_attr", "mask", "node_type", "edge_type")
+_ATTRIBUTED = ("edge_index", "edge_attr", "node_type", "edge_type")
+_LISTED = ("edge_index", "edge_attr", "edge_type")
+_MOLECULES = ("edge_index", "node_type", "edge_type")
 WRITERS: dict[str, Writer] = {
     ".ply": Writer(write_ply, single=True),
     ".pcd": Writer(write_pcd, single=True),
@@ -68,15 +85,22 @@ WRITERS: dict[str, Writer] = {
     ".tsv": Writer(write_tsv, text=True),
     ".parquet": Writer(write_parquet),
     ".npy": Writer(write_npy),
-    ".npz": Writer(write_npz, edges=True),
+    ".npz": Writer(write_npz, holds=_FIELDS),
     ".h5ad": Writer(write_h5ad),
+    ".graphml": Writer(write_graphml, single=True, text=True, holds=_ATTRIBUTED),
+    ".gexf": Writer(write_gexf, single=True, text=True, holds=_ATTRIBUTED),
+    ".gml": Writer(write_gml, single=True, text=True, holds=_ATTRIBUTED),
+    ".edgelist": Writer(write_edgelist, single=True, text=True, holds=_LISTED),
+    ".g6": Writer(write_graph6, text=True, holds=("edge_index",), classes=False),
+    ".s6": Writer(write_sparse6, text=True, holds=("edge_index",), classes=False),
+    ".smi": Writer(write_smiles, text=True, holds=_MOLECULES, classes=False),
+    ".sdf": Writer(write_sdf, text=True, holds=_MOLECULES),
 }
 """Writer of each ending."""
 WRITABLE: tuple[str, ...] = tuple(WRITERS)
 """Endings that `save` knows."""
 
 _LEAST = 3  # bytes of a number in float32, compressed as far as noise can be
-_ONLY_NPZ = ("edge_index", "mask", "node_type", "edge_type")
 
 
 def save(graphs: Graphs, path: str | os.PathLike[str], *, feature_names: Sequence[str] = ()) -> Path:
@@ -124,6 +148,8 @@ def save(graphs: Graphs, path: str | os.PathLike[str], *, feature_names: Sequenc
             content = {Path(_name(graphs, i) + suffix): write(graphs[i]) for i in range(len(graphs))}
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    if graphs.label is not None and not WRITERS[ending].classes:
+        notify(f"{path}: {ending} files do not hold classes; they were left out.")
     _write(target, {name: gzip_bytes(data) if packed else data for name, data in content.items()})
     return target
 
@@ -184,9 +210,11 @@ def check_target(
 
 def _holds(ending: str, graphs: Graphs) -> None:
     """Refuse what a format would drop."""
-    lost = next((n for n in _ONLY_NPZ if getattr(graphs, n) is not None), None)
-    if lost is not None and not WRITERS[ending].edges:
-        raise ValueError(f"only .npz files hold `{lost}`; save as .npz, or drop it with graphs.replace.")
+    writer = WRITERS[ending]
+    lost = next((n for n in _FIELDS if n not in writer.holds and getattr(graphs, n) is not None), None)
+    if lost is not None:
+        able = " ".join(e for e, w in WRITERS.items() if lost in w.holds)
+        raise ValueError(f"only {able} files hold `{lost}`; save as one, or drop it with graphs.replace.")
 
 
 def _name(graphs: Graphs, i: int) -> str:

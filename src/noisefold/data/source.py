@@ -36,6 +36,8 @@ class DataSource:
         `group` also columns of tables, as of `noisefold.load`.
     label
         Column of a table that holds classes.
+    skip
+        Whether molecules that cannot be read are left out instead of refused.
     patch
         Cells of the patches that a tissue is cut into.
 
@@ -55,6 +57,7 @@ class DataSource:
     time: str | None = None
     patch: int = 200
     label: str | None = None
+    skip: bool = False
 
     def __post_init__(self) -> None:
         if not self.is_tissue:
@@ -115,6 +118,7 @@ class DataSource:
             "x": None if self.x == "X" else self.x.split(","),
             "group": self.group,
             "label": self.label,
+            "skip": self.skip or None,
         }
         named = {k: v for k, v in columns.items() if v is not None}
         return load(self.source, points=self.points, classes=chosen, **named)

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from noisefold.geometry.graphs import Graphs
 
-__all__ = ["from_networkx", "to_networkx"]
+__all__ = ["TYPES", "from_networkx", "to_networkx"]
 
-_TYPE = ("type", "node_type", "edge_type", "kind")
+TYPES = ("type", "node_type", "edge_type", "kind")
 _LABEL = ("label", "y", "class")
 
 
@@ -27,7 +27,7 @@ def from_networkx(graph: Any) -> Graphs:
     """Return `noisefold.Graphs.from_networkx` of one graph."""
     place = {node: i for i, node in enumerate(graph.nodes)}
     if not place:
-        raise ValueError("the graph has no nodes; give it at least two.")
+        raise ValueError("the graph has no nodes; give it at least one.")
     nodes = _Attributes([data for _, data in graph.nodes(data=True)], "nodes")
     pos = _positions(nodes, len(place))
     x, feature_names = nodes.numbers()
@@ -86,7 +86,7 @@ class _Attributes:
     def numbers(self) -> tuple[Tensor | None, tuple[str, ...]]:
         """Take all numbers but types, ``[n, f]``, and their names."""
         parts, names = [], []
-        for name in [n for n in self.columns if n not in _TYPE]:
+        for name in [n for n in self.columns if n not in TYPES]:
             table = self.table(name)
             if table is None:
                 continue
@@ -100,7 +100,7 @@ class _Attributes:
 
     def types(self) -> tuple[Tensor | None, tuple[str, ...]]:
         """Take the types ``[n]``, an attribute of that name or the only one of words, and their names."""
-        left = [n for n in _TYPE if n in self.columns] or list(self.columns)
+        left = [n for n in TYPES if n in self.columns] or list(self.columns)
         if not left:
             return None, ()
         name = left[0]

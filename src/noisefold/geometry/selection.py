@@ -38,7 +38,7 @@ class EdgeOrder:
     @classmethod
     def of(cls, ptr: Tensor, edge_index: Tensor) -> EdgeOrder:
         """Return the order of edges ``[2, e]`` between the nodes of graphs with offsets ``ptr [g + 1]``."""
-        owner = torch.searchsorted(ptr, edge_index[0], right=True) - 1
+        owner = torch.searchsorted(ptr, edge_index[0].contiguous(), right=True) - 1
         counts = torch.bincount(owner, minlength=ptr.numel() - 1)
         sorted_ = bool((owner.diff() >= 0).all())
         return cls(None if sorted_ else torch.argsort(owner, stable=True), _offsets(counts))

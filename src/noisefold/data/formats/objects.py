@@ -18,6 +18,7 @@ from noisefold.data.formats.reader import Ask, Part
 from noisefold.data.formats.tables import part_of
 from noisefold.data.formats.vertices import polygons
 from noisefold.data.mesh import Array, Mesh
+from noisefold.data.molecules import from_rdkit
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.pyg import from_pyg, is_pyg
 
@@ -31,7 +32,8 @@ def from_object(source: Any, ask: Ask) -> Graphs | Part | None:
     ----------
     source
         A `Data`, `HeteroData`, `Batch`, data set or loader of PyG; a `Dataset` of PyTorch with graphs of PyG;
-        a graph of NetworkX; a DataFrame; an object with `vertices` and `faces`, such as a mesh of trimesh.
+        a graph of NetworkX; a molecule of RDKit; a DataFrame; an object with `vertices` and `faces`, such as
+        a mesh of trimesh.
     ask
         What was asked for; points on a mesh are a function of the seed and its vertices.
 
@@ -47,13 +49,15 @@ def from_object(source: Any, ask: Ask) -> Graphs | Part | None:
     def surface(pos: Tensor, face: Tensor) -> Tensor:
         return torch.from_numpy(sampler(_mesh(pos.detach().cpu(), face.detach().cpu().T)))
 
-    networkx, xarray = (sys.modules.get(name) for name in ("networkx", "xarray"))
+    networkx, xarray, rdkit = (sys.modules.get(name) for name in ("networkx", "xarray", "rdkit.Chem"))
     if is_pyg(source) or hasattr(source, "to_data_list"):
         return from_pyg(source, surface)
     if isinstance(source, torch.utils.data.Dataset):
         return from_pyg(_items(source), surface)
     if networkx is not None and isinstance(source, networkx.Graph):
         return Graphs.from_networkx(source)
+    if rdkit is not None and isinstance(source, rdkit.Mol):
+        return from_rdkit([source], hydrogens=ask.hydrogens)
     if hasattr(source, "columns") and hasattr(source, "dtypes"):
         return part_of(table_of_arrays({str(name): np.asarray(source[name]) for name in source.columns}), ask)
     if xarray is not None and isinstance(source, xarray.Dataset | xarray.DataArray):

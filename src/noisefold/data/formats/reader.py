@@ -37,6 +37,10 @@ class Ask:
         Columns that tell graphs apart and name their classes; None means that the reader finds them.
     missing
         Whether coordinates and features may be NaN.
+    skip
+        Whether molecules that cannot be read are left out instead of refused.
+    hydrogens
+        Whether the hydrogens of a molecule that its file writes out stay atoms.
     """
 
     points: int | None = None
@@ -46,6 +50,8 @@ class Ask:
     group: str | None = None
     label: str | None = None
     missing: bool = False
+    skip: bool = False
+    hydrogens: bool = False
 
     def random(self, content: bytes) -> np.random.Generator:
         """Return random numbers that are a function of the seed and a file's content alone."""

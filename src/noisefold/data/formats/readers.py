@@ -9,6 +9,11 @@ ending                       what is read
 .csv .tsv .txt .xyz .pts     points as lines of text, molecules: `noisefold.data.formats.tables`;
 .parquet                     with pyarrow, the same columns
 .npy .npz                    one graph or several: `noisefold.data.formats.arrays`
+.graphml .gexf .gml          a graph with attributes: `noisefold.data.formats.graph_files`
+.edgelist .adjlist .mtx      a graph as a list of edges: `noisefold.data.formats.adjacency`
+.g6 .s6                      a graph a line: `noisefold.data.formats.graph6`
+.smi .smiles .sdf            with rdkit, molecules, as a .csv or .tsv file with a column of SMILES:
+                             `noisefold.data.formats.smiles`, `noisefold.data.formats.sdf`
 .h5ad .zarr .h5              a tissue, or one for each group of cells: `noisefold.data.Tissue`
 ===========================  ========================================================================
 
@@ -22,11 +27,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from noisefold.data.formats.adjacency import read_adjlist, read_edgelist, read_mtx
 from noisefold.data.formats.arrays import read_npy, read_npz
 from noisefold.data.formats.compressed import ending_of
+from noisefold.data.formats.graph6 import read_graph6
+from noisefold.data.formats.graph_files import read_gexf, read_gml, read_graphml
 from noisefold.data.formats.h5ad import TISSUES
 from noisefold.data.formats.parquet import read_parquet
 from noisefold.data.formats.reader import Reader
+from noisefold.data.formats.sdf import read_sdf
+from noisefold.data.formats.smiles import or_molecules, read_smiles
 from noisefold.data.formats.surfaces import SURFACES, read_surface
 from noisefold.data.formats.tables import holds_points, read_csv, read_points, read_pts, read_tsv, read_xyz
 
@@ -39,14 +49,25 @@ def _surface(ending: str) -> Reader:
 
 READERS: dict[str, Reader] = {
     **{ending: _surface(ending) for ending in SURFACES},
-    ".csv": read_csv,
-    ".tsv": read_tsv,
+    ".csv": or_molecules(read_csv),
+    ".tsv": or_molecules(read_tsv),
     ".txt": read_points,
     ".xyz": read_xyz,
     ".pts": read_pts,
     ".parquet": read_parquet,
     ".npy": read_npy,
     ".npz": read_npz,
+    ".graphml": read_graphml,
+    ".gexf": read_gexf,
+    ".gml": read_gml,
+    ".edgelist": read_edgelist,
+    ".adjlist": read_adjlist,
+    ".mtx": read_mtx,
+    ".g6": read_graph6,
+    ".s6": read_graph6,
+    ".smi": read_smiles,
+    ".smiles": read_smiles,
+    ".sdf": read_sdf,
 }
 """Reader of each ending; its bytes may be compressed (.gz)."""
 READABLE: tuple[str, ...] = (*READERS, *TISSUES)
