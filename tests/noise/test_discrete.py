@@ -90,8 +90,11 @@ def test_fit_counts_shares_with_all_named_types():
         node_type=torch.tensor([0, 0, 2]), node_types=("C", "N", "O", "F"), edge_types=("single", "double")
     )
     path = Discrete.fit(g)
-    assert path.nodes == pytest.approx((2 / 3, 0, 1 / 3, 0))
-    assert path.pairs == pytest.approx((1 / 3, 2 / 3, 0))
+    # A type that is named and does not occur counts half a time.
+    assert path.nodes == pytest.approx((2 / 4, 0.5 / 4, 1 / 4, 0.5 / 4))
+    assert path.pairs == pytest.approx((1 / 3.5, 2 / 3.5, 0.5 / 3.5))
+    lonely = Discrete.fit(graphs_of(nx.empty_graph(1)))
+    assert lonely.pairs == pytest.approx((2 / 3, 1 / 3))
 
 
 def test_times_and_levels_are_inverse():

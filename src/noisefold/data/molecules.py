@@ -34,36 +34,7 @@ __all__ = [
 BONDS = ("single", "double", "triple")
 """Names of the types of bonds."""
 
-_COMMON = frozenset(
-    [
-        "H",
-        "Li",
-        "B",
-        "C",
-        "N",
-        "O",
-        "F",
-        "Na",
-        "Mg",
-        "Al",
-        "Si",
-        "P",
-        "S",
-        "Cl",
-        "K",
-        "Ca",
-        "Fe",
-        "Cu",
-        "Zn",
-        "Ge",
-        "As",
-        "Se",
-        "Br",
-        "Sn",
-        "Te",
-        "I",
-    ]
-)
+_COMMON = frozenset(re.findall("[A-Z][a-z]?", "HLiBCNOFNaMgAlSiPSClKCaFeCuZnGeAsSeBrSnTeI"))
 _TYPE = re.compile(r"([A-Z][a-z]?|\*)(?:([+-])(\d*))?")
 
 

@@ -23,11 +23,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from noisefold.eval.graph_metrics import STATISTICS, descriptors
 from noisefold.eval.graph_statistics import GraphStatistics
 from noisefold.geometry import Graphs
+from noisefold.geometry.gp import eigh, factor
 
 __all__ = ["Components", "polygraph_discrepancy"]
 
@@ -97,10 +99,12 @@ def _components(a: GraphStatistics, b: GraphStatistics, name: str) -> tuple[Arra
     width = max(v.shape[1] for v in values)
     pooled = np.concatenate([np.pad(v, ((0, 0), (0, width - v.shape[1]))) for v in values])
     pooled -= pooled.mean(0)
-    left, scale, _ = np.linalg.svd(pooled, full_matrices=False)
-    kept = (scale > 1e-9 * max(float(scale[0]), 1e-30))[:_COMPONENTS]
+    variances, axes = (v.numpy() for v in eigh(torch.from_numpy(pooled.T @ pooled)))
+    variances, axes = variances[::-1][:_COMPONENTS], axes[:, ::-1][:, :_COMPONENTS]
+    kept = variances > 1e-12 * max(float(variances[0]), 1e-30)
+    scale = np.where(kept, np.sqrt(len(pooled) / np.where(kept, variances, 1.0)), 0.0)
     out = np.zeros((len(pooled), _COMPONENTS))
-    out[:, : len(kept)] = left[:, : len(kept)] * kept * np.sqrt(len(pooled))
+    out[:, : len(scale)] = pooled @ axes * scale
     return out[: len(a)], out[len(a) :]
 
 
@@ -120,5 +124,6 @@ def _logistic(x: Array, sign: Array, use: Array) -> Array:
         wrong = use / (1 + np.exp(np.clip(margin, -30, 30)))
         gradient = penalty * weights - (wrong * sign) @ x
         hessian = ((wrong * (1 - wrong)) @ squares).reshape(s, len(use), c, c) + np.diag(penalty)
-        weights = weights - np.linalg.solve(hessian, gradient[..., None])[..., 0]
+        step = factor(torch.from_numpy(hessian)).solve(torch.from_numpy(gradient[..., None]))
+        weights = weights - step[..., 0].numpy()
     return np.asarray(weights @ x.mT)

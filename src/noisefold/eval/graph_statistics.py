@@ -26,9 +26,11 @@ from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from numpy.typing import NDArray
 
 from noisefold.geometry import Graphs
+from noisefold.geometry.gp import eigh
 
 __all__ = ["ORBITS", "GraphStatistics", "adjacency", "orbit_counts", "wavelet_filters"]
 
@@ -245,7 +247,8 @@ class GraphStatistics:
             a = self.matrix(i)
             d = a.sum(1)
             root = np.where(d > 0, 1 / np.sqrt(np.maximum(d, 1)), 0.0)
-            found, vectors = np.linalg.eigh(np.diag((d > 0).astype(np.float64)) - root[:, None] * a * root)
+            laplacian = np.diag((d > 0).astype(np.float64)) - root[:, None] * a * root
+            found, vectors = (v.numpy() for v in eigh(torch.from_numpy(laplacian)))
             values.append(found.clip(0, _HIGH))
             weights.append(np.square(vectors))
         return values, weights

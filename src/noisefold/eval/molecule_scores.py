@@ -26,12 +26,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.stats import wasserstein_distance
 from torch import Tensor
 
 from noisefold.arguments import seed_of
 from noisefold.eval.score_table import Metric, Score, Scores, half_sampled, share_score
+from noisefold.geometry.gp import eigh, square_root
 
 __all__ = ["MOLECULE_METRICS", "score_molecules"]
 
@@ -205,8 +207,8 @@ def frechet_distance(a: Array, b: Array) -> float:
     """Return the Fréchet distance of the normal distributions fitted to ``a [m, c]`` and ``b [n, c]``."""
     means = a.mean(0) - b.mean(0)
     first, second = np.cov(a.T), np.cov(b.T)
-    values, vectors = np.linalg.eigh(second)
-    root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
-    # tr (C C')^1/2 is the sum of the singular values of C^1/2 C'^1/2; a symmetric matrix has them stably.
-    shared = np.sqrt(np.linalg.eigvalsh(root @ first @ root).clip(min=0)).sum()
-    return float(max(0.0, means @ means + np.trace(first) + np.trace(second) - 2 * shared))
+    root = square_root(torch.from_numpy(second)).numpy()
+    # tr (C C')^1/2 is the sum of the singular values of C^1/2 R with R R^T = C'.
+    shared, _ = eigh(torch.from_numpy(root.T @ first @ root))
+    both = float(shared.clamp(min=0).sqrt().sum())
+    return float(max(0.0, means @ means + np.trace(first) + np.trace(second) - 2 * both))

@@ -83,6 +83,8 @@ class Discrete(ProbabilityPath[Categories]):
     def fit(cls, graphs: Graphs, noise: str = "marginal") -> Self:
         """Measure the shares of the classes in data whose types are named, or numbered from 0.
 
+        A class that is named but does not occur counts half a time, so that held-out graphs may have it.
+
         Raises
         ------
         ValueError
@@ -233,8 +235,7 @@ def draw_classes(probabilities: Categories, graphs: Graphs, random: Streams) -> 
 
 
 def _shares(counts: Tensor) -> tuple[float, ...]:
-    total = max(1, int(counts.sum()))
-    shares = counts.double() / total
-    if not int(counts.sum()):
-        shares[0] = 1.0
-    return tuple(shares.tolist())
+    if not int(counts.sum()):  # graphs of one node have no pairs
+        counts = counts.index_fill(0, torch.zeros(1, dtype=torch.int64), 1)
+    seen = torch.where(counts > 0, counts.double(), 0.5)
+    return tuple((seen / seen.sum()).tolist())

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from noisefold.geometry.gp import factor
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.pairs import pair_index
 from noisefold.noise.categories import Categories
@@ -122,7 +123,7 @@ class _TreeDenoiser:
         laplacian = odds.new_zeros(len(odds), n, n)
         laplacian[:, i, j] = laplacian[:, j, i] = -odds
         laplacian.diagonal(dim1=1, dim2=2).copy_(-laplacian.sum(2))
-        inverse = torch.linalg.inv(laplacian[:, 1:, 1:])
+        inverse = factor(laplacian[:, 1:, 1:]).inverse
         green = torch.nn.functional.pad(inverse, (1, 0, 1, 0))
         at = green.diagonal(dim1=1, dim2=2)
         edge = (odds * (at[:, i] + at[:, j] - 2 * green[:, i, j])).clamp(0, 1).reshape(-1)

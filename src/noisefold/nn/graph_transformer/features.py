@@ -27,6 +27,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from noisefold.geometry.gp import eigh
+
 __all__ = ["CYCLES", "cycle_counts", "laplacian_spectrum", "random_walks"]
 
 CYCLES = (3, 4, 5, 6)
@@ -142,7 +144,5 @@ def laplacian_spectrum(adjacency: Tensor, sizes: Tensor, count: int) -> Tensor:
     padding = torch.arange(m, device=adjacency.device) >= sizes[:, None]
     # Padding has the eigenvalue 3, which is larger than any of a graph.
     diagonal = (degree > 0).to(adjacency) + 3 * padding
-    values = torch.linalg.eigvalsh(
-        torch.diag_embed(diagonal) - adjacency * root[:, :, None] * root[:, None, :]
-    )
+    values, _ = eigh(torch.diag_embed(diagonal) - adjacency * root[:, :, None] * root[:, None, :])
     return torch.cat([values, values.new_full((g, count), 3.0)], dim=1)[:, :count].clamp(0, 2)
