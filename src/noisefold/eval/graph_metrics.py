@@ -163,8 +163,8 @@ def nearest_spectra(graphs: GraphStatistics, known: GraphStatistics) -> Array:
 
     The distance is :math:`\int_0^1 |F^{-1}(q) - G^{-1}(q)|\,dq` of the eigenvalues of the normalised
     Laplacian, at 256 values of q: for graphs of one size the mean of :math:`|\lambda_k - \mu_k|`. A graph
-    that is a known one but for an edge is near, which isomorphism does not see; graphs that have the same
-    spectrum without being the same are at 0.
+    of 64 nodes that is a known one but for an edge is nearer than others, which isomorphism does not see;
+    graphs that have the same spectrum without being the same are at 0.
     """
     own, others = _quantiles(graphs.eigenvalues), _quantiles(known.eigenvalues)
     return np.asarray(cdist(own, others, "cityblock").min(1) / _QUANTILES)

@@ -18,220 +18,26 @@ https://doi.org/10.1080/01621459.1927.10502953.
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from noisefold.arguments import one_of, seed_of
 from noisefold.eval import graph_metrics as distances
-from noisefold.eval.graph_discrepancy import Components
+from noisefold.eval.graph_rows import FEWEST_TOLD_APART, GRAPH_METRICS, METRICS, Bench, Row, Validity
 from noisefold.eval.graph_statistics import GraphStatistics
-from noisefold.eval.graph_validity import VALIDITY, shared_validity, valid_graphs
-from noisefold.eval.isomorphism import isomorphism_classes, repeated
+from noisefold.eval.graph_validity import VALIDITY, shared_validity
 from noisefold.eval.random_graphs import erdos_renyi_like
-from noisefold.eval.score_table import Metric, Score, Scores, half_sampled
+from noisefold.eval.score_table import Score, Scores
 from noisefold.geometry import Graphs
 
 __all__ = ["GRAPH_METRICS", "score_graphs"]
 
-Array = NDArray[np.float64]
 _SMALLEST = 4
 _LARGEST = 1000
-_DISCREPANCY = (8, 50)  # fewest graphs, and most random halves
 _REFERENCES = ("train", "truth", "copied", "Erdos-Renyi")
-Validity = str | Callable[[Graphs], Tensor]
-
-_MMD = (
-    "Squared MMD of {} against the test graphs, Gaussian kernel of the total variation, biased as published: "
-    "it falls as sets grow, so compare with the other rows, not with 0."
-)
-_WORDS = {
-    "degree": "degrees",
-    "clustering": "local clustering coefficients",
-    "orbit": "orbit counts of subgraphs of 4 nodes",
-    "spectrum": "the normalised Laplacian's eigenvalues",
-    "wavelet": "graph wavelets' energies",
-}
-_TV = "Total variation between the frequencies of types of {} of generated and test graphs."
-_SHARE = (0.0, 1.0)
-_METRICS: tuple[Metric, ...] = (
-    Metric(
-        "V.U.N.",
-        "higher",
-        "Share of graphs that are valid, no repeat of an earlier one, and isomorphic to no training graph.",
-        bounds=_SHARE,
-    ),
-    Metric("valid", "higher", "Share of graphs that pass the check named below.", bounds=_SHARE),
-    Metric("unique", "higher", "Share of graphs that do not repeat an earlier one.", bounds=_SHARE),
-    Metric("novel", "higher", "Share of graphs that are isomorphic to no training graph.", bounds=_SHARE),
-    Metric(
-        "ratio",
-        "lower",
-        "Mean over the statistics of their MMD divided by that of the training graphs: 1 says as near to the "
-        "test graphs as these; as few graphs as these score somewhat more even where they are real.",
-    ),
-    *(Metric(name, "lower", _MMD.format(_WORDS[name])) for name in distances.STATISTICS),
-    Metric(
-        "nearest",
-        1.0,
-        "Mean spectral distance to the nearest training graph, in multiples of that of test graphs: far "
-        "below 1 says copies, also such as differ in an edge or two; above, graphs unlike all of them.",
-    ),
-    Metric("node-types", "lower", _TV.format("nodes"), bounds=_SHARE),
-    Metric("edge-types", "lower", _TV.format("edges"), bounds=_SHARE),
-    Metric(
-        "PGD-LR",
-        "lower",
-        "PolyGraph discrepancy with logistic regression: a lower bound of the Jensen-Shannon distance to the "
-        "test graphs, by the statistic that tells them apart best.",
-        bounds=_SHARE,
-    ),
-)
-GRAPH_METRICS: tuple[str, ...] = tuple(m.name for m in _METRICS)
-"""Names of all metrics that `score_graphs` knows."""
+_AWAY = 2**40 + 15  # of the truth's seed from that of data
 _BY_TRAINING = ("V.U.N.", "novel", "ratio", "nearest")
-
-
-@dataclass(frozen=True)
-class _Bench:
-    """What every row is compared with, computed once."""
-
-    test: GraphStatistics
-    train: GraphStatistics | None
-    known: Graphs | None
-    validity: Validity | None
-    inferred: bool
-
-    @cached_property
-    def references(self) -> dict[str, float]:
-        """MMDs of the training against the test graphs."""
-        assert self.train is not None
-        names = distances.STATISTICS
-        return {name: distances.Kernels.of(self.train, self.test, name).mmd() for name in names}
-
-    @cached_property
-    def test_distance(self) -> float:
-        """Mean spectral distance of test graphs to the nearest training graph."""
-        assert self.train is not None
-        return float(distances.nearest_spectra(self.test, self.train).mean())
-
-
-@dataclass(frozen=True)
-class _Row:
-    """Graphs of one row, and their scores.
-
-    Parameters
-    ----------
-    bench
-        What they are compared with.
-    graphs
-        The graphs.
-    kernels
-        Filled as statistics are asked for.
-    """
-
-    bench: _Bench
-    graphs: GraphStatistics
-    resamples: int
-    seed: int
-    kernels: dict[str, distances.Kernels] = field(default_factory=dict)
-
-    @cached_property
-    def valid(self) -> NDArray[np.bool_]:
-        """Which graphs are valid."""
-        check = self.bench.validity
-        assert check is not None
-        if self.bench.inferred and self.graphs is self.bench.train:
-            return np.ones(len(self.graphs), dtype=bool)
-        if isinstance(check, str):
-            return valid_graphs(self.graphs, check)
-        found = np.asarray(check(self.graphs.graphs)).astype(bool)
-        if found.shape != (len(self.graphs),):
-            raise ValueError(
-                f"validity must return a flag for each of {len(self.graphs)} graphs, got shape {found.shape}."
-            )
-        return found
-
-    @cached_property
-    def _seen(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_] | None]:
-        """Which graphs are unique, and which are novel."""
-        if self.bench.known is None:
-            return ~repeated(isomorphism_classes(self.graphs.graphs)[0]), None
-        own, known = isomorphism_classes(self.graphs.graphs, self.bench.known)
-        return ~repeated(own), ~np.isin(own, known)
-
-    def score(self, name: str) -> Score:
-        """Return one score."""
-        if name in ("V.U.N.", "valid", "unique", "novel"):
-            return _share(self._flags(name))
-        if name in distances.STATISTICS:
-            return self._interval(name, self._kernels(name).mmd)
-        if name == "ratio":
-            return self._interval(name, self._ratio)
-        if name == "nearest":
-            assert self.bench.train is not None
-            found = distances.nearest_spectra(self.graphs, self.bench.train) / self.bench.test_distance
-            return self._interval(name, lambda i: float(found[i].mean()))
-        if name == "PGD-LR":
-            return self._discrepancy()
-        count = distances.node_type_frequencies if name == "node-types" else distances.edge_type_frequencies
-        own, test = count(self.graphs.graphs, self.bench.test.graphs)
-        return self._interval(name, lambda i: distances.total_variation(own[i], test))
-
-    def _flags(self, name: str) -> NDArray[np.bool_]:
-        if name == "valid":
-            return self.valid
-        unique, novel = self._seen
-        if name == "unique":
-            return unique
-        assert novel is not None
-        return novel if name == "novel" else self.valid & unique & novel
-
-    def _kernels(self, name: str) -> distances.Kernels:
-        if name not in self.kernels:
-            self.kernels[name] = distances.Kernels.of(self.graphs, self.bench.test, name)
-        return self.kernels[name]
-
-    def _ratio(self, rows: NDArray[np.int64]) -> float:
-        values = {name: self._kernels(name).mmd(rows) for name in distances.STATISTICS}
-        return distances.mmd_ratio(values, self.bench.references)[0]
-
-    def _interval(self, name: str, statistic: Callable[[NDArray[np.int64]], float]) -> Score:
-        bounds = _METRICS[GRAPH_METRICS.index(name)].bounds
-        return half_sampled(
-            lambda i: statistic(i.numpy()),
-            (len(self.graphs),),
-            resamples=self.resamples,
-            seed=self.seed,
-            bounds=bounds,
-        )
-
-    def _discrepancy(self) -> Score:
-        least, most = _DISCREPANCY
-        components = Components.of(self.graphs, self.bench.test)
-        rng = np.random.default_rng(self.seed)
-        size = min(len(self.graphs), len(self.bench.test))
-        chosen = [rng.permutation(len(g))[:size] for g in (self.graphs, self.bench.test)]
-
-        def statistic(i: Tensor, j: Tensor) -> float:
-            return components.discrepancy(chosen[0][i.numpy()], chosen[1][j.numpy()], rng)
-
-        resamples = min(self.resamples, most) if size >= 2 * least else 0
-        return half_sampled(statistic, (size, size), resamples=resamples, seed=self.seed, bounds=_SHARE)
-
-
-def _share(flags: NDArray[np.bool_]) -> Score:
-    """Share of flags with Wilson's 95 % interval."""
-    n, p, z = len(flags), float(flags.mean()), 1.96
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    reach = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return Score(p, max(min(centre - reach, p), 0.0), min(max(centre + reach, p), 1.0))
 
 
 def score_graphs(
@@ -301,7 +107,7 @@ def score_graphs(
     inferred = validity is None
     if inferred:
         validity = shared_validity(known or seen)
-    bench = _Bench(seen, known, train, validity, inferred)
+    bench = Bench(seen, known, train, validity, inferred)
     notes: list[str] = []
     chosen = _applicable(metrics, bench, size, notes)
     text = f"{size} generated graphs against {len(seen)} test graphs."
@@ -324,16 +130,13 @@ def score_graphs(
     for done, (name, (_, graphs)) in enumerate(rows.items()):
         if progress is not None:
             progress(done, len(rows), name)
-        row = _Row(bench, graphs, resamples, seed)
+        row = Row(bench, graphs, resamples, seed)
         table[name] = {metric: row.score(metric) for metric in chosen}
     about = {name: text for name, (text, _) in rows.items()}
-    return Scores(tuple(m for m in _METRICS if m.name in chosen), table, about, " ".join(notes))
+    return Scores(tuple(m for m in METRICS if m.name in chosen), table, about, " ".join(notes))
 
 
-_AWAY = 2**40 + 15
-
-
-def _applicable(metrics: Sequence[str] | None, bench: _Bench, size: int, notes: list[str]) -> tuple[str, ...]:
+def _applicable(metrics: Sequence[str] | None, bench: Bench, size: int, notes: list[str]) -> tuple[str, ...]:
     """The metrics asked for, or all that apply; and what the table's note says of them."""
     lacking: dict[str, str] = {}
     if bench.train is None:
@@ -349,8 +152,8 @@ def _applicable(metrics: Sequence[str] | None, bench: _Bench, size: int, notes: 
     ):
         if value is None:
             lacking[name] = "types in the graphs"
-    if min(size, len(bench.test)) < _DISCREPANCY[0]:
-        lacking["PGD-LR"] = f"{_DISCREPANCY[0]} graphs in each set"
+    if min(size, len(bench.test)) < FEWEST_TOLD_APART:
+        lacking["PGD-LR"] = f"{FEWEST_TOLD_APART} graphs in each set"
     if bench.train is not None:
         _, dropped = distances.mmd_ratio(bench.references, bench.references)
         if len(dropped) == len(distances.STATISTICS):

@@ -223,9 +223,8 @@ class GraphStatistics:
     def clustering(self) -> Array:
         """Histogram of local clustering coefficients 2 t / (d (d - 1)), 100 bins on [0, 1], ``[g, 100]``."""
         d, triangles = self.degrees, self.orbits[:, 3]
-        possible = np.maximum(d * (d - 1), 1)
-        bins = np.minimum(triangles * 2 * _CLUSTERING_BINS // possible, _CLUSTERING_BINS - 1)
-        return self._histogram(bins, _CLUSTERING_BINS)
+        coefficients = 2 * triangles / np.maximum(d * (d - 1), 1)
+        return self._histogram(_bins(coefficients, _CLUSTERING_BINS, 1.0), _CLUSTERING_BINS)
 
     @cached_property
     def orbits(self) -> NDArray[np.int64]:
@@ -276,8 +275,12 @@ class GraphStatistics:
             weights @ np.square(wavelet_filters(values)).T
             for values, weights in zip(*self._decompositions, strict=True)
         ]
-        bins = np.floor(np.concatenate(energies) / top * _WAVELET_BINS).astype(np.int64)
-        bins[
-            bins >= _WAVELET_BINS
-        ] = -1  # as published: what lies above the filters' largest value is dropped
+        bins = _bins(np.concatenate(energies), _WAVELET_BINS, top)
         return np.concatenate([self._histogram(column, _WAVELET_BINS) for column in bins.T], axis=1)
+
+
+def _bins(values: Array, count: int, top: float) -> NDArray[np.int64]:
+    """Bin of each value among `count` on [0, top], as of `numpy.histogram`; -1 above, as it drops these."""
+    found = np.searchsorted(np.linspace(0.0, top, count + 1), values, side="right") - 1
+    found[values == top] = count - 1
+    return np.where(found < count, found, -1)
