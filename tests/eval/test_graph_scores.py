@@ -160,3 +160,12 @@ def test_random_graphs_keep_nodes_edges_and_types():
     assert made.edge_index.shape[1] == 2 * statistics.edges.sum()  # no edge twice
     assert made.node_types == like.node_types
     assert made.edge_type.unique().tolist() == [0]
+
+
+def test_large_graphs_are_compared_without_spectra():
+    large = nf.data.tree(4, nodes=1001)
+    scores = score_graphs(large, nf.data.tree(4, nodes=1001, seed=1), large, resamples=2)
+    assert not {"spectrum", "wavelet", "nearest"} & set(scores.columns)
+    assert {"valid", "novel", "orbit"} <= set(scores.columns)
+    with pytest.raises(ValueError, match="wavelet"):
+        score_graphs(large, large, large, metrics=("wavelet",))

@@ -20,6 +20,7 @@ https://arxiv.org/abs/2510.06122.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,9 +70,9 @@ class Components:
     b: Array
 
     @classmethod
-    def of(cls, a: GraphStatistics, b: GraphStatistics) -> Components:
+    def of(cls, a: GraphStatistics, b: GraphStatistics, statistics: Sequence[str] = STATISTICS) -> Components:
         """Return the components of two sets together."""
-        parts = [_components(a, b, name) for name in STATISTICS]
+        parts = [_components(a, b, name) for name in statistics]
         return cls(*(np.stack([part[k] for part in parts]) for k in (0, 1)))
 
     def discrepancy(self, rows_a: Rows, rows_b: Rows, rng: np.random.Generator) -> float:

@@ -18,10 +18,12 @@ from noisefold.eval.isomorphism import isomorphism_classes, repeated
 from noisefold.eval.score_table import Metric, Score, half_sampled, share_score
 from noisefold.geometry import Graphs
 
-__all__ = ["FEWEST_TOLD_APART", "GRAPH_METRICS", "METRICS", "Bench", "Row", "Validity"]
+__all__ = ["FEWEST_TOLD_APART", "GRAPH_METRICS", "METRICS", "MOST_COMPARED", "Bench", "Row", "Validity"]
 
 FEWEST_TOLD_APART = 16
 """Fewest graphs of each set whose discrepancy has an interval: their halves are divided into halves again."""
+MOST_COMPARED = 1000
+"""Most graphs of a set that enter statistics; their kernels are matrices of all pairs."""
 _MOST_HALVES = 50
 Validity = str | Callable[[Graphs], Tensor]
 """Name of a check, or a function that returns a flag for each graph."""
@@ -90,6 +92,8 @@ class Bench:
         Check of validity, or None.
     inferred
         Whether all of `train` pass the check, because it was chosen so.
+    statistics
+        Names of the statistics that are compared.
     """
 
     test: GraphStatistics
@@ -97,13 +101,13 @@ class Bench:
     known: Graphs | None
     validity: Validity | None
     inferred: bool
+    statistics: tuple[str, ...] = distances.STATISTICS
 
     @cached_property
     def references(self) -> dict[str, float]:
         """MMDs of the training against the test graphs."""
         assert self.train is not None
-        names = distances.STATISTICS
-        return {name: distances.Kernels.of(self.train, self.test, name).mmd() for name in names}
+        return {name: distances.Kernels.of(self.train, self.test, name).mmd() for name in self.statistics}
 
     @cached_property
     def test_distance(self) -> float:
@@ -133,6 +137,15 @@ class Row:
     resamples: int
     seed: int
     kernels: dict[str, distances.Kernels] = field(default_factory=dict)
+
+    @cached_property
+    def compared(self) -> GraphStatistics:
+        """The graphs that enter statistics: all, or as many as may at random."""
+        count = len(self.graphs)
+        if count <= MOST_COMPARED:
+            return self.graphs
+        chosen = np.random.default_rng(self.seed).permutation(count)[:MOST_COMPARED]
+        return GraphStatistics(self.graphs.graphs[np.sort(chosen).tolist()])
 
     @cached_property
     def valid(self) -> NDArray[np.bool_]:
@@ -168,12 +181,12 @@ class Row:
             return self._interval(name, self._ratio)
         if name == "nearest":
             assert self.bench.train is not None
-            found = distances.nearest_spectra(self.graphs, self.bench.train) / self.bench.test_distance
+            found = distances.nearest_spectra(self.compared, self.bench.train) / self.bench.test_distance
             return self._interval(name, lambda i: float(found[i].mean()))
         if name == "PGD-LR":
             return self._discrepancy()
         count = distances.node_type_frequencies if name == "node-types" else distances.edge_type_frequencies
-        own, test = count(self.graphs.graphs, self.bench.test.graphs)
+        own, test = count(self.compared.graphs, self.bench.test.graphs)
         return self._interval(name, lambda i: distances.total_variation(own[i], test))
 
     def _flags(self, name: str) -> NDArray[np.bool_]:
@@ -187,28 +200,28 @@ class Row:
 
     def _kernels(self, name: str) -> distances.Kernels:
         if name not in self.kernels:
-            self.kernels[name] = distances.Kernels.of(self.graphs, self.bench.test, name)
+            self.kernels[name] = distances.Kernels.of(self.compared, self.bench.test, name)
         return self.kernels[name]
 
     def _ratio(self, rows: NDArray[np.int64]) -> float:
-        values = {name: self._kernels(name).mmd(rows) for name in distances.STATISTICS}
+        values = {name: self._kernels(name).mmd(rows) for name in self.bench.statistics}
         return distances.mmd_ratio(values, self.bench.references)[0]
 
     def _interval(self, name: str, statistic: Callable[[NDArray[np.int64]], float]) -> Score:
         bounds = METRICS[GRAPH_METRICS.index(name)].bounds
         return half_sampled(
             lambda i: statistic(i.numpy()),
-            (len(self.graphs),),
+            (len(self.compared),),
             resamples=self.resamples,
             seed=self.seed,
             bounds=bounds,
         )
 
     def _discrepancy(self) -> Score:
-        components = Components.of(self.graphs, self.bench.test)
+        components = Components.of(self.compared, self.bench.test, self.bench.statistics)
         rng = np.random.default_rng(self.seed)
-        size = min(len(self.graphs), len(self.bench.test))
-        chosen = [rng.permutation(len(g))[:size] for g in (self.graphs, self.bench.test)]
+        size = min(len(self.compared), len(self.bench.test))
+        chosen = [rng.permutation(len(g))[:size] for g in (self.compared, self.bench.test)]
 
         def statistic(i: Tensor, j: Tensor) -> float:
             return components.discrepancy(chosen[0][i.numpy()], chosen[1][j.numpy()], rng)

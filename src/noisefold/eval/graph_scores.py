@@ -24,7 +24,15 @@ import torch
 
 from noisefold.arguments import one_of, seed_of
 from noisefold.eval import graph_metrics as distances
-from noisefold.eval.graph_rows import FEWEST_TOLD_APART, GRAPH_METRICS, METRICS, Bench, Row, Validity
+from noisefold.eval.graph_rows import (
+    FEWEST_TOLD_APART,
+    GRAPH_METRICS,
+    METRICS,
+    MOST_COMPARED,
+    Bench,
+    Row,
+    Validity,
+)
 from noisefold.eval.graph_statistics import GraphStatistics
 from noisefold.eval.graph_validity import VALIDITY, shared_validity
 from noisefold.eval.random_graphs import erdos_renyi_like
@@ -34,9 +42,10 @@ from noisefold.geometry import Graphs
 __all__ = ["GRAPH_METRICS", "score_graphs"]
 
 _SMALLEST = 4
-_LARGEST = 1000
 _REFERENCES = ("train", "truth", "copied", "Erdos-Renyi")
 _AWAY = 2**40 + 15  # of the truth's seed from that of data
+_MOST_NODES = 1000  # of graphs whose matrices are decomposed
+_SPECTRAL = ("spectrum", "wavelet", "nearest")
 _BY_TRAINING = ("V.U.N.", "novel", "ratio", "nearest")
 
 
@@ -63,7 +72,8 @@ def score_graphs(
     generated, test, train
         Graphs with edges, at least 4 each; without `train` there is no ratio, novelty and nearest training
         graph. Several generators come as a mapping from the names of their rows; one alone is called
-        "model". At most 1000 test and training graphs, at random, enter statistics; all enter novelty.
+        "model". At most 1000 graphs of each, at random, enter statistics and make reference rows; all enter
+        shares. Graphs of more than 1000 nodes are compared without spectra and wavelets.
     metrics
         Names out of `GRAPH_METRICS`; None: all that apply.
     resamples
@@ -100,15 +110,19 @@ def score_graphs(
         return graphs[torch.randperm(len(graphs), generator=generator)[:count].to(graphs.device)]
 
     size = min(len(g) for g in models.values())
-    seen = GraphStatistics(draw(test, _LARGEST))
-    known = None if train is None else GraphStatistics(draw(train, _LARGEST))
+    few = min(size, MOST_COMPARED)
+    seen = GraphStatistics(draw(test, MOST_COMPARED))
+    known = None if train is None else GraphStatistics(draw(train, MOST_COMPARED))
     if isinstance(validity, str):
         validity = one_of("validity", validity, VALIDITY)
     inferred = validity is None
     if inferred:
         validity = shared_validity(known or seen)
-    bench = Bench(seen, known, train, validity, inferred)
-    notes: list[str] = []
+    largest = max(int(g.sizes.max()) for g in (*models.values(), test, *([] if train is None else [train])))
+    spectral = largest <= _MOST_NODES
+    names = tuple(s for s in distances.STATISTICS if spectral or s not in _SPECTRAL)
+    bench = Bench(seen, known, train, validity, inferred, names)
+    notes = [] if spectral else [f"Without spectra: graphs have up to {largest} nodes."]
     chosen = _applicable(metrics, bench, size, notes)
     text = f"{size} generated graphs against {len(seen)} test graphs."
     rows = {name: (text, GraphStatistics(draw(graphs, size))) for name, graphs in models.items()}
@@ -117,14 +131,14 @@ def score_graphs(
         rows["train"] = (text, known)
     if truth is not None:
         # Another seed than that of data, or the truth would be the training graphs.
-        drawn = truth(size, seed=(seed + _AWAY) % 2**63)
+        drawn = truth(few, seed=(seed + _AWAY) % 2**63)
         rows["truth"] = (f"{len(drawn)} graphs of the true generator: perfection.", GraphStatistics(drawn))
     if known is not None:
         rows["copied"] = (
-            f"{min(size, len(known))} training graphs: memory.",
-            GraphStatistics(draw(known.graphs, size)),
+            f"{min(few, len(known))} training graphs: memory.",
+            GraphStatistics(draw(known.graphs, few)),
         )
-    random = erdos_renyi_like((known or seen).graphs, size, generator)
+    random = erdos_renyi_like((known or seen).graphs, few, generator)
     rows["Erdos-Renyi"] = ("random graphs with the nodes and edges of real ones.", GraphStatistics(random))
     table: dict[str, dict[str, Score]] = {}
     for done, (name, (_, graphs)) in enumerate(rows.items()):
@@ -141,9 +155,11 @@ def _applicable(metrics: Sequence[str] | None, bench: Bench, size: int, notes: l
     lacking: dict[str, str] = {}
     if bench.train is None:
         lacking |= dict.fromkeys(_BY_TRAINING, "training graphs")
-    else:
-        if not bench.test_distance > 0:
-            lacking["nearest"] = "test graphs whose spectra are not all among the training graphs'"
+    if len(bench.statistics) < len(distances.STATISTICS):
+        lacking |= dict.fromkeys(_SPECTRAL, f"graphs of at most {_MOST_NODES} nodes")
+    wanted = [name for name in (GRAPH_METRICS if metrics is None else metrics) if name not in lacking]
+    if "nearest" in wanted and not bench.test_distance > 0:
+        lacking["nearest"] = "test graphs whose spectra are not all among the training graphs'"
     if bench.validity is None:
         lacking |= dict.fromkeys(("V.U.N.", "valid"), "a check of validity")
     for name, value in (
@@ -154,9 +170,9 @@ def _applicable(metrics: Sequence[str] | None, bench: Bench, size: int, notes: l
             lacking[name] = "types in the graphs"
     if min(size, len(bench.test)) < FEWEST_TOLD_APART:
         lacking["PGD-LR"] = f"{FEWEST_TOLD_APART} graphs in each set"
-    if bench.train is not None:
+    if "ratio" in wanted:
         _, dropped = distances.mmd_ratio(bench.references, bench.references)
-        if len(dropped) == len(distances.STATISTICS):
+        if len(dropped) == len(bench.statistics):
             lacking["ratio"] = "training graphs that differ from the test graphs"
         elif dropped:
             notes.append(

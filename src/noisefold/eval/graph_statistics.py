@@ -241,8 +241,8 @@ class GraphStatistics:
 
     @cached_property
     def _decompositions(self) -> tuple[list[Array], list[Array]]:
-        """Eigenvalues and squared eigenvectors, graph by graph."""
-        values, weights = [], []
+        """Eigenvalues, and energies of the wavelets ``[n_i, 12]``, graph by graph."""
+        values, energies = [], []
         for i in range(len(self)):
             a = self.matrix(i)
             d = a.sum(1)
@@ -250,8 +250,8 @@ class GraphStatistics:
             laplacian = np.diag((d > 0).astype(np.float64)) - root[:, None] * a * root
             found, vectors = (v.numpy() for v in eigh(torch.from_numpy(laplacian)))
             values.append(found.clip(0, _HIGH))
-            weights.append(np.square(vectors))
-        return values, weights
+            energies.append(np.square(vectors) @ np.square(wavelet_filters(values[-1])).T)
+        return values, energies
 
     @property
     def eigenvalues(self) -> list[Array]:
@@ -274,11 +274,7 @@ class GraphStatistics:
         Source: Martinkus et al., SPECTRE, 2022, https://arxiv.org/abs/2204.01613.
         """
         top = float(wavelet_filters(np.arange(0, _HIGH, 0.01)).max())
-        energies = [
-            weights @ np.square(wavelet_filters(values)).T
-            for values, weights in zip(*self._decompositions, strict=True)
-        ]
-        bins = _bins(np.concatenate(energies), _WAVELET_BINS, top)
+        bins = _bins(np.concatenate(self._decompositions[1]), _WAVELET_BINS, top)
         return np.concatenate([self._histogram(column, _WAVELET_BINS) for column in bins.T], axis=1)
 
 
