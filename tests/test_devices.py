@@ -17,13 +17,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import pytest
 import torch
 from torch import Tensor
 
 import noisefold as nf
 import noisefold.testing
-from noisefold.nn import DMP, ExpertDenoisers, KrigingResidual, Latents, SetTransformer
+from noisefold.nn import DMP, ExpertDenoisers, GraphTransformer, KrigingResidual, Latents, SetTransformer
 
 HERE = Path(__file__).parent
 SMALL = {"width": 8, "blocks": 1, "heads": 2}
@@ -37,7 +38,7 @@ HOW = {
     "checkpoint_every": 1,
     "ema": 0.5,
 }
-METRICS = {"pos": ("MMD-CD",), "x": ("marginal-W1",)}
+METRICS = {"pos": ("MMD-CD",), "x": ("marginal-W1",), "types": ("degree",)}
 Result = dict[str, Tensor]
 
 
@@ -52,6 +53,16 @@ def fields() -> nf.Graphs:
     random = torch.Generator().manual_seed(1)
     pos = [torch.rand(n, 2, generator=random) for n in (5, 7, 4, 7, 6, 5)]
     return nf.Graphs.ragged(pos, [torch.sin(4 * p) + p.sum(1, keepdim=True) for p in pos])
+
+
+def typed() -> nf.Graphs:
+    """Rings and paths with types."""
+    parts = [nf.Graphs.from_networkx((nx.cycle_graph if i % 2 else nx.path_graph)(4 + i)) for i in range(4)]
+    graphs = nf.Graphs.collate(parts)
+    edges = graphs.edge_index.sum(0) % 2  # the same in both directions
+    nodes = torch.arange(graphs.num_nodes) % 2
+    named = {"node_types": ("a", "b"), "edge_types": ("s", "d"), "classes": ("a", "b")}
+    return graphs.replace(node_type=nodes, edge_type=edges, label=torch.arange(4) % 2, **named)
 
 
 def gp_path() -> nf.noise.Gaussian:
@@ -92,6 +103,15 @@ NETS: dict[str, tuple[Callable[[], nf.Model], Callable[[], nf.Graphs]]] = {
         ),
         fields,
     ),
+    "graphs": (
+        lambda: nf.Model(
+            GraphTransformer(2, 3, width=8, pair_width=4, layers=1, heads=2, classes=2),
+            nf.noise.Discrete((0.6, 0.4), (0.5, 0.3, 0.2)),
+            nf.noise.Classes(),
+            "types",
+        ),
+        typed,
+    ),
 }
 
 
@@ -127,6 +147,8 @@ def sampled(model: nf.Model, graphs: nf.Graphs, **how: Any) -> nf.Graphs:
 
 
 def values(graphs: nf.Graphs) -> Result:
+    if graphs.node_type is not None:
+        return {"node_type": graphs.node_type, "edge_index": graphs.edge_index, "edge_type": graphs.edge_type}
     return {"pos": graphs.pos, **({} if graphs.x is None else {"x": graphs.x})}
 
 
@@ -134,6 +156,9 @@ def sample(name: str, device: str) -> Result:
     """Each solver; classes and guidance where there are any."""
     model, graphs = made(name, device)
     solvers = (nf.sample.DPMSolver(), nf.sample.Langevin(nf.sample.StochasticHeun()))
+    if name == "graphs":
+        flow = nf.sample.DiscreteFlow()
+        solvers = (nf.sample.D3PM(), nf.sample.Renoising(), nf.sample.Constrained(flow, "tree"))
     how = {"guidance": 1.5, "labels": ["a", "b"]} if model.conditional else {}
     out = {}
     for solver in solvers:
@@ -146,6 +171,9 @@ def complete(name: str, device: str) -> Result:
     model, graphs = made(name, device)
     known = torch.arange(graphs.num_nodes) % 3 > 0
     methods: list[Any] = [None, nf.sample.Replacement(), nf.sample.Repaint(1)]
+    if name == "graphs":
+        found = [model.complete(graphs, known, draws=2, steps=2, method=m) for m in methods]
+        return {str(i): f.probabilities.pairs for i, f in enumerate(found)}
     if name != "gp noise":
         methods += [nf.sample.LangevinCorrection(1), nf.sample.Reconstruction(iterations=1)]
     done = [model.complete(graphs, known, draws=2, steps=2, method=m).values for m in methods]
@@ -172,6 +200,8 @@ def likelihood(name: str, device: str) -> Result:
         nf.sample.ProbabilityFlow(1, 2, 0, near),
         nf.sample.EvidenceBound(1, 2, near),
     )
+    if name == "graphs":
+        methods = (nf.sample.ChainBound(2, 2),)
     found = [nf.sample.log_prob(model.path, model.denoiser, unit, method=m) for m in methods]
     return {str(i): f.value for i, f in enumerate(found)}
 
@@ -179,7 +209,7 @@ def likelihood(name: str, device: str) -> Result:
 PATHS = [fit, sample, complete, score, likelihood]
 CASES = [f"{path.__name__} {name}" for name in NETS for path in PATHS]
 # Nearly every network samples, and everything else is done once; everything of every network takes minutes.
-ONCE = ("fit fields", "complete latents", "score latents", "likelihood fields")
+ONCE = ("fit fields", "fit graphs", "complete latents", "score latents", "likelihood fields")
 LATER = ("sample dmp gat", "sample dmp gcn", "sample kriging")
 FAST = [case for case in CASES if case in ONCE or (case.startswith("sample ") and case not in LATER)]
 

@@ -172,6 +172,7 @@ class Discrete(ProbabilityPath[Categories]):
 
     def _noised(self, state: Categories, keep: Tensor, graphs: Graphs, random: Streams) -> Categories:
         """Keep each entry with a probability, a scalar or ``[g]``, or draw it from the noise."""
+        keep = keep.to(graphs.device)
         shares = per_entry(keep.expand(len(graphs)), graphs)
         kept = uniforms(graphs, random, keep).map(torch.lt, shares)
         noise = self.noise_distribution.map(lambda m, v: m.to(v.device).expand(len(v), -1), state)
@@ -179,7 +180,7 @@ class Discrete(ProbabilityPath[Categories]):
 
     def log_likelihood(self, state: Categories, t: Tensor, graphs: Graphs) -> Categories:
         """Return log q(x_t | x_0 = x) for every class x of the data, ``[n, a]`` and ``[p, b]``, float64."""
-        keep = per_entry(self.keep(t).double().expand(len(graphs)), graphs)
+        keep = per_entry(self.keep(t).double().to(graphs.device).expand(len(graphs)), graphs)
 
         def rows(m: Tensor, value: Tensor, kept: Tensor) -> Tensor:
             m = m.to(value.device)
