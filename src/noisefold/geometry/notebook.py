@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from noisefold.geometry.display import ViewScale, clouds_of, dot_size, pick, project, short_name
+from noisefold.geometry.graph_drawing import drawings_of, drawings_svg, has_no_places
 
 if TYPE_CHECKING:
     from noisefold.geometry.graphs import Graphs
@@ -19,11 +20,14 @@ _VIRIDIS = ("#440154", "#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#
 
 
 def graphs_html(graphs: Graphs, count: int = 6, points: int = 160, size: int = 110) -> str:
-    """Return graphs as escaped HTML: their summary and a small SVG of the first few."""
+    """Return graphs as escaped HTML: their summary and a small SVG of the first few, laid out if need be."""
     head = f'<div style="font-family:monospace">{escape(repr(graphs))}</div>'
     if len(graphs) == 0 or graphs.num_nodes == 0:
         return head
     some = graphs[pick(graphs, count)]
+    if has_no_places(graphs):
+        label = f"{len(some)} of {len(graphs)} graphs"
+        return head + drawings_svg(drawings_of(some, range(len(some)), points), size, label)
     clouds, flat = clouds_of(some, range(len(some)), ViewScale.of(some), points), graphs.dim < 3
     parts = []
     for k, cloud in enumerate(clouds):

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noisefold.geometry.display import Array, Cloud, ViewScale, clouds_of, dot_size, pick, short_name
+from noisefold.geometry.graph_drawing import MOST_NODES, drawings_of, has_no_places
+from noisefold.geometry.graph_figure import graph_figure
 
 if TYPE_CHECKING:
     from noisefold.geometry.graphs import Graphs
@@ -148,7 +150,7 @@ def turning_figure(clouds: Sequence[Cloud], flat: bool, noun: str = "graph") -> 
 
 
 def show_graphs(graphs: Graphs, count: int = MOST, points: int = 1200) -> Any:
-    """Return the turning figure of the first few graphs, of each class in turn.
+    """Return the turning figure of the first few graphs, of each class in turn; flat without positions.
 
     Raises
     ------
@@ -160,6 +162,8 @@ def show_graphs(graphs: Graphs, count: int = MOST, points: int = 1200) -> Any:
     if len(graphs) == 0:
         raise ValueError("graphs must hold at least one graph to show, got none.")
     chosen = pick(graphs, count)
+    if has_no_places(graphs):
+        return graph_figure(drawings_of(graphs, chosen, min(points, MOST_NODES)), graphs)
     clouds = clouds_of(graphs, chosen, ViewScale.of(graphs[chosen]), points)
     figure = turning_figure(clouds, graphs.dim < 3)
     return figure.update_layout(coloraxis_colorscale="Viridis")
