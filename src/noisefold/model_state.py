@@ -144,7 +144,7 @@ class ModelState(Pretrained):
     def _repr_html_(self) -> str:
         facts = {
             "network": type(self.net).__name__,
-            "path": repr(self.path.schedule),
+            "path": self.path.about,
             "predicts": self.target.name,
             "generates": self.variable.noun,
             "classes": ", ".join(self.classes[:12]),

@@ -52,6 +52,7 @@ class Classes(Prediction[Categories, Categories]):
     """
 
     name: ClassVar[str] = "classes"
+    error_name: ClassVar[str] = "Weighted cross-entropy"
 
     pair_weight: float = 5.0
     prior_logits: bool = True

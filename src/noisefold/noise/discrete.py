@@ -97,6 +97,11 @@ class Discrete(ProbabilityPath[Categories]):
         nodes = torch.bincount(state.nodes, minlength=max(1, len(graphs.node_types)))
         return cls(_shares(nodes), _shares(pairs), noise)
 
+    @property
+    def about(self) -> str:
+        """What it is, in a few words."""
+        return f"discrete path, {self.noise} noise"
+
     def clip(self, t: Tensor) -> Tensor:
         """Return times kept within [0, 1]; both ends are part of the path."""
         return t.clamp(0, 1)

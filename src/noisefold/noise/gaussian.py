@@ -57,6 +57,12 @@ class Gaussian(ProbabilityPath[Tensor]):
         if not 0 < self.margin < 0.5:
             raise ValueError(f"margin must lie in (0, 0.5), got {self.margin}.")
 
+    @property
+    def about(self) -> str:
+        """What it is, in a few words."""
+        name = "flow matching, " if isinstance(self.schedule, Linear) else ""
+        return f"{name}path {self.schedule!r}"
+
     def clip(self, t: Tensor) -> Tensor:
         """Return times kept within the margin."""
         return t.clamp(self.margin, 1 - self.margin)

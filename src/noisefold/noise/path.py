@@ -29,6 +29,11 @@ S = TypeVar("S")
 class ProbabilityPath(Protocol[S]):
     """What every path offers, for states of type S; times are ``[g]`` or a scalar."""
 
+    @property
+    @abstractmethod
+    def about(self) -> str:
+        """What it is, in a few words."""
+
     @abstractmethod
     def clip(self, t: Tensor) -> Tensor:
         """Return times kept where a network may be asked, a little off 0 and 1."""

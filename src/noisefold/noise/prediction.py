@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from torch import Tensor
 
@@ -22,7 +22,14 @@ class Prediction(Protocol[S, E]):
     `noisefold.noise.Target` predicts the posterior mean of the data on Gaussian paths,
     `noisefold.noise.Classes` the posterior probabilities of classes on discrete ones. A network's answer is a
     tensor, or of the structure of the state.
+
+    Attributes
+    ----------
+    error_name
+        What the error is called, such as "Mean squared error".
     """
+
+    error_name: ClassVar[str]
 
     @abstractmethod
     def inputs(self, state: S, t: Tensor, path: Any, graphs: Graphs) -> S:

@@ -32,6 +32,7 @@ https://arxiv.org/abs/2206.00364.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -66,6 +67,8 @@ class Target(Prediction[Tensor, Tensor]):
     residual
         Whether the network's answer is what the best linear estimate leaves, or else the target itself.
     """
+
+    error_name: ClassVar[str] = "Mean squared error"
 
     name: str = "velocity"
     weight: str = "uniform"

@@ -11,8 +11,8 @@ from noisefold.report.data.reported import ReportedModel
 
 __all__ = ["counted", "duration", "introduction", "listed", "references", "span", "verdict"]
 
-_PATHS = {"Linear": "flow matching"}
-_REFERENCES = ("real", "train", "noise", "collapsed")
+_REFERENCES = ("real", "train", "noise", "collapsed", "truth", "copied", "Erdos-Renyi")
+_BESIDE = ("real", "truth", "noise", "Erdos-Renyi")
 
 
 def counted(count: int, noun: str) -> str:
@@ -48,12 +48,9 @@ def listed(names: Sequence[str], most: int = 12) -> str:
 
 def introduction(model: ReportedModel) -> str:
     """Return what the model is, in a sentence or two."""
-    schedule = model.path.schedule
-    name = type(schedule).__name__
-    path = f"{_PATHS[name]}, path {schedule!r}" if name in _PATHS else f"path {schedule!r}"
     text = (
         f"A {type(model.net).__name__} network with {counted(model.num_parameters, 'parameter')} turns noise "
-        f"into data step by step ({path}; it predicts the {model.target.name})."
+        f"into data step by step ({model.path.about}; it predicts the {model.target.name})."
     )
     names = [name for name in model.classes if name]
     return text + (f" Its classes are {listed(names)}." if len(names) > 1 else "")
@@ -69,7 +66,7 @@ def verdict(scores: Scores | None) -> str:
         return "The table of scores is empty."
     decimals = scores.decimals(metric.name)
     column = {row: cells[metric.name] for row, cells in scores.table.items() if metric.name in cells}
-    beside = [r for r in references(scores) if r in ("real", "noise") and r in column]
+    beside = [r for r in references(scores) if r in _BESIDE and r in column]
     text = f"On {metric.name} (best: {metric.direction}) its samples score "
     text += _with_interval(column[model], decimals)
     if beside:
@@ -84,7 +81,8 @@ def verdict(scores: Scores | None) -> str:
 
 
 def _called(row: str) -> str:
-    return "real data score" if row == "real" else f"{row} scores"
+    words = {"real": "real data score", "truth": "the true generator scores", "noise": "noise scores"}
+    return words.get(row, f"{row} graphs score")
 
 
 def _with_interval(score: Score, decimals: int) -> str:

@@ -14,8 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from noisefold.geometry.display import Cloud, ViewScale, clouds_of, dot_size, project, short_name
+from noisefold.geometry.graph_drawing import drawings_of, has_no_places
 from noisefold.geometry.graphs import Graphs
+from noisefold.report.data.graph_path import graph_path
 from noisefold.report.data.trajectory import CloudTrajectory, cloud_trajectory
+from noisefold.report.figures.graph_panels import draw_graph_path, draw_graphs
 from noisefold.report.figures.style import LIGHT, TEXT, new_figure
 
 __all__ = ["contact_sheet", "draw_clouds", "draw_trajectory", "trajectory_strip"]
@@ -39,7 +42,8 @@ def contact_sheet(
     Parameters
     ----------
     graphs
-        Graphs to draw; of more than three dimensions, the first three are seen.
+        Graphs to draw; of more than three dimensions, the first three are seen, and graphs with edges and no
+        positions are laid out.
     columns
         Graphs in a row.
     titles
@@ -58,6 +62,10 @@ def contact_sheet(
         raise ValueError("graphs must hold at least one graph, got none.")
     if titles is not None and len(titles) != len(graphs):
         raise ValueError(f"titles must be one for each of the {len(graphs)} graphs, got {len(titles)}.")
+    if has_no_places(graphs):
+        drawings = drawings_of(graphs, range(len(graphs)))
+        names = [d.name for d in drawings] if titles is None else list(titles)
+        return draw_graphs(drawings, names, graphs, columns, size=size)
     clouds = clouds_of(graphs, range(len(graphs)), scale or ViewScale.of(graphs), _SHOWN)
     names = [c.name for c in clouds] if titles is None else list(titles)
     return draw_clouds(clouds, names, columns, flat=graphs.dim < 3, size=size)
@@ -82,6 +90,8 @@ def trajectory_strip(
     ValueError
         If the trajectory is empty, or its graphs change their sizes.
     """
+    if trajectory and has_no_places(trajectory[-1][1]):
+        return draw_graph_path(graph_path(trajectory, rows, moments), moments, rows, size=size)
     return draw_trajectory(cloud_trajectory(trajectory, rows, moments, _SHOWN), moments, rows, size=size)
 
 

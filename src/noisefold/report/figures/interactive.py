@@ -6,6 +6,7 @@ Colours of text, axes and controls come from one of two templates, for light and
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from noisefold.geometry.scene import color_bytes, table_of, turning_figure
 from noisefold.report.data.history import History
 from noisefold.report.data.trajectory import CloudTrajectory
 
-__all__ = ["curve_figure", "loss_figure", "templates", "trajectory_figure"]
+__all__ = ["curve_figure", "loss_figure", "templates", "trajectory_figure", "with_slider"]
 
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 _DASHES = {"-": "solid", "--": "dash"}
@@ -77,6 +78,11 @@ def trajectory_figure(path: CloudTrajectory) -> Figure:
         {"name": str(m), "data": [state(k, cloud) for k, cloud in enumerate(path.at(m))]}
         for m in range(len(names))
     ]
+    return with_slider(figure, names, frames)
+
+
+def with_slider(figure: Figure, names: Sequence[str], frames: Sequence[dict[str, Any]]) -> Figure:
+    """Return a figure that shows the last of its frames "0", "1", ..., under a slider of other names."""
     now = {"mode": "immediate", "transition": {"duration": 0}}
     steps = [
         {
@@ -105,7 +111,7 @@ def trajectory_figure(path: CloudTrajectory) -> Figure:
         "xanchor": "left", "pad": {"l": 12, "t": 34},
     }  # fmt: skip
     figure.update_layout(sliders=[slider], updatemenus=[menu], margin_b=96)
-    return Figure(figure.data, figure.layout, frames)
+    return Figure(figure.data, figure.layout, list(frames))
 
 
 def curve_figure(axes: Axes) -> Figure:

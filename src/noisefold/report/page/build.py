@@ -29,6 +29,7 @@ from noisefold.report.figures.interactive import templates
 from noisefold.report.page import sections
 from noisefold.report.page.blocks import Interactive, Section
 from noisefold.report.page.fields import FieldPictures
+from noisefold.report.page.graphs import GraphPictures
 from noisefold.report.page.point_clouds import PointCloudPictures
 from noisefold.sample.completion import Completion
 
@@ -53,7 +54,11 @@ class Pictures(Protocol):
         ...
 
 
-_PICTURES: dict[str, Pictures] = {"pos": PointCloudPictures(), "x": FieldPictures()}
+_PICTURES: dict[str, Pictures] = {
+    "pos": PointCloudPictures(),
+    "x": FieldPictures(),
+    "types": GraphPictures(),
+}
 """The one place where the room asks which variable a model generates."""
 
 
@@ -165,7 +170,7 @@ def _page(content: Content, pictures: Pictures) -> str:
     model, history = content.model, History.of(content.log)
     shown = [
         *pictures.sections(content),
-        *sections.training(history),
+        *sections.training(model, history),
         *sections.schedule(model, content.shown),
         *sections.scoring(content.scores),
         sections.configuration(model),

@@ -38,7 +38,7 @@ def tiles(model: ReportedModel, samples: Graphs, history: History, unit: str) ->
     return Terms(pairs, "tiles")
 
 
-def training(history: History) -> list[Section]:
+def training(model: ReportedModel, history: History) -> list[Section]:
     """Return the loss by step and time, and by signal level; nothing without a log."""
     if not history:
         return []
@@ -46,7 +46,7 @@ def training(history: History) -> list[Section]:
     if history.val_step:
         last += f", the last held-out loss {history.val_loss[-1]:.4g} at step {history.val_step[-1]:,}"
     alt = f"Curves of the loss over {history.step[-1]:,} steps; {last}."
-    caption = f"Mean squared error of the network's prediction; {last}."
+    caption = f"{model.target.error_name} of the network's prediction; {last}."
     still = training_curves(history, levels=False)
     figure = loss_figure(history, still.axes[0])
     figures = [Interactive("loss", "Loss", alt, caption, figure, png(still, _COLORS))]
