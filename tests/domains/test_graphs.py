@@ -198,6 +198,7 @@ def test_named_atoms_and_bonds_make_molecules_and_scores_of_them(model, molecule
     assert set(scores) == {"model", "independent", "train"}
     assert scores["train"]["valid"].value == 1
 
+
 def test_scores_of_constrained_samples_say_so(model, molecules):
     bare = graphs_of(*(nx.path_graph(4 + i % 3) for i in range(8)))
     other = nf.Model.for_data(bare, **SMALL).fit(bare, steps=1, batch=8)

@@ -199,8 +199,8 @@ def _check_types(graphs: Graphs, path: Any) -> None:
             raise ValueError(f"graphs have no {name}, and the model knows {classes}; give types.")
         if codes is not None and count and int(codes.max()) >= classes:
             raise ValueError(
-                f"graphs have a {name} of {int(codes.max())}, and the model knows {classes} types, from 0; use "
-                "those of its training data."
+                f"graphs have a {name} of {int(codes.max())}, and the model knows {classes}, from 0; use the "
+                "types of its training data."
             )
 
 
