@@ -176,6 +176,10 @@ class ModelState(Pretrained):
             if codes is not None and names and known:
                 codes = renumbered(codes, names, known, noun.replace("_", " "))
                 graphs = graphs.replace(**{noun: codes, f"{noun}s": known})
+        if self.summary.edge_types and graphs.edge_type is None and graphs.edge_index is not None:
+            none = graphs.edge_index[0]
+            if not none.numel():  # a scaffold of nodes alone: types of edges to come still have names
+                graphs = graphs.replace(edge_type=none, edge_types=self.summary.edge_types)
         return graphs.rebased(self.summary.origin) if graphs.dim == self.summary.dim else graphs
 
     def training_graphs(self, data: Graphs) -> Graphs:

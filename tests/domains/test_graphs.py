@@ -163,6 +163,21 @@ def test_scaffold_is_extended_to_the_size_asked_for(model, molecules):
         nf.sample.extended(molecules[:2], 2)
 
 
+def test_types_of_a_scaffold_are_those_of_the_model(model, molecules):
+    some = molecules[:2].replace(node_type=None, node_types=())
+    with pytest.raises(ValueError, match="node_type"):
+        model.complete(some, torch.ones(some.num_nodes, dtype=torch.bool), draws=1, steps=2)
+    some = molecules[:2].replace(edge_type=None, edge_types=())
+    with pytest.raises(ValueError, match="edge_type"):
+        model.complete(some, torch.ones(some.num_nodes, dtype=torch.bool), draws=1, steps=2)
+    unknown = molecules[:2].replace(node_type=molecules[:2].node_type + 2, node_types=())
+    with pytest.raises(ValueError, match="node type"):
+        model.complete(unknown, torch.ones(unknown.num_nodes, dtype=torch.bool), draws=1, steps=2)
+    nodes = graphs_of(nx.empty_graph(2)).replace(node_type=torch.tensor([0, 1]), node_types=("C", "N"))
+    done = model.complete(*nf.sample.extended(nodes, 4), draws=1, steps=2)
+    assert done.draws[0].edge_types == ("double", "single")
+
+
 def test_model_for_completion_learns_from_masks_and_conditions_directly(molecules):
     model = nf.Model.for_data(molecules, for_completion=True, **SMALL).fit(molecules, steps=3, batch=4)
     known = torch.arange(molecules[:2].num_nodes) % 2 == 0
@@ -182,3 +197,22 @@ def test_named_atoms_and_bonds_make_molecules_and_scores_of_them(model, molecule
     scores = model.evaluate(molecules[:6], train=molecules[6:], draws=6, steps=3).table
     assert set(scores) == {"model", "independent", "train"}
     assert scores["train"]["valid"].value == 1
+
+
+def test_scores_of_constrained_samples_say_so(model, molecules):
+    bare = graphs_of(*(nx.path_graph(4 + i % 3) for i in range(8)))
+    other = nf.Model.for_data(bare, **SMALL).fit(bare, steps=1, batch=8)
+    kept = other.evaluate(bare, draws=4, steps=2, metrics=["valid"], constraint="tree")
+    assert kept["model"]["valid"].value == 1
+    assert "trees" in kept.note
+    assert "trees" not in other.evaluate(bare, draws=4, steps=2, metrics=["valid"]).note
+    pytest.importorskip("rdkit")
+    kept = model.evaluate(molecules[:6], draws=4, steps=2, metrics=["valid"], constraint="valence")
+    assert "valences" in kept.note
+
+
+def test_constraints_are_for_discrete_graphs():
+    clouds = nf.Graphs.dense(torch.rand(4, 8, 2))
+    other = nf.Model.for_data(clouds, width=8, latents=2, latent_width=8, rounds=1, blocks=1, heads=2)
+    with pytest.raises(ValueError, match="constraint"):
+        other.sample(1, steps=2, constraint="tree")

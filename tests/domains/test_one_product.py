@@ -85,6 +85,34 @@ def test_clouds_and_a_configuration_file(tmp_path: Path) -> None:
             assert torch.equal(value, other.net.state_dict()[name]), name
 
 
+def test_discrete_graphs(tmp_path: Path) -> None:
+    data = nf.data.community(12, seed=0)
+    nf.save(data, tmp_path / "a.npz")
+    tiny = {"width": 16, "pair_width": 8, "layers": 1, "heads": 2}
+    options = [word for k, v in tiny.items() for word in ("-o", f"net.{k}={v}")]
+    run = tmp_path / "run"
+    command("train", tmp_path / "a.npz", "--out", run, "--steps", STEPS, *options)
+    by_command = nf.Model.from_pretrained(run)
+    train, test = nf.load(tmp_path / "a.npz").split(0.9, seed=0)
+    model = nf.Model.for_data(train, **tiny).fit(train, val=test, steps=STEPS)
+    assert model.config() == by_command.config()
+    for name, value in model.net.state_dict().items():
+        assert torch.equal(value, by_command.net.state_dict()[name]), name
+
+    how = ["--steps", 3, "--solver", "discrete-flow", "--grid", "cosinegrid", "--constraint", "tree"]
+    command("sample", run, "--out", tmp_path / "b.npz", "-n", 2, *how)
+    asked = {"solver": nf.sample.DiscreteFlow(), "grid": nf.sample.CosineGrid(), "constraint": "tree"}
+    assert torch.equal(nf.load(tmp_path / "b.npz").edge_index, model.sample(2, steps=3, **asked).edge_index)
+
+    how = ["--nodes", 22, "--draws", 2, "--method", "replacement"]
+    command("complete", run, tmp_path / "b.npz", "--out", tmp_path / "c.npz", *how)
+    whole, known = nf.sample.extended(nf.load(tmp_path / "b.npz"), 22)
+    done = model.complete(whole, known, draws=2, method=nf.sample.Replacement())
+    found = nf.load(tmp_path / "c.npz")
+    for k, draw in enumerate(done.draws):
+        assert torch.equal(found[[k, k + 2]].edge_index, draw.edge_index)
+
+
 def test_a_run_of_an_earlier_format_loads_and_goes_on(tmp_path: Path) -> None:
     import shutil
 

@@ -1,7 +1,8 @@
 """``noisefold complete``: files with something missing in, files filled in out.
 
 What is missing is NaN in the file. Of a tissue it may also be named: genes, a region, a time. Where several
-of these are named, what fits all of them is missing: these genes in this region at this time.
+of these are named, what fits all of them is missing: these genes in this region at this time. A discrete
+graph in a file is the known part of one of more nodes.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ import typer
 from noisefold.cli.lists import names_of
 from noisefold.cli.options import (
     METHODS,
+    Constraint,
     Device,
     Genes,
     Pos,
     Precision,
     RunFolder,
     Seed,
-    Steps,
     method_of,
 )
 from noisefold.cli.output import say
@@ -45,9 +46,16 @@ def complete(
     region: Annotated[
         str | None, typer.Option(help='Cells to draw: "x>0.2 & y<1", a box "0:1,0:2", "obs/COLUMN=VALUE".')
     ] = None,
+    nodes: Annotated[
+        int | None,
+        typer.Option(help="Of discrete graphs: nodes of each whole graph, with those of the file."),
+    ] = None,
     time: Annotated[float | None, typer.Option(help="Time whose cells to draw.")] = None,
     method: Annotated[str | None, typer.Option(help=", ".join(METHODS))] = None,
-    steps: Steps = 20,
+    steps: Annotated[
+        int | None, typer.Option(help="Steps of the solver; default 20, of discrete graphs 50.")
+    ] = None,
+    constraint: Constraint = None,
     seed: Seed = 0,
     precision: Precision = "float32",
     keep_draws: Annotated[bool, typer.Option("--keep-draws", help="Write every draw, too.")] = False,
@@ -66,12 +74,18 @@ def complete(
 
     model = Model.from_pretrained(run, device=str(resolve_device(device)))
     missing = Missing(names_of(genes, model.feature_names, "--genes"), region, time)
+    discrete = model.variable.name == "types"
+    steps = steps or (50 if discrete else 20)
     asked: dict[str, Any] = {"draws": draws, "steps": steps, "seed": seed, "precision": precision}
-    how = {**asked, "method": method_of(method)}
+    how = {**asked, "method": method_of(method), "constraint": constraint}
+    if nodes is not None and not discrete:
+        raise ValueError(
+            f"--nodes is for models of discrete graphs; this one generates {model.variable.noun}."
+        )
     if not data.lower().endswith(".h5ad"):
         if missing != Missing():
             raise ValueError("--genes, --region and --time are for .h5ad files; mark what is missing by NaN.")
-        say(_graphs(model, data, out, **how))
+        say(_scaffolds(model, data, out, nodes, **how) if discrete else _graphs(model, data, out, **how))
         return
     source = Run(run).reading(data)
     source = replace(source, pos=names_of(pos, option="--pos") or source.pos, x=x or source.x)
@@ -150,3 +164,25 @@ def _graphs(model: Model, source: str, out: Path, **how: Any) -> str:
     done = model.complete(graphs, known, **how)
     made = Graphs.collate([draw[i] for i in range(len(graphs)) for draw in done.draws])
     return f"{int((~known).sum()):,} values drawn; {made} in {save(made, out)}"
+
+
+def _scaffolds(model: Model, source: str, out: Path, nodes: int | None, **how: Any) -> str:
+    """Extend discrete graphs in a file; draws are written as those of other graphs."""
+    from noisefold.data import load, save
+    from noisefold.data.save import check_target
+    from noisefold.files import check_out
+    from noisefold.geometry.graphs import Graphs
+    from noisefold.sample import extended
+
+    check_target(out)
+    check_out(out, source=Path(source))
+    graphs = load(source)
+    if nodes is None:
+        raise ValueError(
+            f"{source}: name the nodes of each whole graph by --nodes; those in the file are known."
+        )
+    whole, known = extended(graphs, nodes)
+    check_target(out, len(graphs) * how["draws"], like=model.prepared(whole))
+    done = model.complete(whole, known, **how)
+    made = Graphs.collate([draw[i] for i in range(len(graphs)) for draw in done.draws])
+    return f"{int((~known).sum()):,} nodes drawn, {len(done)} times; {made} in {save(made, out)}"

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from noisefold.cli.lists import names_of
-from noisefold.cli.options import Classes, Device, Points, RunFolder, Seed, Steps
+from noisefold.cli.options import Classes, Constraint, Device, Points, RunFolder, Seed, Steps
 from noisefold.cli.output import say
 
 __all__ = ["evaluate"]
@@ -24,6 +24,7 @@ def evaluate(
     points: Points = None,
     classes: Classes = None,
     steps: Steps = 50,
+    constraint: Constraint = None,
     seed: Seed = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the scores here.")] = None,
     device: Device = "auto",
@@ -50,7 +51,7 @@ def evaluate(
         if points is not None or classes is not None:
             source = replace(source, points=points, classes=names_of(classes, option="--classes"))
         train, test = None, source.load(held_out=True)
-    scores = model.evaluate(test, train=train, draws=draws, steps=steps, seed=seed)
+    scores = model.evaluate(test, train=train, draws=draws, steps=steps, seed=seed, constraint=constraint)
     say(str(scores))
     if data is None:
         home.save_scores(scores)

@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from noisefold.sample import Conditioning, Solver
+    from noisefold.sample import Conditioning, Grid, Solver
 
 __all__ = [
+    "GRIDS",
     "METHODS",
     "SOLVERS",
     "Classes",
+    "Constraint",
     "Data",
     "Device",
     "ForCompletion",
     "Genes",
+    "GridName",
     "Group",
     "Label",
     "Patch",
@@ -30,12 +33,17 @@ __all__ = [
     "Steps",
     "Time",
     "Values",
+    "grid_of",
     "method_of",
     "solver_of",
 ]
 
-SOLVERS = ("heun", "euler", "dpmsolver", "ddim", "ancestral", "stochasticheun")
-"""Solvers by the names of their classes in small letters."""
+SOLVERS = (
+    "heun", "euler", "dpmsolver", "ddim", "ancestral", "stochasticheun", "discreteflow", "d3pm", "renoising",
+)  # fmt: skip
+"""Solvers by the names of their classes in small letters; the last three are for discrete graphs."""
+GRIDS = ("uniform", "logsnr", "karras", "levelgrid", "power", "cosinegrid")
+"""Time grids by the names of their classes in small letters."""
 METHODS = ("amortized", "reconstruction", "langevincorrection", "repaint", "replacement")
 """Ways of conditioning by the names of their classes in small letters."""
 
@@ -48,6 +56,11 @@ Points = Annotated[int | None, typer.Option(help="Points sampled on each mesh an
 Classes = Annotated[list[str] | None, typer.Option(help=f"Keep these classes alone: {_LISTED}.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Steps = Annotated[int, typer.Option(help="Steps of the solver.")]
+GridName = Annotated[str | None, typer.Option("--grid", help=f"Time grid: {', '.join(GRIDS)}.")]
+Constraint = Annotated[
+    str | None,
+    typer.Option(help="Of discrete graphs: tree, connected, planar or valence, which every sample then is."),
+]
 Precision = Annotated[str, typer.Option(help="float32, or bfloat16: faster, with rounded products.")]
 Device = Annotated[
     str, typer.Option(help='"auto" for the accelerator if there is one, "cpu", "cuda:1", "mps", ...')
@@ -81,6 +94,12 @@ def solver_of(name: str | None) -> Solver | None:
     return found
 
 
+def grid_of(name: str | None) -> Grid | None:
+    """Return a time grid by its name in any case."""
+    found: Grid | None = _named("grid", name, GRIDS)
+    return found
+
+
 def method_of(name: str | None) -> Conditioning | None:
     """Return a way of conditioning by its name in any case."""
     found: Conditioning | None = _named("method", name, METHODS)
@@ -90,9 +109,10 @@ def method_of(name: str | None) -> Conditioning | None:
 def _named(what: str, name: str | None, known: tuple[str, ...]) -> Any:
     if name is None:
         return None
-    if name.lower() not in known:
+    plain = name.lower().replace("-", "")
+    if plain not in known:
         raise ValueError(f"{what} {name!r} is unknown; known are {', '.join(known)}.")
     from noisefold import sample
 
     classes = {member.lower(): getattr(sample, member) for member in sample.__all__}
-    return classes[name.lower()]()
+    return classes[plain]()

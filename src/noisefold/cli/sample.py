@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from noisefold.cli.lists import names_of
-from noisefold.cli.options import SOLVERS, Device, Precision, RunFolder, Seed, Steps, solver_of
+from noisefold.cli.options import (
+    SOLVERS,
+    Constraint,
+    Device,
+    GridName,
+    Precision,
+    RunFolder,
+    Seed,
+    Steps,
+    grid_of,
+    solver_of,
+)
 from noisefold.cli.output import say
 
 if TYPE_CHECKING:
@@ -35,6 +46,8 @@ def sample(
     guidance: Annotated[float, typer.Option(help="Weight of classifier-free guidance.")] = 1.0,
     steps: Steps = 50,
     solver: Annotated[str | None, typer.Option(help=", ".join(SOLVERS))] = None,
+    grid: GridName = None,
+    constraint: Constraint = None,
     seed: Seed = 0,
     precision: Precision = "float32",
     like: Annotated[
@@ -58,9 +71,10 @@ def sample(
         count = 16 if count is None else count
     elif count is None or frame.modality is not None:  # of a whole tissue, so many draws
         count = len(frame) * (1 if count is None else count)
-    check_target(out, count, like=frame, numbers=_numbers(model, frame, count, nodes))
+    check_target(out, count, like=_form(model, frame), numbers=_numbers(model, frame, count, nodes))
     numbers = range(count) if part is None else range(int(part.split("/")[0]), count, int(part.split("/")[1]))
     how: dict[str, Any] = {"steps": steps, "solver": solver_of(solver), "guidance": guidance}
+    how |= {"grid": grid_of(grid), "constraint": constraint}
     labels = names_of(label, model.classes, "--label")
     if devices > 1:
         made = _divided(devices, count)
@@ -69,6 +83,17 @@ def sample(
             numbers, nodes=nodes, like=frame, labels=labels, seed=seed, precision=precision, **how
         )
     say(f"{made} in {save(made, out)}")
+
+
+def _form(model: Model, frame: Graphs | None) -> Graphs | None:
+    """Graphs with the fields of those that will be written, if they are known beforehand."""
+    import torch
+
+    from noisefold.geometry.graphs import Graphs
+
+    if frame is not None or model.summary is None or model.variable.name != "types":
+        return frame
+    return model.variable.blank(Graphs(torch.zeros(1, 0)), model.summary)
 
 
 def _numbers(model: Model, frame: Graphs | None, count: int, nodes: int | None) -> int:

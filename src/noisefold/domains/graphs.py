@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -27,10 +27,11 @@ from noisefold.noise.variable import Types, Variable
 from noisefold.train.masks import Masks
 from noisefold.train.settings import Training
 
-__all__ = ["DiscreteGraphs"]
+__all__ = ["DiscreteGraphs", "noted"]
 
 _PAIRS = 16_000  # of a batch: a step of more costs more and teaches hardly more
 _LARGE = 40  # nodes from which structure is decided where little is noise, which is then trained more
+_KEPT = {"tree": "trees", "connected": "connected", "planar": "planar", "valence": "to keep valences"}
 _LATE = LevelDistribution((0.0, 0.25, 0.5, 0.75, 1.0), (1, 2, 3, 4))
 
 
@@ -90,7 +91,16 @@ class DiscreteGraphs(Domain):
     ) -> Scores:
         """Compare as many samples as there are test graphs, unless `draws` says otherwise."""
         generated = sample_for(test, draws, seed=seed, **sampling)
-        return score_graphs(generated, test, train, metrics=metrics, seed=seed)
+        return noted(score_graphs(generated, test, train, metrics=metrics, seed=seed), sampling)
+
+
+def noted(scores: Scores, sampling: Mapping[str, Any]) -> Scores:
+    """Return scores that say by which constraint the samples were drawn, if there was one."""
+    constraint = sampling.get("constraint")
+    if constraint is None:
+        return scores
+    note = f"Samples of the model were made {_KEPT[constraint]} by a constraint, whatever it has learned."
+    return replace(scores, note=f"{note} {scores.note}".strip())
 
 
 def _simple(data: Graphs) -> Graphs:

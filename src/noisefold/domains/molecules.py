@@ -11,7 +11,7 @@ import torch
 
 from noisefold.data.molecules import is_molecular, to_rdkit
 from noisefold.domains.domain import Domain, SampleFor
-from noisefold.domains.graphs import DiscreteGraphs
+from noisefold.domains.graphs import DiscreteGraphs, noted
 from noisefold.domains.recipe import Recipe, Request
 from noisefold.eval.molecule_scores import score_molecules
 from noisefold.eval.score_table import Scores
@@ -73,7 +73,8 @@ class Molecules(Domain):
         known = None if train is None else to_rdkit(train)
         about = {"independent": "atoms and bonds drawn independently, with the shares of the data."}
         some = _some(test, seed)
-        return score_molecules(rows, to_rdkit(some), known, about=about, metrics=metrics, seed=seed)
+        scores = score_molecules(rows, to_rdkit(some), known, about=about, metrics=metrics, seed=seed)
+        return noted(scores, sampling)
 
 
 def _some(data: Graphs, seed: int) -> Graphs:

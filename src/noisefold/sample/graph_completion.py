@@ -96,6 +96,7 @@ def _(
         raise ValueError(f"draws must be at least 1, got {draws}.")
     if not len(graphs):
         raise ValueError("graphs must hold at least one graph to complete, got none.")
+    _check_types(graphs, denoiser.path)
     given, mask = variable.read(graphs), _mask(graphs, known)
     blank = given.map(lambda value, seen: value.masked_fill(~seen, 0), mask)
     unit = variable.write(graphs, blank)
@@ -184,6 +185,23 @@ def _mask(graphs: Graphs, known: Tensor | Categories) -> Categories:
         f"known must be bool [{n}], which nodes are observed with the edges between them, or Categories of "
         f"[{n}] and [{p}]; True is known, False is to be drawn."
     )
+
+
+def _check_types(graphs: Graphs, path: Any) -> None:
+    """Refuse graphs with other types of nodes or edges than a model has learned."""
+    edges = 0 if graphs.edge_index is None else graphs.edge_index.shape[1]
+    for name, count, classes in (
+        ("node_type", graphs.num_nodes, len(path.nodes)),
+        ("edge_type", edges, len(path.pairs) - 1),
+    ):
+        codes = getattr(graphs, name)
+        if codes is None and classes > 1 and count:
+            raise ValueError(f"graphs have no {name}, and the model knows {classes}; give types.")
+        if codes is not None and count and int(codes.max()) >= classes:
+            raise ValueError(
+                f"graphs have a {name} of {int(codes.max())}, and the model knows {classes}, from 0; use the "
+                "types of its training data."
+            )
 
 
 def _parts(values: Categories, graphs: Graphs) -> list[tuple[Tensor, Tensor]]:

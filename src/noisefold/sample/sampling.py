@@ -119,6 +119,11 @@ class Sampling:
         """
         solver = solver_for(self.solver, path, method)
         if self.constraint is not None:
+            if not isinstance(path, Constrained.handles):
+                raise ValueError(
+                    f"constraint {self.constraint!r} is for models of discrete graphs, and the path of this "
+                    f"one is {type(path).__name__}; leave it out."
+                )
             solver = solver_for(Constrained(solver, self.constraint), path, method)
         grid = self.grid or default_grid(path, solver)
         return solver, grid(path, int(self.steps or usual))

@@ -11,8 +11,8 @@ from noisefold.report.data.reported import ReportedModel
 
 __all__ = ["counted", "duration", "introduction", "listed", "references", "span", "verdict"]
 
-_REFERENCES = ("real", "train", "noise", "collapsed", "truth", "copied", "Erdos-Renyi")
-_BESIDE = ("real", "truth", "noise", "Erdos-Renyi")
+_REFERENCES = ("real", "train", "noise", "collapsed", "truth", "copied", "Erdos-Renyi", "independent")
+_BESIDE = ("real", "truth", "noise", "Erdos-Renyi", "independent")
 
 
 def counted(count: int, noun: str) -> str:

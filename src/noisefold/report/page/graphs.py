@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib.util
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -11,8 +12,11 @@ import torch
 from matplotlib.figure import Figure
 from scipy.spatial.distance import cdist
 
+from noisefold.data.molecules import is_molecular, to_rdkit
 from noisefold.eval.graph_scores import score_graphs
 from noisefold.eval.graph_statistics import GraphStatistics
+from noisefold.eval.molecule_scores import score_molecules
+from noisefold.eval.score_table import Scores
 from noisefold.geometry.display import pick
 from noisefold.geometry.graph_drawing import GraphDrawing, drawings_of
 from noisefold.geometry.graph_figure import columns_of, graph_figure
@@ -69,15 +73,7 @@ class GraphPictures:
             samples = model.sample_for(test, content.draws, steps=steps, seed=seed)
         assert samples is not None
         if scores is None and test is not None:
-            sets = [
-                test,
-                samples,
-                *content.others.values(),
-                *([] if content.train is None else [content.train]),
-            ]
-            if min(len(s) for s in sets) >= _SCORED:
-                rows = {"model": samples, **content.others}
-                scores = score_graphs(rows, test, content.train, seed=seed)
+            scores = _scored({"model": samples, **content.others}, test, content.train, seed)
         if trajectory is None:
             trajectory = sample_trajectory(model, steps=min(steps, 25), seed=seed)
         return replace(content, samples=samples, scores=scores, trajectory=trajectory)
@@ -89,6 +85,17 @@ class GraphPictures:
             _structure(content),
             *([_path(content)] if content.trajectory else []),
         ]
+
+
+def _scored(models: Mapping[str, Graphs], test: Graphs, train: Graphs | None, seed: int) -> Scores | None:
+    """Scores of molecules where RDKit is there, or else of graphs; None of too few."""
+    sets = [*models.values(), test, *([] if train is None else [train])]
+    if min(len(graphs) for graphs in sets) < _SCORED:
+        return None
+    if is_molecular(test) and importlib.util.find_spec("rdkit"):
+        made = {name: to_rdkit(graphs) for name, graphs in models.items()}
+        return score_molecules(made, to_rdkit(test), None if train is None else to_rdkit(train), seed=seed)
+    return score_graphs(models, test, train, seed=seed)
 
 
 def _gallery(content: Content) -> Section:
