@@ -137,3 +137,22 @@ def test_damaged_compressed_scans():
     for end in range(300, len(data), len(data) // 7):
         with pytest.raises(ValueError, match=r"damaged|truncated"):
             read_las(data[:end])
+
+
+@pytest.mark.parametrize("damage", ["chunks", "place", "chunk size", "records"])
+def test_compressed_scans_that_declare_too_much(damage):
+    """The library would end the process, panic or go on for minutes."""
+    content = bytearray(laz(True)[0])
+    (start,) = struct.unpack_from("<I", content, 96)
+    (table,) = struct.unpack_from("<q", content, start)
+    match damage:
+        case "chunks":
+            struct.pack_into("<I", content, table + 4, 2**32 - 1)
+        case "place":
+            struct.pack_into("<q", content, start, -2)
+        case "chunk size":
+            struct.pack_into("<I", content, content.index(b"laszip encoded") + 52 + 12, 0)
+        case "records":
+            struct.pack_into("<I", content, 100, 2**32 - 1)
+    with pytest.raises(ValueError, match=r"damaged|truncated|records"):
+        read_las(bytes(content))

@@ -143,6 +143,7 @@ def edges_beyond(folder):
         lambda folder: (folder / "pos.npy").unlink(),
         lambda folder: (folder / "shards.json").write_text("{"),
         lambda folder: (folder / "shards.json").write_text("[]"),
+        lambda folder: (folder / "shards.json").write_text("9" * 5000),
         lambda folder: (folder / "shards.json").write_bytes(b"\xff\xfe"),
         changed(format=2),
         changed(fields={"../pos": {"dtype": "float32", "shape": [1, 3]}}),
@@ -155,8 +156,9 @@ def edges_beyond(folder):
 def test_damaged_folders(tmp_path, damage):
     write_shards([graphs()], tmp_path / "out")
     damage(tmp_path / "out")
-    with pytest.raises(ValueError, match="out"):
+    with pytest.raises(ValueError, match="out") as error:
         open_shards(tmp_path / "out")
+    assert str(error.value).endswith(".")
 
 
 def test_arrays_are_numpys(tmp_path):

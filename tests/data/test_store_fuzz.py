@@ -98,7 +98,7 @@ MAKERS = {
 
 
 def test_damaged_stores(tmp_path):
-    counts = battery({name: MAKERS[name](tmp_path) for name in ("a.zarr", "tenx", "shards")}, count=15)
+    counts = battery({name: MAKERS[name](tmp_path) for name in ("a.zarr", "tenx", "shards")}, count=12)
     assert all(c["refused"] for c in counts.values())
 
 
@@ -124,6 +124,22 @@ def test_a_file_exchanged_within_a_store_is_seen(tmp_path):
         outcomes.add(_one(folder))
     assert outcomes <= {"read", "refused"}
     assert "refused" in outcomes
+
+
+@pytest.mark.parametrize(
+    ("name", "chunk"), [("a.zarr", "obsm/spatial/0.0"), ("b.zarr", "obsm/spatial/c/0/0")]
+)
+def test_a_chunk_that_declares_too_much_is_refused(name, chunk, tmp_path):
+    MAKERS[name](tmp_path)
+    file = tmp_path / name / chunk
+    content = bytearray(file.read_bytes())
+    if name == "a.zarr":  # Blosc
+        content[4:8] = b"\xff" * 4
+    else:  # Zstandard, with a size of 8 bytes
+        content[4:6] = b"\xe0" + b"\xff" * 7 + b"\x0f"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=file.name):
+        load(tmp_path / name)
 
 
 def test_sound_stores_are_read(tmp_path):

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from noisefold.configuration import decode, encode
+from noisefold.data.formats.arrays import parsing
 from noisefold.data.formats.guard import guarded
 from noisefold.files import staged
 from noisefold.geometry.graphs import Graphs
@@ -257,20 +258,22 @@ def open_shards(folder: str | os.PathLike[str]) -> Graphs:
             raise ValueError(f"there is no {_MANIFEST}; write the folder with noisefold convert.")
         if (folder / _MANIFEST).stat().st_size > _LARGEST:
             raise ValueError(f"{_MANIFEST} is too large; write the folder again with noisefold convert.")
-        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        with parsing():
+            manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         if manifest["format"] != _FORMAT:
             raise ValueError(f"its format is {manifest['format']!r}, not {_FORMAT}; write the folder again.")
+        with parsing():
+            named: dict[str, Any] = {name: tuple(map(str, manifest[name])) for name in _NAMES}
+            named["origin"] = tuple(map(float, manifest["origin"]))
         fields: dict[str, Any] = {
             name: _mapped(folder, name, **what) for name, what in manifest["fields"].items()
         }
-        named: dict[str, Any] = {name: tuple(map(str, manifest[name])) for name in _NAMES}
         edges, counts = fields.pop("edges", None), fields.pop("edge_count", None)
         fields["ptr"] = fields["ptr"].clone()
         graphs = Graphs(
             **fields,
             **named,
             edge_index=None if edges is None else edges.T,
-            origin=tuple(map(float, manifest["origin"])),
             modality=decode(manifest["modality"]),
         )
         if edges is not None:

@@ -1,5 +1,6 @@
 """Matrices that stay on disk give what those in memory give."""
 
+import h5py
 import numpy as np
 import pytest
 from made_tissues import N, dense, tissue
@@ -27,6 +28,16 @@ def test_rows_are_read_when_they_are_asked_for(tmp_path, little_memory, matrix, 
     np.testing.assert_array_equal(read.graphs().x, expected[read.order])
     for rows in ([3], [39, 0, 7], list(range(5, 20)), []):
         np.testing.assert_array_equal(dense(read.values[rows]), expected[rows])
+
+
+@pytest.mark.parametrize(("part", "value"), [("indices", 10**6), ("indptr", 0)])
+def test_damaged_rows_are_refused(written, little_memory, part, value):
+    path = written(tissue())
+    with h5py.File(path, "r+") as file:
+        file[f"X/{part}"][N // 2 :] = value
+    with pytest.raises(ValueError, match="damaged") as error:
+        load(path)
+    assert str(error.value).count(str(path)) == 1
 
 
 def test_they_are_converted(written, tmp_path, little_memory):

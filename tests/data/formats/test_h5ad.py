@@ -40,6 +40,18 @@ def bent(path):
         file["X/indptr"][...] = 10**6
 
 
+def unordered(path):
+    """The last row ends where the first begins, as if nothing were stored."""
+    with h5py.File(path, "r+") as file:
+        file["X/indptr"][N // 2 :] = 0
+
+
+def unknown_type(path):
+    """Texts are said to be neither sequences nor texts."""
+    text = bytes([0x19, 1, 1, 0, 16, 0, 0, 0])  # the head of a type of variable length
+    path.write_bytes(path.read_bytes().replace(text, bytes([0x19, 3]) + text[2:]))
+
+
 def garbled(path):
     """The compressed numbers of the matrix overwritten."""
     tissue().write_h5ad(path, compression="gzip")
@@ -57,6 +69,8 @@ DAMAGED = {
     "half": (half, "damaged"),
     "no tables": (no_tables, "obs and var"),
     "bent": (bent, "damaged"),
+    "unordered": (unordered, "damaged"),
+    "unknown type": (unknown_type, "damaged"),
     "garbled": (garbled, "damaged"),
     "rows": (replaced("X", (N + 1, 5)), "x='X'.*40"),
     "columns": (replaced("X", (N, 6)), "x='X'.*6.*5"),

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noisefold.data.formats.arrays import parsing
+from noisefold.data.formats.guard import guarded
+from noisefold.data.formats.sparse import check_sparse
 from noisefold.data.formats.stores import Store, opened_store
 
 __all__ = ["Backed", "backed"]
@@ -46,17 +48,21 @@ class Backed:
         if not len(rows):
             return np.zeros((0, self.shape[1]), dtype=np.float32)
         first, last = int(rows.min()), int(rows.max()) + 1
-        with opened_store(self.path) as store, parsing():
+        with guarded(self.path), opened_store(self.path) as store, parsing():
             held = store.root[self.name]
             if self.sparse:
                 from anndata.io import sparse_dataset
 
                 held = sparse_dataset(held)
             if last - first <= _SCATTERED * len(rows):
-                part = held[first:last][rows - first]
+                part, back = held[first:last], rows - first
             else:
                 kept, back = np.unique(rows, return_inverse=True)
-                part = held[kept][back]
+                part = held[kept]
+        if self.sparse:
+            with guarded(self.path):
+                check_sparse(part)
+        part = part[back]
         return part if self.columns is None else part[:, self.columns]
 
     def of(self, columns: list[int]) -> Backed:

@@ -17,8 +17,9 @@ _RATIO = 2000  # declared bytes for one on disk; deflate reaches 1032 at most
 def guarded(path: str | os.PathLike[str] | None) -> Iterator[None]:
     """Turn any error of a reader into a ValueError that begins with the path.
 
-    A plain ValueError keeps its sentence. An ImportError passes, as it says what to install. With no path,
-    which means data in memory, sentences are kept as they are.
+    A plain ValueError keeps its sentence, and guards inside each other say the path once. An ImportError
+    passes, as it says what to install. With no path, which means data in memory, sentences are kept as they
+    are.
 
     Raises
     ------
@@ -38,7 +39,8 @@ def guarded(path: str | os.PathLike[str] | None) -> Iterator[None]:
         ) from error
     except Exception as error:
         if type(error) is ValueError:
-            raise ValueError(f"{start}{error}") from error
+            named = str(error).startswith(start)  # by a guard inside this one
+            raise ValueError(str(error) if named else f"{start}{error}") from error
         first = (str(error).splitlines() or [""])[0][:120].rstrip(".") or type(error).__name__
         raise ValueError(
             f"{start}the file is truncated or damaged ({first}); export or copy it again."

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from noisefold.data.formats.arrays import parsing
 from noisefold.data.formats.backed import Backed, backed
 from noisefold.data.formats.guard import available_memory
+from noisefold.data.formats.sparse import check_sparse
 from noisefold.data.formats.stores import Store, libraries, opened_store
 from noisefold.data.formats.tenx import is_tenx, read_tenx
 from noisefold.geometry.graphs import Graphs
@@ -119,8 +119,7 @@ class Parts:
                 f"got shape {list(value.shape)}."
             )
         if is_sparse(value):
-            with parsing():  # what is bent would be read beyond its end
-                value.check_format(full_check=True)
+            check_sparse(value)
         return value
 
 

@@ -27,6 +27,7 @@ _COLOURS = {2: 20, 3: 28, 5: 28, 7: 30, 8: 30, 10: 30}
 _COMPRESSED = 0b1100_0000  # bits of the point format that LAZ sets
 _MOST_EXPANSION = 1_000
 _CHUNK = 1_000_000
+_RECORD = 54  # bytes of a variable length record, at least
 
 
 def read_las(data: bytes) -> Vertices:
@@ -53,10 +54,14 @@ def read_las(data: bytes) -> Vertices:
         )
     if kind & _COMPRESSED:
         kind &= ~_COMPRESSED
+        (records,) = struct.unpack_from("<I", data, 100)
+        if records * _RECORD > len(data):
+            raise ValueError(f"{len(data)} bytes cannot hold {records} records; export the file again.")
         if count * max(length, 1) > _MOST_EXPANSION * len(data):
             raise ValueError(
                 f"{len(data)} compressed bytes cannot hold {count} points; export the file again."
             )
+        _check_chunks(data, start)
         raw = _uncompressed(data)
     else:
         raw = np.frombuffer(data, np.uint8)[start:]
@@ -99,6 +104,23 @@ def _features(table: NDArray[np.uint8], kind: int) -> dict[str, NDArray[Any]]:
     return columns
 
 
+def _check_chunks(data: bytes, start: int) -> None:
+    """Refuse more chunks than there are bytes: the library makes room for all, or ends the process.
+
+    Points begin with the place of the table of chunks, -1 where it is in the last 8 bytes; the table begins
+    with its version and the number of chunks.
+    """
+    try:
+        (table,) = struct.unpack_from("<q", data, start)
+        if table == -1:
+            (table,) = struct.unpack_from("<q", data, len(data) - 8)
+        _, chunks = struct.unpack_from("<II", data, table) if table >= 0 else (0, len(data) + 1)
+    except struct.error as error:
+        raise ValueError("the compressed points are truncated; copy the file again.") from error
+    if chunks > len(data):
+        raise ValueError("the table of compressed points is damaged; copy the file again.")
+
+
 def _uncompressed(data: bytes) -> NDArray[np.uint8]:
     """Return the records of a .laz file, by laspy."""
     try:
@@ -111,7 +133,9 @@ def _uncompressed(data: bytes) -> NDArray[np.uint8]:
         with laspy.open(io.BytesIO(data)) as reader:
             chunks = [np.frombuffer(chunk.memoryview(), np.uint8) for chunk in reader.chunk_iterator(_CHUNK)]
     # The backend raises exceptions of its own kind on damaged bytes.
-    except Exception as error:
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise ValueError(
             f"the compressed points are damaged ({str(error)[:80]}); copy the file again."
         ) from error

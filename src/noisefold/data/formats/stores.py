@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from noisefold.data.formats.arrays import parsing
+from noisefold.data.formats.compressed_chunks import check_chunks
+from noisefold.data.formats.datatypes import check_types
 from noisefold.data.formats.guard import check_size
 from noisefold.data.formats.heaps import check_heaps
 
@@ -69,7 +71,10 @@ class Store:
     def attributes(self, name: str = "") -> dict[str, Any]:
         """Return the attributes of an array or a group."""
         with parsing():
-            return dict((self.root[name] if name else self.root).attrs)
+            item = self.root[name] if name else self.root
+            if hasattr(item, "id"):
+                check_types(item)
+            return dict(item.attrs)
 
     def array(self, name: str) -> Any:
         """Return an array that is there, as numpy's."""
@@ -97,6 +102,8 @@ class Store:
             If it is too large, is nested too deep or lies in another file.
         """
         check_size(self.declared(name), self.size, repr(name))
+        if self.path.is_dir():
+            check_chunks(self.path / self.root[name].path, self.size)
 
     def declared(self, name: str) -> int:
         """Return the bytes of memory that an element's shapes declare."""
@@ -120,6 +127,8 @@ class Store:
             raise ValueError(f"{name!r} lies in another file; write one file with all of it.")
         with parsing():
             item = group[name]
+            if links:
+                check_types(item)
             if hasattr(item, "shape"):
                 kind = getattr(item.dtype, "kind", "O")
                 width = _OBJECT if kind in "OT" else int(item.dtype.itemsize)

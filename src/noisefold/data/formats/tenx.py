@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from noisefold.data.formats.arrays import parsing
+from noisefold.data.formats.sparse import check_sparse
 from noisefold.data.formats.stores import Store
 
 __all__ = ["is_tenx", "read_tenx"]
@@ -56,7 +57,7 @@ def read_tenx(store: Store, positions: str | None) -> tuple[dict[str, Any], dict
         )
     with parsing():
         values = csr_matrix(tuple(arrays), shape=shape[::-1])  # by columns of features x cells
-        values.check_format(full_check=True)
+    check_sparse(values)
     place = _positions(store.path, positions)
     lacking = [name for name in cells if name not in place]
     if lacking:
