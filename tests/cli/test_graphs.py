@@ -65,7 +65,7 @@ WRONG = {
     "constraint of molecules": (["sample", "{run}", "--out", "{out}", "--constraint", "valence"], "valence"),
     "unknown grid": (["sample", "{run}", "--out", "{out}", "--grid", "cubic"], "grid"),
     "solver of other paths": (["sample", "{run}", "--out", "{out}", "--solver", "heun"], "Heun"),
-    "a format without edges": (["sample", "{run}", "--out", "{out}.ply"], "edge_index"),
+    "a format without edges": (["sample", "{run}", "--out", "{out}.ply"], ".ply"),
     "constraint of positions": (
         ["sample", "noisefold/shapes", "--out", "{out}", "--constraint", "tree"],
         "constraint",

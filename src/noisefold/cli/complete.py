@@ -74,7 +74,7 @@ def complete(
 
     model = Model.from_pretrained(run, device=str(resolve_device(device)))
     missing = Missing(names_of(genes, model.feature_names, "--genes"), region, time)
-    discrete = model.variable.name == "types"
+    discrete = model.variable.scaffolds
     steps = steps or (50 if discrete else 20)
     asked: dict[str, Any] = {"draws": draws, "steps": steps, "seed": seed, "precision": precision}
     how = {**asked, "method": method_of(method), "constraint": constraint}

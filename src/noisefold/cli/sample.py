@@ -91,7 +91,7 @@ def _form(model: Model, frame: Graphs | None) -> Graphs | None:
 
     from noisefold.geometry.graphs import Graphs
 
-    if frame is not None or model.summary is None or model.variable.name != "types":
+    if frame is not None or model.summary is None or not model.variable.scaffolds:
         return frame
     return model.variable.blank(Graphs(torch.zeros(1, 0)), model.summary)
 

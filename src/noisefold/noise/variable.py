@@ -65,12 +65,15 @@ class Variable(Protocol[S]):
         What a user calls what is not noised.
     positions_given
         Whether positions are given, so that noise may depend on them and samples need graphs to stand on.
+    scaffolds
+        Whether a graph may be a part of one of more nodes, which are then drawn with what joins them to it.
     """
 
     name: ClassVar[str]
     noun: ClassVar[str]
     given_noun: ClassVar[str]
     positions_given: ClassVar[bool]
+    scaffolds: ClassVar[bool]
 
     @abstractmethod
     def read(self, graphs: Graphs) -> S:
@@ -146,6 +149,7 @@ class Positions(Variable[Tensor]):
     noun: ClassVar[str] = "positions"
     given_noun: ClassVar[str] = "features"
     positions_given: ClassVar[bool] = False
+    scaffolds: ClassVar[bool] = False
 
     def read(self, graphs: Graphs) -> Tensor:
         """Return ``pos``."""
@@ -200,6 +204,7 @@ class Features(Variable[Tensor]):
     noun: ClassVar[str] = "features"
     given_noun: ClassVar[str] = "positions"
     positions_given: ClassVar[bool] = True
+    scaffolds: ClassVar[bool] = False
 
     def read(self, graphs: Graphs) -> Tensor:
         """Return ``x``.
@@ -266,6 +271,7 @@ class Types(Variable[Categories]):
     noun: ClassVar[str] = "nodes and edges"
     given_noun: ClassVar[str] = "the number of nodes"
     positions_given: ClassVar[bool] = False
+    scaffolds: ClassVar[bool] = True
 
     def read(self, graphs: Graphs) -> Categories:
         """Return the types; nodes and edges without types are all of type 0.

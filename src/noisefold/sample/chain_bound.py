@@ -1,6 +1,6 @@
 r"""A lower bound of the log-likelihood on discrete paths: that of the reverse chain.
 
-A chain of N steps at times :math:`1 = t_0 > \dots > t_N = 0` draws :math:`x_{t_{i+1}}` from the posterior
+A chain of N steps at times :math:`1 = t_0 > \ldots > t_N = 0` draws :math:`x_{t_{i+1}}` from the posterior
 averaged over the estimate (`noisefold.sample.D3PM`). Its evidence bound is
 
 .. math:: \log p(x_0) \ge -\sum_i E_{x_{t_i} \mid x_0}\,
