@@ -57,6 +57,12 @@ def test_generators_have_the_property_of_their_class():
     assert nx.is_isomorphic(grid, nx.convert_node_labels_to_integers(nx.grid_2d_graph(3, 3)))
 
 
+def test_communities_are_joined_by_one_edge_or_more():
+    """With n nodes each there are 0.1 n edges between them on average, one at least: most are bridges."""
+    bridges = [nx.has_bridges(g) for g in nf.data.community(60, seed=1).to_networkx()]
+    assert 0.5 < np.mean(bridges) < 0.95
+
+
 def test_trees_are_uniform():
     """All 16 labelled trees of 4 nodes, equally often: chi-squared with 15 degrees of freedom."""
     graphs = nf.data.tree(1600, nodes=4, seed=7)

@@ -29,6 +29,11 @@ def test_planarity_is_that_of_networkx(count):
     np.testing.assert_array_equal(valid_graphs(batch(graphs), "planar"), expected)
 
 
+def test_planar_graphs_with_as_many_edges_as_there_can_be():
+    graphs = [nx.complete_graph(4), nx.icosahedral_graph(), nx.complete_graph(2), nx.complete_graph(5)]
+    assert valid_graphs(batch(graphs), "planar").tolist() == [True, True, True, False]
+
+
 def test_connected_and_tree():
     graphs = [
         nx.path_graph(5),
