@@ -18,7 +18,7 @@ from noisefold.geometry import neighbor_rules
 from noisefold.geometry.scaling import Scaling
 from noisefold.nn import DMP, ComputeBudget, Latents, adaptive
 from noisefold.noise import VE, VP, Cosine, Gaussian, Linear, Nugget, Stationary, Target
-from noisefold.sample import DDIM, Heun, Langevin
+from noisefold.sample import DDIM, DiscreteFlow, Heun, Langevin
 from noisefold.theory import GaussianMixture, Matern
 
 for module in pkgutil.walk_packages(noisefold.__path__, "noisefold."):
@@ -46,6 +46,8 @@ NEEDED = {
     "geometry.Scaled": {"kernel": _KERNEL, "factor": 1 / 3},
     "geometry.Stationary": {"correlation": Matern(0.3, 2.5), "variance": 0.5},
     "geometry.Sum": {"parts": (_KERNEL, Nugget(0.1))},
+    "data.FolderSplit": {"parts": (("a", "train"), ("b", "test"))},
+    "sample.Constrained": {"solver": DiscreteFlow(), "constraint": "tree"},
     "noise.Discrete": {"nodes": (0.25, 0.75), "pairs": (0.5, 0.5), "noise": "uniform"},
     "geometry.Scaling": {"pos_mean": (0.1, -1e300), "pos_scale": 1 / 3, "x_mean": (2.0,), "x_scale": (1e-8,)},
     "nn.ExpertDenoisers": {"nets": (DMP(width=8, layers=1), None), "splits": (0.4,)},
