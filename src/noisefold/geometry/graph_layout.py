@@ -18,8 +18,11 @@ import math
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components, shortest_path
+
+from noisefold.geometry.gp import eigh, factor
 
 __all__ = ["breadth_first", "graph_layout"]
 
@@ -80,7 +83,9 @@ def _component(matrix: sp.csr_array) -> Places:
     places = _scaled(lengths)
     weights = 1 / np.square(lengths + np.eye(n))
     np.fill_diagonal(weights, 0)
-    inverse = np.linalg.pinv(np.diag(weights.sum(1)) - weights, hermitian=True)
+    # The Laplacian of the weights is singular for constants alone: with 1/n added it has an inverse.
+    laplacian = np.diag(weights.sum(1)) - weights
+    inverse = factor(torch.from_numpy(laplacian + 1 / n)).inverse.numpy() - 1 / n
     before = math.inf
     for _ in range(_STEPS):
         apart = np.linalg.norm(places[:, None] - places[None], axis=2)
@@ -99,7 +104,7 @@ def _scaled(lengths: Places) -> Places:
     """Classical multidimensional scaling, a little shaken, so that no two nodes coincide."""
     squared = np.square(lengths)
     centred = squared - squared.mean(0) - squared.mean(1)[:, None] + squared.mean()
-    values, vectors = np.linalg.eigh(-centred / 2)
+    values, vectors = (v.numpy() for v in eigh(torch.from_numpy(-centred / 2)))
     places = vectors[:, -2:] * np.sqrt(np.maximum(values[-2:], 1e-9))
     shake: Places = places + 0.05 * np.random.default_rng(0).standard_normal(places.shape)
     return shake
@@ -107,8 +112,8 @@ def _scaled(lengths: Places) -> Places:
 
 def _turned(places: Places) -> Places:
     places = places - places.mean(0)
-    _, _, axes = np.linalg.svd(places, full_matrices=False)
-    turned: Places = places @ axes.T
+    axes = eigh(torch.from_numpy(places.T @ places))[1].numpy()
+    turned: Places = places @ axes[:, ::-1]
     return turned * np.where(turned[np.abs(turned).argmax(0), [0, 1]] < 0, -1, 1)
 
 
