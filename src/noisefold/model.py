@@ -57,6 +57,7 @@ class Model(ModelState):
         for_completion: bool = False,
         transform: Transform | None = None,
         independent_samples: int | None = None,
+        variable: str | None = None,
         **net: Setting,
     ) -> Model:
         """Return a model with sensible defaults for a data set, as ``noisefold train`` makes it.
@@ -67,8 +68,8 @@ class Model(ModelState):
             The data set, in its own units; first weights and training follow from the seed.
         for_completion
             Whether the network learns to condition on observed values directly.
-        transform
-            Transformation of features; None leaves it to the data's domain (`noisefold.domains`).
+        transform, variable
+            Transformation of features, and what is generated; None leaves them to `noisefold.domains`.
         independent_samples
             How many independent samples the graphs were cut from, 1 for the patches of one tissue; None: what
             the domain knows, or else as many as there are graphs.
@@ -77,7 +78,7 @@ class Model(ModelState):
             it.
         """
         data = named_classes(data)
-        request = Request(for_completion, independent_samples, seed, net, (), transform)
+        request = Request(for_completion, independent_samples, seed, net, (), transform, variable)
         return cls.of_recipe(recipe_for(data, request))
 
     def fit(
@@ -124,9 +125,9 @@ class Model(ModelState):
             self._write_plan(folder, finished=False)
             train(
                 self.denoiser,
-                graphs,
+                self.units.once(graphs),
                 settings,
-                val=None if held is None else repeated(held),
+                val=None if held is None else repeated(self.units.once(held)),
                 out=folder,
                 resume=resume,
                 on_step=on_step,

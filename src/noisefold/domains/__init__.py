@@ -9,6 +9,7 @@ from noisefold.domains.domain import Domain
 from noisefold.domains.fields import Fields
 from noisefold.domains.graphs import DiscreteGraphs
 from noisefold.domains.molecules import Molecules
+from noisefold.domains.planar_graphs import PlanarGraphs
 from noisefold.domains.recipe import Recipe, Request
 from noisefold.domains.tissues import Tissues
 from noisefold.geometry.graphs import Graphs
@@ -20,6 +21,7 @@ __all__ = [
     "Domain",
     "Fields",
     "Molecules",
+    "PlanarGraphs",
     "PointClouds",
     "Recipe",
     "Request",
@@ -28,7 +30,14 @@ __all__ = [
     "recipe_for",
 ]
 
-DOMAINS: tuple[Domain, ...] = (Tissues(), Molecules(), DiscreteGraphs(), Fields(), PointClouds())
+DOMAINS: tuple[Domain, ...] = (
+    Tissues(),
+    Molecules(),
+    PlanarGraphs(),
+    DiscreteGraphs(),
+    Fields(),
+    PointClouds(),
+)
 """Domains, in the order in which they are asked."""
 
 
@@ -54,5 +63,6 @@ def recipe_for(data: Graphs, request: Request) -> Recipe:
     ValueError
         If there is no such domain.
     """
-    named = [change["variable"] for change in request.changes if "variable" in change]
-    return domain_of(data, variable_of(named[-1]) if named else None).recipe(data, request)
+    named = [request.variable, *(change.get("variable") for change in request.changes)]
+    name = next((name for name in reversed(named) if name is not None), None)
+    return domain_of(data, None if name is None else variable_of(name)).recipe(data, request)

@@ -58,6 +58,8 @@ class Request:
         Any part of a plan; it wins.
     transform
         Transformation of features; None leaves it to the domain.
+    variable
+        What is generated, "pos", "x" or "types"; None leaves it to the changes or the domain.
     """
 
     for_completion: bool = False
@@ -66,6 +68,7 @@ class Request:
     net: Mapping[str, Any] = field(default_factory=dict)
     changes: tuple[Config, ...] = ()
     transform: Transform | None = None
+    variable: str | None = None
 
 
 @dataclass(frozen=True)

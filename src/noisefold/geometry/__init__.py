@@ -13,6 +13,7 @@ from noisefold.geometry.correlation import (
     Stationary,
     Triangular,
 )
+from noisefold.geometry.delaunay import DelaunayLayout, delaunay_edges
 from noisefold.geometry.gp import Conditional, Factor, LeaveOneOut, condition, evidence, factor, leave_one_out
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.kernels import Anisotropic, Kernel, Nugget, Product, Scaled, Sum
@@ -31,6 +32,7 @@ __all__ = [
     "Conditional",
     "Correlation",
     "DataSummary",
+    "DelaunayLayout",
     "Exponential",
     "Factor",
     "FarthestPoint",
@@ -58,6 +60,7 @@ __all__ = [
     "Triangular",
     "Voxel",
     "condition",
+    "delaunay_edges",
     "evidence",
     "factor",
     "knn_dense",

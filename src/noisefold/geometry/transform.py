@@ -23,6 +23,10 @@ class Transform(Protocol):
     def apply(self, graphs: Graphs) -> Graphs:
         """Return the graphs in the units after it."""
 
+    def once(self, graphs: Graphs) -> Graphs:
+        """Return the graphs with what takes long computed, once for a training; `apply` still follows."""
+        return graphs
+
     @abstractmethod
     def undo(self, graphs: Graphs) -> Graphs:
         """Return the graphs in the units before it."""
@@ -55,6 +59,10 @@ class Chain(Transform):
         for part in self.parts:
             graphs = part.apply(graphs)
         return graphs
+
+    def once(self, graphs: Graphs) -> Graphs:
+        """Return the graphs with what takes the first long computed."""
+        return self.parts[0].once(graphs) if self.parts else graphs
 
     def undo(self, graphs: Graphs) -> Graphs:
         """Return the graphs in the units before the first."""

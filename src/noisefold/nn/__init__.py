@@ -5,6 +5,7 @@ from noisefold.nn.adaptive.schedule import Adaptive
 from noisefold.nn.compute_budget import ComputeBudget
 from noisefold.nn.denoiser import Denoiser
 from noisefold.nn.dmp.network import DMP, Details
+from noisefold.nn.egnn import EGNN
 from noisefold.nn.experts import ExpertDenoisers
 from noisefold.nn.fittable import Fittable
 from noisefold.nn.graph_transformer.network import GraphTransformer
@@ -15,6 +16,7 @@ from noisefold.nn.tiled import Tiled
 
 __all__ = [
     "DMP",
+    "EGNN",
     "Adaptive",
     "ComputeBudget",
     "Denoiser",

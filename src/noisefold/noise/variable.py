@@ -99,6 +99,10 @@ class Variable(Protocol[S]):
     def blank(self, graphs: Graphs, summary: DataSummary) -> Graphs:
         """Return the graphs with a state of zeros, of the structure that the data of a summary have."""
 
+    def returned(self, frame: Graphs, made: Graphs) -> Graphs:
+        """Return a frame, whose given part comes back as it was, with what was generated for it."""
+        return self.write(frame, self.read(made))
+
     @abstractmethod
     def columns(self, state: S) -> int:
         """Return in how many columns of a node values are observed apart from each other."""
@@ -174,6 +178,13 @@ class Positions(Variable[Tensor]):
     def blank(self, graphs: Graphs, summary: DataSummary) -> Graphs:
         """Return the graphs: what stands there is not looked at."""
         return graphs
+
+    def returned(self, frame: Graphs, made: Graphs) -> Graphs:
+        """Return a frame at generated positions, with the edges that follow from them, if any."""
+        if made.edge_index is None:
+            return self.write(frame, made.pos)
+        edges = {name: getattr(made, name) for name in ("edge_index", "edge_attr", "edge_type")}
+        return frame.replace(pos=made.pos, **edges)
 
     def columns(self, state: Tensor) -> int:
         """Return the columns of the state."""

@@ -265,6 +265,11 @@ def completed(
     if not len(graphs):
         raise ValueError("graphs must hold at least one graph to complete, got none.")
     given = variable.read(graphs)
+    if given.shape[1] == 0:
+        raise ValueError(
+            f"graphs have no {variable.noun} of which some could be observed; complete edges and types with "
+            'a model of variable="types".'
+        )
     mask = _entries(known, given)
     unit = units.apply(variable.write(graphs, given.masked_fill(~mask, 0.0)))
     observed = variable.entries(mask, units)

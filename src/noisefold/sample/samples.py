@@ -105,7 +105,7 @@ def draw_samples(
             )  # fmt: skip
             # What is given comes back as it was, bit for bit, and where it was.
             frame = variable.blank(shape, summary)
-            done = variable.write(frame, variable.read(units.undo(done.to(frame.device))))
+            done = variable.returned(frame, units.undo(done.to(frame.device)))
             names = summary.feature_names if len(summary.feature_names) == done.features else ()
             made.append(done.replace(origin=origin, feature_names=names))
             drawn += indices

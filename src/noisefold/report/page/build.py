@@ -62,6 +62,15 @@ _PICTURES: dict[str, Pictures] = {
 """The one place where the room asks which variable a model generates."""
 
 
+def _pictures_of(content: Content) -> Pictures:
+    """Return what is shown: of a model whose positions stand for edges, its graphs."""
+    own = _PICTURES[content.model.variable.name]
+    known = next((g for g in (content.samples, content.test, content.train) if g is not None), None)
+    if known is None and content.draws and not content.model.variable.positions_given:
+        known = content.model.sample(1, steps=1, seed=content.seed)
+    return own if known is None or known.dim or known.edge_index is None else _PICTURES["types"]
+
+
 def write_report(
     path: str | Path,
     *,
@@ -159,7 +168,7 @@ def write_report(
         steps=steps,
         seed=seed,
     )
-    pictures = _PICTURES[model.variable.name]
+    pictures = _pictures_of(content)
     text = _page(pictures.completed(content) if draws else content, pictures)
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic_text(path, text)
