@@ -160,8 +160,9 @@ def _few(pos: _Array) -> _Index:
     order = np.arange(len(pos))
     if len(pos) > 2:
         centred = pos - pos.mean(0)
-        _, spread, axes = np.linalg.svd(centred, full_matrices=False)
-        if len(pos) == 3 and spread[1] > 1e-12 * spread[0]:
+        far = centred[np.square(centred).sum(1).argmax()]
+        across = centred[:, 0] * far[1] - centred[:, 1] * far[0]
+        if len(pos) == 3 and np.abs(across).max() > 1e-12 * np.square(far).sum():
             return np.array([[0, 1], [1, 2], [2, 0]])
-        order = np.argsort(centred @ axes[0], kind="stable")
+        order = np.argsort(centred @ far, kind="stable")
     return np.stack([order[:-1], order[1:]], 1)
