@@ -8,10 +8,10 @@ Each of the k nearest nodes j sends to node i what depends on distances and angl
 
     m_{ij} &= \mathrm{SiLU}(W_1 \mathrm{norm}(h_i) + W_2 \mathrm{norm}(h_j) + W_3 \overline{\mathrm{norm}(h)}
               + W_4 [\phi(r_{ij}), o_i \cdot u_{ij}, o_j \cdot u_{ij}]), \\
-    v_i^a &= \tfrac{1}{\sqrt k} \textstyle\sum_j (w^a \cdot m_{ij})\, u_{ij}, \qquad
-    h_i \leftarrow h_i + W_5 \tfrac{1}{k} \textstyle\sum_j m_{ij}, \\
+    v_i^a &= \tfrac{1}{\sqrt k} \sum_j (w^a \cdot m_{ij})\, u_{ij}, \qquad
+    h_i \leftarrow h_i + W_5 \tfrac{1}{k} \sum_j m_{ij}, \\
     h_i &\leftarrow h_i + \mathrm{MLP}[\mathrm{norm}(h_i), |v_i^a|, v_i^a \cdot o_i], \qquad
-    y_i = \textstyle\sum_{l, a} c_i^{la} v_i^{la} + c_i^0\, p_i,
+    y_i = \sum_{l, a} c_i^{la} v_i^{la} + c_i^0\, p_i,
 
 with :math:`\phi` Gaussians of the distance, norms that the noise level modulates, and coefficients c linear
 in the last :math:`h_i`. Rotating or reflecting the positions about the origin rotates or reflects the answer.
