@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -30,6 +29,7 @@ from noisefold.report.figures.graph_path import graph_path_figure
 from noisefold.report.figures.graph_structure import structure_plots, type_plots
 from noisefold.report.figures.style import Paper, png
 from noisefold.report.page.blocks import Interactive, Picture, Section
+from noisefold.report.page.sections import ShownSet, drawn_samples
 
 __all__ = ["GraphPictures"]
 
@@ -37,15 +37,6 @@ _SHOWN, _FOLLOWED, _MOMENTS = 9, 3, 26
 _SEARCHED = 2000  # training graphs among which the nearest are found, and graphs of a plot
 _SCORED = 4  # graphs of each set that scores need
 _COLORS = 96
-
-
-class _Set(NamedTuple):
-    """Graphs to show: their heading, what one of them is called, and which of them."""
-
-    heading: str
-    noun: str
-    graphs: Graphs
-    chosen: list[int]
 
 
 class GraphPictures:
@@ -66,12 +57,7 @@ class GraphPictures:
     def completed(self, content: Content) -> Content:
         """Return the content with samples, their path from noise, and scores against the test set."""
         model, test, steps, seed = content.model, content.test, content.steps, content.seed
-        samples, scores, trajectory = content.samples, content.scores, content.trajectory
-        if samples is None and test is None:
-            samples = model.sample(min(content.draws, 16), steps=steps, seed=seed)
-        elif samples is None and test is not None:
-            samples = model.sample_for(test, content.draws, steps=steps, seed=seed)
-        assert samples is not None
+        samples, scores, trajectory = drawn_samples(content), content.scores, content.trajectory
         if scores is None and test is not None:
             scores = _scored({"model": samples, **content.others}, test, content.train, seed)
         if trajectory is None:
@@ -103,14 +89,14 @@ def _gallery(content: Content) -> Section:
     samples, test, train = content.shown, content.test, content.train
     partner = samples if test is None else test
     picked = pick(samples, _SHOWN, partner)
-    sets = {"samples": _Set("Samples of the model", "sample", samples, picked)}
+    sets = {"samples": ShownSet("Samples of the model", "sample", samples, picked)}
     for k, (name, graphs) in enumerate(content.others.items()):
-        sets[f"other-{k}"] = _Set(f"Samples of {name}", "sample", graphs, pick(graphs, _SHOWN, partner))
+        sets[f"other-{k}"] = ShownSet(f"Samples of {name}", "sample", graphs, pick(graphs, _SHOWN, partner))
     if train is not None:
         near = nearest_graphs(samples[picked], train)
-        sets["nearest"] = _Set("Nearest training data", "training graph", train, near)
+        sets["nearest"] = ShownSet("Nearest training data", "training graph", train, near)
     if test is not None:
-        sets["real"] = _Set("Test data", "test graph", test, pick(test, _SHOWN, samples))
+        sets["real"] = ShownSet("Test data", "test graph", test, pick(test, _SHOWN, samples))
     figures = []
     for name, (heading, noun, graphs, chosen) in sets.items():
         drawn = drawings_of(graphs, chosen)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import torch
 
@@ -20,21 +19,13 @@ from noisefold.report.figures.clouds import draw_clouds, draw_trajectory
 from noisefold.report.figures.interactive import trajectory_figure
 from noisefold.report.figures.style import png
 from noisefold.report.page.blocks import Interactive, Section
+from noisefold.report.page.sections import ShownSet, drawn_samples
 
 __all__ = ["PointCloudPictures"]
 
 _FEWER, _POINTS, _FEW_POINTS, _COLORS = 7, 1200, 200, 96
 _MOMENTS, _MOMENT_POINTS = 31, 400
 _NEAREST, _NEAREST_POINTS = 2000, 128  # training graphs that are searched, and points of each
-
-
-class _Set(NamedTuple):
-    """Graphs to show: their heading, what one of them is called, and which of them."""
-
-    heading: str
-    noun: str
-    graphs: Graphs
-    chosen: list[int]
 
 
 class PointCloudPictures:
@@ -48,13 +39,8 @@ class PointCloudPictures:
 
     def completed(self, content: Content) -> Content:
         """Return the content with samples, their path from noise, and scores against the test set."""
-        model, test, steps, seed = content.model, content.test, content.steps, content.seed
-        samples, scores, trajectory = content.samples, content.scores, content.trajectory
-        if samples is None and test is None:
-            samples = model.sample(min(content.draws, 16), steps=steps, seed=seed)
-        elif samples is None and test is not None:
-            samples = model.sample_for(test, content.draws, steps=steps, seed=seed)
-        assert samples is not None
+        model, test, seed = content.model, content.test, content.seed
+        samples, scores, trajectory = drawn_samples(content), content.scores, content.trajectory
         if scores is None and test is not None and min(len(test), len(samples)) > 1:
             scores = score_clouds({"model": samples, **content.others}, test, content.train, seed=seed)
         if trajectory is None:
@@ -72,14 +58,14 @@ def _gallery(content: Content) -> Section:
     count = 1 + len(content.others) + (test is not None) + (train is not None)
     most, partner = MOST if count < 3 else _FEWER, samples if test is None else test
     picked = pick(samples, most, partner)
-    sets = {"samples": _Set("Samples of the model", "sample", samples, picked)}
+    sets = {"samples": ShownSet("Samples of the model", "sample", samples, picked)}
     for k, (name, graphs) in enumerate(content.others.items()):
-        sets[f"other-{k}"] = _Set(f"Samples of {name}", "sample", graphs, pick(graphs, most, partner))
+        sets[f"other-{k}"] = ShownSet(f"Samples of {name}", "sample", graphs, pick(graphs, most, partner))
     if train is not None:
         near = nearest(samples[picked], train)
-        sets["nearest"] = _Set("Nearest training data", "training graph", train, near)
+        sets["nearest"] = ShownSet("Nearest training data", "training graph", train, near)
     if test is not None:
-        sets["real"] = _Set("Test data", "test graph", test, pick(test, most, samples))
+        sets["real"] = ShownSet("Test data", "test graph", test, pick(test, most, samples))
     drawn = [s.graphs[s.chosen] for s in sets.values()]
     scale = ViewScale.of(next((g for g in reversed(drawn) if bool(g.pos.isfinite().any())), samples))
     # As many points in all: a denser cloud looks better for no merit of its own.

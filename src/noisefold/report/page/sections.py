@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from noisefold.eval.score_table import Scores
 from noisefold.geometry.graphs import Graphs
+from noisefold.report.data.content import Content
 from noisefold.report.data.history import History
 from noisefold.report.data.reported import ReportedModel
 from noisefold.report.data.summary import counted, duration, span
@@ -19,7 +20,16 @@ from noisefold.report.figures.style import png
 from noisefold.report.page.blocks import Code, Interactive, Section, Terms
 from noisefold.report.page.score_table import ScoreTable
 
-__all__ = ["configuration", "provenance", "schedule", "scoring", "tiles", "training"]
+__all__ = [
+    "ShownSet",
+    "configuration",
+    "drawn_samples",
+    "provenance",
+    "schedule",
+    "scoring",
+    "tiles",
+    "training",
+]
 
 _COMMAND = "command"
 _MOST, _FIRST = 12, 3  # entries of a list that a page shows, whole or of longer ones
@@ -122,3 +132,22 @@ def _shortened(part: Any) -> Any:
         rest = [] if len(part) <= _MOST else [f"... {len(part)} in all, in config.json"]
         return [_shortened(v) for v in part[: len(part) if not rest else _FIRST]] + rest
     return part
+
+
+class ShownSet(NamedTuple):
+    """Graphs to show: their heading, what one of them is called, and which of them."""
+
+    heading: str
+    noun: str
+    graphs: Graphs
+    chosen: list[int]
+
+
+def drawn_samples(content: Content) -> Graphs:
+    """Return the samples that are given, or else those that the model draws to match the test set."""
+    if content.samples is not None:
+        return content.samples
+    model, steps, seed = content.model, content.steps, content.seed
+    if content.test is None:
+        return model.sample(min(content.draws, 16), steps=steps, seed=seed)
+    return model.sample_for(content.test, content.draws, steps=steps, seed=seed)
