@@ -2,6 +2,7 @@
 
 from noisefold.data import molecules
 from noisefold.data.folders import FolderSplit
+from noisefold.data.functions import FunctionSamples
 from noisefold.data.graph_sets import community, graph_set, grid, planar, sbm, tree
 from noisefold.data.limb_bud import simulation as simulate
 from noisefold.data.limb_bud.dataset import limb_bud
@@ -23,6 +24,7 @@ __all__ = [
     "DataNotice",
     "Expression",
     "FolderSplit",
+    "FunctionSamples",
     "RangeByTime",
     "SpatialTranscriptomics",
     "Tissue",

@@ -1,0 +1,5 @@
+"""Random functions on the line, the plane and the sphere."""
+
+from noisefold.data.functions.modality import FunctionSamples
+
+__all__ = ["FunctionSamples"]

@@ -1,0 +1,52 @@
+"""Graphs as samples of a random function: what inputs and outputs are, and how samples are held out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from noisefold.configuration import configurable
+from noisefold.geometry.graphs import Graphs
+
+__all__ = ["INPUTS", "OUTPUTS", "FunctionSamples"]
+
+INPUTS = ("euclidean", "sphere")
+OUTPUTS = ("scalars", "vector", "sphere")
+
+
+@configurable
+@dataclass(frozen=True)
+class FunctionSamples:
+    """Values ``x`` of a random function at inputs ``pos``, each graph a sample of it.
+
+    Parameters
+    ----------
+    inputs
+        "euclidean", any point of space, or "sphere": unit vectors ``pos [n, 3]``.
+    outputs
+        "scalars", features that do not turn with space; "vector", the components ``x [n, d]`` of one vector
+        in the frame of the positions, on a sphere tangent to it; or "sphere": unit vectors ``x [n, 3]``.
+
+    Raises
+    ------
+    ValueError
+        If a kind is unknown.
+    """
+
+    inputs: str = "euclidean"
+    outputs: str = "scalars"
+
+    def __post_init__(self) -> None:
+        for name, known in (("inputs", INPUTS), ("outputs", OUTPUTS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}.")
+
+    def split(self, graphs: Graphs, fraction: float, seed: int = 0) -> tuple[Graphs, Graphs]:
+        """Return two disjoint random parts of samples, the first with this fraction of them.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than two samples.
+        """
+        first, second = graphs.replace(modality=None).split(fraction, seed)
+        return first.replace(modality=self), second.replace(modality=self)
