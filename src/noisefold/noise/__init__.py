@@ -14,7 +14,7 @@ from noisefold.noise.digits import Digits, decimals, digits
 from noisefold.noise.discrete import Discrete
 from noisefold.noise.gaussian import Gaussian, Transition
 from noisefold.noise.gp_noise import GPNoise
-from noisefold.noise.levels import LevelDistribution
+from noisefold.noise.levels import LevelDistribution, Levels, LogSNRUniform
 from noisefold.noise.path import ProbabilityPath
 from noisefold.noise.point_coupling import WithinCloud
 from noisefold.noise.prediction import Prediction
@@ -42,8 +42,10 @@ __all__ = [
     "Independent",
     "Known",
     "LevelDistribution",
+    "Levels",
     "Linear",
     "Localization",
+    "LogSNRUniform",
     "MiniBatch",
     "Positions",
     "Prediction",
