@@ -4,6 +4,7 @@ from noisefold.sample import masks
 from noisefold.sample.amortized import Amortized
 from noisefold.sample.chain_bound import ChainBound
 from noisefold.sample.completion import Completion, complete
+from noisefold.sample.conditional_likelihood import conditional_log_prob, consistency_gap
 from noisefold.sample.conditioning import Bound, Conditioning, Guided
 from noisefold.sample.constraint import Constrained
 from noisefold.sample.defaults import default_conditioning, default_grid, default_solver
@@ -76,6 +77,8 @@ __all__ = [
     "UnderdampedLangevin",
     "Uniform",
     "complete",
+    "conditional_log_prob",
+    "consistency_gap",
     "default_conditioning",
     "default_grid",
     "default_solver",

@@ -97,6 +97,8 @@ class UnitState:
         Their variable ``[n, d]``.
     ends
         The log-SNR where the data are and the one where the noise is.
+    free
+        Which entries the density is of ``[n, d]``, bool; the denoiser conditions on the others. None: all.
     """
 
     path: Gaussian
@@ -104,18 +106,22 @@ class UnitState:
     graphs: Graphs
     data: Tensor
     ends: tuple[float, float]
+    free: Tensor | None = None
 
     def velocity(self, y: Tensor, log_snr: Tensor) -> Tensor:
-        """Return v ``[n, d]`` of a state at a scalar log-SNR."""
+        """Return v ``[n, d]`` of a state at a scalar log-SNR; 0 where the density is of nothing."""
         t = self.path.schedule.time(log_snr)
         a = float(log_snr.sigmoid().sqrt())
         estimate = self.denoise(float(self.path.scale(t)) * y, t)
-        return a / 2 * (estimate - a * y)
+        moved = a / 2 * (estimate - a * y)
+        return moved if self.free is None else moved * self.free
 
     @property
     def numbers(self) -> Tensor:
-        """Numbers in each graph, ``[g]``, float64."""
-        return self.graphs.sizes.cpu().double() * self.data.shape[1]
+        """Numbers of each graph that the density is of, ``[g]``, float64."""
+        if self.free is None:
+            return self.graphs.sizes.cpu().double() * self.data.shape[1]
+        return self.sums(self.free)
 
     def sums(self, values: Tensor) -> Tensor:
         """Return the sum of ``[n, d]`` over each graph, ``[g]``, float64 on the CPU."""
@@ -128,12 +134,31 @@ class UnitState:
         return -0.5 * (self.sums(white.square()) + self.numbers * math.log(2 * math.pi)) - volume
 
     def whitened(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``L^{-1} v [n, d]`` for K = L L^T of each graph, and log det L of all columns, ``[g]``."""
+        """Return ``L^{-1} v [n, d]`` for K = L L^T of each graph, and log det L of all columns, ``[g]``.
+
+        K is that of the entries that the density is of; of the others 0 is returned.
+        """
         wide = values.detach().cpu().double()
         source = self.path.source
+        if self.free is not None:
+            return self._whitened_free(wide, self.free.cpu())
         if not isinstance(source, GPNoise):
             return wide, torch.zeros(len(self.graphs), dtype=torch.float64)
         factors = [source.factor(pos) for pos in self.graphs.unpack()]
         parts = wide.split(self.graphs.sizes.tolist())
         white = [whiten(factor, part) for factor, part in zip(factors, parts, strict=True)]
         return torch.cat(white), torch.stack([wide.shape[1] * f.diagonal().log().sum() for f in factors])
+
+    def _whitened_free(self, wide: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
+        source, wide = self.path.source, wide * free
+        volume = torch.zeros(len(self.graphs), dtype=torch.float64)
+        if not isinstance(source, GPNoise):
+            return wide, volume
+        sizes = self.graphs.sizes.tolist()
+        parts = zip(self.graphs.unpack(), wide.split(sizes), free.split(sizes), strict=True)
+        for i, (pos, values, here) in enumerate(parts):
+            for k in range(values.shape[1]):
+                lower = source.factor(pos[here[:, k].to(pos.device)])
+                values[here[:, k], k] = whiten(lower, values[here[:, k], k, None])[:, 0]
+                volume[i] += lower.diagonal().log().sum()
+        return wide, volume
