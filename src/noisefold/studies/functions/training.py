@@ -96,7 +96,7 @@ def _train(denoiser: Denoiser[Any, Any], tasks: Tasks, seconds: float, seed: int
         for group in optimizer.param_groups:
             group["lr"] = _LR * min(1.0, (step + 1) / _WARM_UP) * 0.5 * (1 + math.cos(math.pi * used))
         optimizer.step()
-        value = float(loss)
+        value = float(loss.detach())
         smooth = value if math.isnan(smooth) else smooth + 0.02 * (value - smooth)
         step += 1
     net.eval()
