@@ -69,7 +69,7 @@ class _Geometry:
         tuple of Tensor
             Scalars ``[n, b (s + a)]`` and vectors ``[n, d, b (a + s + a)]``.
         """
-        n, d, a = vectors.shape
+        d, a = vectors.shape[1:]
         sent = self.senders.send(torch.cat([scalars, vectors.flatten(1)], -1))
         s, u = sent.split([scalars.shape[1], d * a], dim=-1)
         along = (self.senders.unit[..., None] * u.unflatten(-1, (d, a))).sum(2)
@@ -187,7 +187,7 @@ class EquivariantFieldNet(nn.Module):
         turns = outputs == "vector"
         if turns and (features < pos_dim or out_dim not in (None, pos_dim)):
             raise ValueError(
-                f"features and out_dim must be at least and equal to pos_dim={pos_dim}, those of a vector, got "
+                f"features must be at least pos_dim={pos_dim} and out_dim equal to it, for a vector, got "
                 f'{features} and {out_dim}; use outputs="scalars" for values that do not turn.'
             )
         if sphere and (pos_dim != 3 or not turns):
@@ -212,7 +212,7 @@ class EquivariantFieldNet(nn.Module):
         reach, resolution = self.adaptive(signal_level(log_snr.double()), graphs.sizes)
         pooled = resolution < graphs.sizes
         # Where all are senders, a wider range has no more. Graphs of one range are computed together, so that
-        # no node has room for more senders than it has, and those of which nodes are senders themselves apart.
+        # no node has room for more senders than it has; and graphs whose senders are pooled, apart.
         reach = torch.where(reach >= resolution, reach.max(), reach)
         kind = 2 * reach + pooled
         kinds = kind.unique().tolist()

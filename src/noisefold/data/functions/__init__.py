@@ -7,9 +7,11 @@ from noisefold.data.functions.modality import FunctionSamples
 from noisefold.data.functions.process import RandomFunction, draw_functions
 from noisefold.data.functions.sawtooth import Sawtooth, sawtooth
 from noisefold.data.functions.tasks import REGRESSION_TASKS
+from noisefold.data.functions.vector_fields import VECTOR_FIELDS
 
 __all__ = [
     "REGRESSION_TASKS",
+    "VECTOR_FIELDS",
     "FunctionSamples",
     "GaussianProcess",
     "Mixture",

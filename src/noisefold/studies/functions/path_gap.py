@@ -57,7 +57,9 @@ class Exact:
 
 
 def exact_posteriors(graphs: Graphs, known: Tensor | None, covariance: Covariance) -> list[Exact]:
-    """Return the distribution of the unknown values of each graph; one for all if all are alike.
+    """Return the distribution of the unknown values of each graph.
+
+    Graphs that follow each other and have the same inputs and the same known nodes share one covariance.
 
     Parameters
     ----------
@@ -69,26 +71,27 @@ def exact_posteriors(graphs: Graphs, known: Tensor | None, covariance: Covarianc
         Of the values at inputs.
     """
     assert graphs.x is not None
-    if known is None and _alike(graphs):
-        matrix = covariance(graphs[0].pos.double())
-        return [Exact(matrix.new_zeros(len(matrix)), *eigh(matrix))] * len(graphs)
-    masks = graphs.unpack(torch.zeros(graphs.num_nodes, dtype=torch.bool) if known is None else known)
-    parts = zip(graphs.unpack(), graphs.unpack(graphs.x), masks, strict=True)
-    return [_posterior(covariance(pos.double()), x.double(), mask) for pos, x, mask in parts]
-
-
-def _alike(graphs: Graphs) -> bool:
-    size = graphs.uniform
-    return size is not None and bool((graphs.pos.view(len(graphs), size, -1) == graphs.pos[:size]).all())
-
-
-def _posterior(matrix: Tensor, x: Tensor, known: Tensor) -> Exact:
-    seen = known[:, None].expand_as(x).reshape(-1)
-    if not bool(seen.any()):
-        return Exact(matrix.new_zeros(len(matrix)), *eigh(matrix))
-    rest = ~seen
-    given = condition(factor(matrix[seen][:, seen]), matrix[seen][:, rest], x.reshape(-1, 1)[seen])
-    return Exact(given.mean()[:, 0], *eigh(given.covariance(matrix[rest][:, rest])))
+    none = torch.zeros(graphs.num_nodes, dtype=torch.bool)
+    masks = graphs.unpack(none if known is None else known)
+    places, values = graphs.unpack(), graphs.unpack(graphs.x)
+    found: list[Exact] = []
+    for i, (pos, x, mask) in enumerate(zip(places, values, masks, strict=True)):
+        seen = mask[:, None].expand_as(x).reshape(-1)
+        if not i or not (torch.equal(pos, places[i - 1]) and torch.equal(mask, masks[i - 1])):
+            matrix = covariance(pos.double())
+            rest = matrix[~seen][:, ~seen]
+            given = None
+            if bool(seen.any()):
+                given = condition(factor(matrix[seen][:, seen]), matrix[seen][:, ~seen])
+                rest = given.covariance(rest)
+            values_of, vectors = eigh(rest)
+        mean = (
+            torch.zeros_like(values_of)
+            if given is None
+            else given.mean(x.double().reshape(-1, 1)[seen])[:, 0]
+        )
+        found.append(Exact(mean, values_of, vectors))
+    return found
 
 
 @torch.no_grad()

@@ -154,7 +154,7 @@ def _log_prob(denoiser: Denoiser[Any, Any], graphs: Graphs, known: Tensor | None
 
 
 def _exact(tasks: Judged, covariance: Any) -> tuple[Tensor, Tensor]:
-    """Return the exact log-likelihood of the targets of each task, ``[g]``, and that of each alone, summed."""
+    """Return the exact log-likelihood of the targets of each task, ``[g]``, and of each target alone."""
     found = []
     assert tasks.graphs.x is not None
     graphs = tasks.graphs

@@ -22,6 +22,15 @@ PUBLISHED = {
 }
 """Log-likelihoods of the paper, after training on a GPU; sawtooth and mixture there have 100 targets."""
 
+_LIKELIHOODS = (
+    *("data", "exact", "direct", "joint - context", "difference", "exact, each target alone"),
+    *("NDP", "GNP", "ConvNP"),
+)
+_GAPS = (
+    *("data", "gap, direct", "gap, joint - context", "path gap, direct", "path gap, joint - context"),
+    *("in 50 %", "in 90 %", "moved", "steps"),
+)
+
 
 def _cell(value: dict[str, float] | None, decimals: int = 3, sign: str = "") -> str:
     return "-" if value is None else f"{value['mean']:{sign}.{decimals}f} ± {value['error']:.{decimals}f}"
@@ -75,19 +84,11 @@ def table(result: Result) -> str:
             "Log-likelihood in nats a target, 50 targets given 0 to 10 known values, with its standard error "
             f"over tasks; log-SNR {high:g} to {low:g}; {seconds:g} seconds of one core of training each. The "
             "last three columns are published.\n",
-            markdown(
-                ["data", "exact", "direct", "joint - context", "difference", "exact, each target alone"]
-                + ["NDP", "GNP", "ConvNP"],
-                likelihood,
-            ),
-            "\nGaps to the exact log-likelihood, paired, with 95 % intervals; path gaps; shares of targets in "
-            "central intervals of draws, in per cent; and the greatest change of a task's log-likelihood per "
-            "target when its inputs are moved from (-2, 2) to (2, 6).\n",
-            markdown(
-                ["data", "gap, direct", "gap, joint - context", "path gap, direct"]
-                + ["path gap, joint - context", "in 50 %", "in 90 %", "moved", "steps"],
-                gaps,
-            ),
+            markdown(_LIKELIHOODS, likelihood),
+            "\nGaps to the exact log-likelihood, paired, with 95 % intervals; path gaps; shares of targets "
+            "in central intervals of draws, in per cent; and the greatest change of a task's log-likelihood "
+            "a target when its inputs are moved from (-2, 2) to (2, 6).\n",
+            markdown(_GAPS, gaps),
         ]
     )
 

@@ -26,13 +26,18 @@ __all__ = [
 _POINTS = 2048  # values in a step, which has as many functions as that allows
 _FUNCTIONS = 128
 _UNCONDITIONAL = 0.35  # share of functions of which nothing is known
+_SPREAD = 4.0
 _SEEDS = {"scaling": 1, "training": 2, "judged": 3}
 
 
 def scaling_of(process: RandomFunction, inputs: UniformInputs, seed: int = 0) -> Scaling:
-    """Return the standardisation of a random function, measured on 1,000 samples; values keep their mean."""
+    """Return the standardisation of a random function, measured on 1,000 samples; values keep their mean.
+
+    Inputs are spread over four times their standard deviation, so that the waves of attention, of 8 to 1/2,
+    are as short as what is to be learned.
+    """
     found = Scaling.fit(draw_functions(process, 1000, inputs, derive_seed(seed, _SEEDS["scaling"])))
-    return replace(found, x_mean=(0.0,) * len(found.x_scale))
+    return replace(found, pos_scale=found.pos_scale / _SPREAD, x_mean=(0.0,) * len(found.x_scale))
 
 
 def scaled_covariance(process: GaussianProcess, scaling: Scaling) -> Callable[[Tensor], Tensor]:

@@ -17,11 +17,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from noisefold.train.checkpoint import atomic_tensors
 from noisefold.geometry import Graphs
 from noisefold.nn import Denoiser
 from noisefold.noise import Gaussian, Known, LogSNRUniform, Streams, Target, derive_seed
 from noisefold.studies.kit.experiment import Result, Run
+from noisefold.train.checkpoint import atomic_tensors
 
 __all__ = ["LEVELS", "denoiser_of", "trained"]
 
