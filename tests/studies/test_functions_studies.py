@@ -11,7 +11,7 @@ from noisefold.data.functions import REGRESSION_TASKS, UniformInputs
 from noisefold.geometry import Graphs
 from noisefold.nn import Denoiser
 from noisefold.noise import Gaussian, Target
-from noisefold.studies.functions import fields, regression
+from noisefold.studies.functions import dimension, fields, regression
 from noisefold.studies.functions.path_gap import exact_posteriors, path_gap
 from noisefold.studies.functions.tasks import (
     first_known,
@@ -122,7 +122,7 @@ def test_exact_values_of_tasks():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("study", [regression, fields])
+@pytest.mark.parametrize("study", [regression, fields, dimension])
 def test_small_run(study, tmp_path):
     run = study.STUDY.begin(tmp_path, "smoke")
     result = study.measure(run)
@@ -134,6 +134,6 @@ def test_small_run(study, tmp_path):
     assert len(study.figure(result).axes) == 2
 
 
-@pytest.mark.parametrize("study", [regression, fields])
+@pytest.mark.parametrize("study", [regression, fields, dimension])
 def test_scales_are_known(study, tmp_path):
     assert study.STUDY.begin(tmp_path, "short").size.seconds > 1
