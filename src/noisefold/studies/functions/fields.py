@@ -78,7 +78,7 @@ class Scale:
 
 SCALES = {
     "smoke": Scale(0.1, 0.1, 2, 1, 3, 9, (10,), 16, 1),
-    "short": Scale(60.0, 40.0, 4, 2, 20),
+    "short": Scale(40.0, 40.0, 4, 2, 20),
     "paper": Scale(3600.0, 3600.0, 32, 16, 40),
 }
 
