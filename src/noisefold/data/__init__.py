@@ -2,7 +2,7 @@
 
 from noisefold.data import molecules
 from noisefold.data.folders import FolderSplit
-from noisefold.data.functions import FunctionSamples
+from noisefold.data.functions import FunctionSamples, UniformInputs, gaussian_process, mixture, sawtooth
 from noisefold.data.graph_sets import community, graph_set, grid, planar, sbm, tree
 from noisefold.data.limb_bud import simulation as simulate
 from noisefold.data.limb_bud.dataset import limb_bud
@@ -28,18 +28,22 @@ __all__ = [
     "RangeByTime",
     "SpatialTranscriptomics",
     "Tissue",
+    "UniformInputs",
     "community",
     "describe_columns",
+    "gaussian_process",
     "graph_set",
     "grid",
     "limb_bud",
     "load",
+    "mixture",
     "modelnet40",
     "molecules",
     "open_shards",
     "planar",
     "region",
     "save",
+    "sawtooth",
     "sbm",
     "shapes",
     "simulate",
