@@ -268,13 +268,15 @@ def test_edges_of_unsorted_batches_follow_their_graphs():
 def _seasons(sizes, group):
     ptr = torch.tensor([0, *sizes]).cumsum(0)
     pos = torch.arange(int(ptr[-1]), dtype=torch.float32)[:, None]
-    return Graphs(pos, ptr=ptr, group=torch.tensor(group))
+    return Graphs(pos, ptr=ptr, group=torch.tensor(group), time=torch.tensor(group) + 10)
 
 
 def test_groups_travel_with_their_graphs():
     graphs = _seasons([1, 2, 0, 3], [7, 7, -2, 9])
     assert graphs[[3, 0]].group.tolist() == [9, 7]
+    assert graphs[[3, 0]].time.tolist() == [19, 17]
     assert graphs[graphs.sizes > 1].group.tolist() == [7, 9]
+    assert Graphs.collate([graphs[2:], graphs]).time.tolist() == [8, 19, 17, 17, 8, 19]
     assert Graphs.collate([graphs[2:], graphs]).group.tolist() == [-2, 9, 7, 7, -2, 9]
     assert graphs.to(dtype=torch.float64).group.dtype == torch.int64
     assert graphs.thin(1, torch.rand(6)).group.tolist() == [7, 7, -2, 9]
@@ -300,6 +302,7 @@ def test_a_split_keeps_groups_whole():
     [
         ({"group": torch.tensor([1])}, "group"),
         ({"group": torch.tensor([0.0, 1.0, 2.0])}, "group"),
+        ({"time": torch.tensor([0.0, 1.0, 2.0])}, "time"),
     ],
 )
 def test_a_group_that_does_not_fit_is_refused(changes, named):

@@ -19,7 +19,7 @@ from noisefold.geometry.origin import origin_of
 
 __all__ = ["Piece", "columns_of", "joined"]
 
-_FIELDS = ("label", "group", "edge_index", "edge_attr", "mask", "node_type", "edge_type")
+_FIELDS = ("label", "group", "time", "edge_index", "edge_attr", "mask", "node_type", "edge_type")
 _CONSTANT = "one whole number throughout"
 
 

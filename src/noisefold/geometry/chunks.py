@@ -33,6 +33,7 @@ def node_chunks(graphs: Graphs) -> Iterator[Graphs]:
             node_type=None if graphs.node_type is None else graphs.node_type[rows],
             label=None,
             group=None,
+            time=None,
             edge_index=None,
             edge_attr=None,
             edge_type=None,

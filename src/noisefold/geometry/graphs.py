@@ -73,6 +73,9 @@ class Graphs:
     group
         Independent unit of each graph, such as a season or a year, ``[g]``, int64, or None. Equal numbers are
         one unit, which `split` keeps together.
+    time
+        When each graph was measured, ``[g]``, int64, or None: seconds since 1970-01-01 in the calendar of the
+        data, or what else the modality says.
 
     Raises
     ------
@@ -96,6 +99,7 @@ class Graphs:
     origin: tuple[float, ...] = ()
     modality: Modality | None = None
     group: Tensor | None = None
+    time: Tensor | None = None
 
     def __post_init__(self) -> None:
         if vars(self)["ptr"] is None:

@@ -20,7 +20,7 @@ BY_NODE = ("x", "node_type", "mask")
 """Fields with a row for each node, besides positions."""
 BY_EDGE = ("edge_attr", "edge_type")
 """Fields with a row for each edge."""
-BY_GRAPH = ("label", "group")
+BY_GRAPH = ("label", "group", "time")
 """Fields with an entry for each graph."""
 
 

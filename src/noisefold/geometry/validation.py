@@ -34,8 +34,8 @@ def check_fields(graphs: Graphs) -> None:
         value = getattr(graphs, name)
         if value is not None and value.shape != (len(graphs),):
             raise ValueError(f"{name} must be [{len(graphs)}], got shape {list(value.shape)}.")
-    if graphs.group is not None and graphs.group.dtype != torch.int64:
-        raise ValueError(f"group must be int64, got {graphs.group.dtype}; number the units.")
+        if value is not None and name != "label" and value.dtype != torch.int64:
+            raise ValueError(f"{name} must be int64, got {value.dtype}; number it.")
     if graphs.edge_index is not None and (graphs.edge_index.ndim != 2 or graphs.edge_index.shape[0] != 2):
         raise ValueError(f"edge_index must be [2, e], got shape {list(graphs.edge_index.shape)}.")
     edges = 0 if graphs.edge_index is None else graphs.edge_index.shape[1]

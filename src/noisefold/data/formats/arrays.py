@@ -8,7 +8,7 @@ array                          meaning
                                `quant` if there is one
 `x`, `feature_names`           features, ``[g, n, f]`` or ``[n, f]``, and their names
 `label`, `classes`             a class per graph ``[g]``, and the names
-`group`                        the independent unit of each graph ``[g]``, such as a season or a year
+`group`, `time`                the independent unit of each graph ``[g]``, such as a year, and when it was
 `edge_index`                   ``[2, e]``, rows of the positions, with `edge_attr` ``[e, c]``
 `node_type`, `node_types`      a type per point, and the names; so `edge_type` and `edge_types`
 `mask`                         a flag per point
@@ -46,7 +46,7 @@ from noisefold.geometry.graphs import Graphs
 __all__ = ["from_array", "from_arrays", "parsing", "read_npy", "read_npz", "write_npy", "write_npz"]
 
 _POSITIONS = ("pos", "points")
-_TENSORS = ("x", "label", "group", "edge_index", "edge_attr", "mask", "node_type", "edge_type")
+_TENSORS = ("x", "label", "group", "time", "edge_index", "edge_attr", "mask", "node_type", "edge_type")
 _WORDS = ("classes", "feature_names", "node_types", "edge_types")
 _REMEDY = "which are never opened; save plain arrays with numpy.save or numpy.savez."
 _NOT_NUMPY = "this is not a NumPy file; save plain arrays with numpy.save or numpy.savez."
@@ -109,6 +109,7 @@ def from_arrays(arrays: Mapping[str, Any], ask: Ask = ASK) -> Graphs | Part:
         fields |= _labels(arrays["label"], fields.get("classes", ()))
     for key, convert in (
         ("group", _integers),
+        ("time", _integers),
         ("edge_index", _integers),
         ("edge_attr", _floats),
         ("node_type", _integers),
