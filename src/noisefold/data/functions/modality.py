@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from noisefold.configuration import configurable
+from noisefold.data.functions.coordinates import Coordinates
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.selection import divided
 
@@ -28,6 +29,8 @@ class FunctionSamples:
     outputs
         "scalars", features that do not turn with space; "vector", the components ``x [n, d]`` of one vector
         in the frame of the positions, on a sphere tangent to it; or "sphere": unit vectors ``x [n, 3]``.
+    coordinates
+        How the data that were read name and measure them, so that answers can be written back.
 
     Raises
     ------
@@ -37,6 +40,7 @@ class FunctionSamples:
 
     inputs: str = "euclidean"
     outputs: str = "scalars"
+    coordinates: Coordinates | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         for name, known in (("inputs", INPUTS), ("outputs", OUTPUTS)):
