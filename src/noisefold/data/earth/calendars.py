@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from noisefold.data.earth.libraries import xarray_libraries
 
-__all__ = ["dates_of", "parsed_times", "seconds_of", "units_of_years"]
+__all__ = ["STANDARD", "dates_of", "parsed_times", "seconds_of", "units_of_years"]
 
 STANDARD = ("standard", "gregorian", "proleptic_gregorian")
+"""Names of the calendar that is in use."""
 _EPOCH = "seconds since 1970-01-01"
 _LEAST = 8  # independent units that are worth being whole years or months
 _Integers = NDArray[np.int64]

@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from noisefold.data.earth.calendars import units_of_years
+from noisefold.data.earth.calendars import STANDARD, dates_of, units_of_years
 from noisefold.data.functions.coordinates import Coordinates
 from noisefold.data.functions.modality import FunctionSamples
+from noisefold.geometry.geographic import latitude_longitude
 from noisefold.geometry.graphs import Graphs
 
-__all__ = ["coordinates_of", "on_earth", "together", "with_units"]
+__all__ = ["coordinates_of", "describe_earth", "on_earth", "together", "with_units"]
 
 
 def coordinates_of(graphs: Graphs) -> Coordinates | None:
@@ -55,6 +56,30 @@ def together(parts: Sequence[tuple[str, Graphs]]) -> list[Graphs]:
 def _kind(modality: object) -> FunctionSamples:
     assert isinstance(modality, FunctionSamples)
     return modality
+
+
+def describe_earth(graphs: Graphs) -> dict[str, str]:
+    """Return where and when graphs on the sphere were measured, in words."""
+    coordinates = coordinates_of(graphs)
+    assert coordinates is not None
+    lat, lon = latitude_longitude(graphs.pos.double().cpu().numpy())
+    grid = " x ".join(str(len(a)) for a in coordinates.axes)
+    out = {
+        "places": f"{f'on a grid of {grid}, ' if grid else ''}latitude {lat.min():.4g} to {lat.max():.4g}, "
+        f"longitude {lon.min():.4g} to {lon.max():.4g}; unit vectors of the sphere"
+    }
+    if graphs.time is not None:
+        seconds = graphs.time.cpu().numpy()
+        if coordinates.calendar:
+            ends = dates_of(np.array([seconds.min(), seconds.max()]), coordinates.calendar)
+            first, last = (str(d)[:19].replace("T", " ") for d in ends)
+            calendar = "" if coordinates.calendar in STANDARD else f", calendar {coordinates.calendar}"
+            out["times"] = f"{len(np.unique(seconds))}, from {first} to {last}{calendar}"
+        else:
+            out["times"] = f"{len(np.unique(seconds))}, without a calendar"
+    if graphs.group is not None:
+        out["held out"] = f"the last of {len(graphs.group.unique())} units (years, months or times)"
+    return out
 
 
 def with_units(graphs: Graphs) -> Graphs:
