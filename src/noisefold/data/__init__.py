@@ -3,7 +3,14 @@
 from noisefold.data import molecules
 from noisefold.data.earth.write import write_draws
 from noisefold.data.folders import FolderSplit
-from noisefold.data.functions import Coordinates, FunctionSamples
+from noisefold.data.functions import (
+    Coordinates,
+    FunctionSamples,
+    UniformInputs,
+    gaussian_process,
+    mixture,
+    sawtooth,
+)
 from noisefold.data.graph_sets import community, graph_set, grid, planar, sbm, tree
 from noisefold.data.limb_bud import simulation as simulate
 from noisefold.data.limb_bud.dataset import limb_bud
@@ -30,18 +37,22 @@ __all__ = [
     "RangeByTime",
     "SpatialTranscriptomics",
     "Tissue",
+    "UniformInputs",
     "community",
     "describe_columns",
+    "gaussian_process",
     "graph_set",
     "grid",
     "limb_bud",
     "load",
+    "mixture",
     "modelnet40",
     "molecules",
     "open_shards",
     "planar",
     "region",
     "save",
+    "sawtooth",
     "sbm",
     "shapes",
     "simulate",

@@ -2,6 +2,7 @@
 
 from noisefold.nn import adaptive
 from noisefold.nn.adaptive.schedule import Adaptive
+from noisefold.nn.bidimensional import BiDimensionalAttention
 from noisefold.nn.compute_budget import ComputeBudget
 from noisefold.nn.denoiser import Denoiser
 from noisefold.nn.dmp.network import DMP, Details
@@ -13,14 +14,17 @@ from noisefold.nn.latents import Latents
 from noisefold.nn.prior.kriging_residual import KrigingResidual
 from noisefold.nn.set_transformer import SetTransformer
 from noisefold.nn.tiled import Tiled
+from noisefold.nn.vector_field_net import EquivariantFieldNet
 
 __all__ = [
     "DMP",
     "EGNN",
     "Adaptive",
+    "BiDimensionalAttention",
     "ComputeBudget",
     "Denoiser",
     "Details",
+    "EquivariantFieldNet",
     "ExpertDenoisers",
     "Fittable",
     "GraphTransformer",

@@ -21,10 +21,8 @@ from typing import ClassVar, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from noisefold.geometry.gp import whiten
 from noisefold.geometry.graphs import Graphs
 from noisefold.noise.gaussian import Gaussian
-from noisefold.noise.gp_noise import GPNoise
 from noisefold.noise.source import Streams
 
 __all__ = ["EndDensity", "Estimate", "LikelihoodMethod", "UnitState", "check_least", "level", "place"]
@@ -128,12 +126,12 @@ class UnitState:
         return -0.5 * (self.sums(white.square()) + self.numbers * math.log(2 * math.pi)) - volume
 
     def whitened(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``L^{-1} v [n, d]`` for K = L L^T of each graph, and log det L of all columns, ``[g]``."""
+        """Return ``L^{-1} v [n, d]`` for K = L L^T of each graph, and log det L of all values, ``[g]``."""
         wide = values.detach().cpu().double()
-        source = self.path.source
-        if not isinstance(source, GPNoise):
+        process = self.path.source.process
+        if process is None:
             return wide, torch.zeros(len(self.graphs), dtype=torch.float64)
-        factors = [source.factor(pos) for pos in self.graphs.unpack()]
         parts = wide.split(self.graphs.sizes.tolist())
-        white = [whiten(factor, part) for factor, part in zip(factors, parts, strict=True)]
-        return torch.cat(white), torch.stack([wide.shape[1] * f.diagonal().log().sum() for f in factors])
+        places = self.graphs.unpack()
+        white, volume = zip(*map(process.whiten, places, parts), strict=True) if parts else ((wide,), ())
+        return torch.cat(white), torch.stack(volume) if volume else wide.new_zeros(0)

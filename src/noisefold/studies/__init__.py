@@ -79,12 +79,15 @@ STUDIES: dict[str, Study] = {
         Study("couplings", "sampling.couplings", "fewer sampling steps by coupling noise and data"),
         Study("depth", "networks.oversmoothing", "oversmoothing: 1 to 64 layers of messages, and a remedy"),
         Study("diffusion", "diffusion.ablation", _FACTORS, _SMALL, takes_data=True),
+        Study("dimension", "functions.dimension", "vector fields in one to four dimensions, and symmetry"),
+        Study("fields", "functions.fields", "random vector fields: equivariance, graph and number of fields"),
         Study("graph-samplers", "graphs.samplers", "samplers of graphs, each with an exact denoiser", _SMALL),
         Study("noise", "neighbors.correlated_noise", "range under white and correlated noise", _SMALL),
         Study(
             "pretrained", "shapes.pretrained", "trains, scores and describes the model shipped in the package"
         ),
         Study("range", "neighbors.range", _RANGE, _SMALL, takes_data=True),
+        Study("regression", "functions.regression", "functions on the line beside exact likelihoods"),
         Study(
             "resolution",
             "neighbors.resolution",

@@ -1,0 +1,1 @@
+"""Studies of random functions: regression, fields, and how both grow with the dimension."""
