@@ -241,8 +241,8 @@ def table(result: Result) -> str:
     return "\n".join(
         [
             f"Path gap in nats a vector, fields of {result['points']} points, {seconds:g} seconds of one "
-            "core of training each; the share of the gap that a training leaves; the time of one evaluation; and "
-            "the greatest difference between a turned sample and the sample for turned inputs, context and "
+            "core of training each; the share of the gap that a training leaves; the time of one evaluation; "
+            "and the greatest difference between a turned sample and the sample for turned inputs, context and "
             "noise, in standard deviations.\n",
             markdown((*head, "steps"), rows),
         ]
