@@ -20,6 +20,7 @@ from noisefold.cli.options import (
     Constraint,
     Device,
     Genes,
+    Mask,
     Pos,
     Precision,
     RunFolder,
@@ -58,6 +59,10 @@ def complete(
     constraint: Constraint = None,
     seed: Seed = 0,
     precision: Precision = "float32",
+    mask: Mask = None,
+    next_stations: Annotated[
+        int, typer.Option(help="Of the earth: name so many places whose observation helps most.")
+    ] = 0,
     keep_draws: Annotated[bool, typer.Option("--keep-draws", help="Write every draw, too.")] = False,
     pos: Pos = None,
     x: Annotated[str | None, typer.Option(help="Of .h5ad: X, layers/NAME; default as in training.")] = None,
@@ -66,6 +71,7 @@ def complete(
     """Draw what is missing of a file, given what is there."""
     from dataclasses import asdict, replace
 
+    from noisefold.cli.earth import complete_earth, earth_of
     from noisefold.data.tissue.missing import Missing
     from noisefold.model import Model
     from noisefold.runs import Run
@@ -82,6 +88,12 @@ def complete(
         raise ValueError(
             f"--nodes is for models of discrete graphs; this one generates {model.variable.noun}."
         )
+    earth = None if data.lower().endswith(".h5ad") else earth_of(run, data, mask)
+    if earth is None and (mask is not None or next_stations):
+        raise ValueError("--mask and --next-stations are for data with latitudes and longitudes.")
+    if earth is not None and missing == Missing():
+        say(complete_earth(model, run, earth, data, out, next_stations, **how))
+        return
     if not data.lower().endswith(".h5ad"):
         if missing != Missing():
             raise ValueError("--genes, --region and --time are for .h5ad files; mark what is missing by NaN.")

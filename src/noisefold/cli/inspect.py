@@ -10,12 +10,15 @@ from noisefold.cli.options import (
     Genes,
     Group,
     Label,
+    Level,
+    Mask,
     Patch,
     Points,
     Pos,
     Skip,
     Time,
     Values,
+    Vector,
 )
 from noisefold.cli.output import console, say
 
@@ -34,6 +37,9 @@ def inspect(
     patch: Patch = 200,
     label: Label = None,
     skip: Skip = False,
+    level: Level = None,
+    vector: Vector = None,
+    mask: Mask = None,
     for_completion: ForCompletion = False,
 ) -> None:
     """Say what was understood of the data, and the configuration it suggests."""
@@ -56,6 +62,9 @@ def inspect(
         patch,
         label,
         skip,
+        names_of(level, option="--level"),
+        names_of(vector, option="--vector"),
+        mask,
     )
     said = source.tissue().describe() if source.is_tissue else {}
     train = source.divided(HELD_OUT if source.is_tissue else 0.0)[0]
@@ -67,7 +76,7 @@ def inspect(
         console.print(f"[bold]{name:>10}[/]", end="  ", highlight=False)
         say(value)
     plain = not source.is_tissue and data != "shapes"
-    for column in describe_columns(data, skip=skip) if plain else []:
+    for column in describe_columns(data, **source.named) if plain else []:
         say(f"    column  {column['name']}: {column['role']}{', ' * bool(column['why'])}{column['why']}")
     console.print(
         "\n# configuration; save it, change it, and give it to `noisefold train --config`", style="dim"

@@ -17,6 +17,8 @@ from noisefold.cli.options import (
     Genes,
     Group,
     Label,
+    Level,
+    Mask,
     Patch,
     Points,
     Pos,
@@ -24,6 +26,7 @@ from noisefold.cli.options import (
     Skip,
     Time,
     Values,
+    Vector,
 )
 from noisefold.cli.output import in_processes, say
 
@@ -50,6 +53,9 @@ def train(
     patch: Patch = 200,
     label: Label = None,
     skip: Skip = False,
+    level: Level = None,
+    vector: Vector = None,
+    mask: Mask = None,
     for_completion: ForCompletion = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     device: Annotated[str | None, typer.Option(help="Short for -o training.device=NAME.")] = None,
@@ -78,6 +84,9 @@ def train(
         patch,
         label,
         skip,
+        names_of(level, option="--level"),
+        names_of(vector, option="--vector"),
+        mask,
     )
     learned, held = source.divided(hold_out, seed)
     named = {"steps": steps, "device": device}

@@ -1,8 +1,16 @@
 """Data sets and files: what the world looks like as `Graphs`."""
 
 from noisefold.data import molecules
+from noisefold.data.earth.write import write_draws
 from noisefold.data.folders import FolderSplit
-from noisefold.data.functions import FunctionSamples, UniformInputs, gaussian_process, mixture, sawtooth
+from noisefold.data.functions import (
+    Coordinates,
+    FunctionSamples,
+    UniformInputs,
+    gaussian_process,
+    mixture,
+    sawtooth,
+)
 from noisefold.data.graph_sets import community, graph_set, grid, planar, sbm, tree
 from noisefold.data.limb_bud import simulation as simulate
 from noisefold.data.limb_bud.dataset import limb_bud
@@ -21,6 +29,7 @@ from noisefold.data.tissue.tissue import Tissue
 
 __all__ = [
     "FAMILIES",
+    "Coordinates",
     "DataNotice",
     "Expression",
     "FolderSplit",
@@ -48,6 +57,7 @@ __all__ = [
     "shapes",
     "simulate",
     "tree",
+    "write_draws",
     "write_layers",
     "write_shards",
 ]

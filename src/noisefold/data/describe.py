@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from noisefold.data.earth.together import describe_earth, on_earth
 from noisefold.data.structure import describe_structure
 from noisefold.geometry.graphs import Graphs
 
@@ -15,15 +16,17 @@ _NAMED = 12
 def describe(graphs: Graphs) -> dict[str, str]:
     """Return what a data set holds, in words, by subject."""
     sizes = graphs.sizes
-    where = graphs.coordinates
-    centre = where.mean(0)
     out = {
         "graphs": str(len(graphs)),
         "nodes": str(
             graphs.uniform or f"{int(sizes.min())} to {int(sizes.max())}, median {int(sizes.median())}"
         ),
     }
-    if graphs.dim:
+    if on_earth(graphs):
+        out |= describe_earth(graphs)
+    elif graphs.dim:
+        where = graphs.coordinates
+        centre = where.mean(0)
         spread = float((where - centre).square().mean().sqrt())
         out["positions"] = (
             f"{graphs.dim}-D, from {_list(where.amin(0))} to {_list(where.amax(0))}, "

@@ -27,6 +27,7 @@ from noisefold.eval.graph_validity import VALIDITY, shared_validity, valid_graph
 from noisefold.eval.isomorphism import isomorphism_classes
 from noisefold.eval.kriging import Kriging
 from noisefold.eval.molecule_scores import MOLECULE_METRICS, score_molecules
+from noisefold.eval.placement import Placement, next_places
 from noisefold.eval.posterior_scores import PosteriorScores, score_posterior, tabulate
 from noisefold.eval.random_graphs import erdos_renyi_like
 from noisefold.eval.regression import GaussianField, Regression
@@ -49,6 +50,7 @@ __all__ = [
     "Kriging",
     "MarginalNormal",
     "Metric",
+    "Placement",
     "PosteriorScores",
     "PredictiveDistribution",
     "Regression",
@@ -73,6 +75,7 @@ __all__ = [
     "mmd_ratio",
     "morans_i",
     "nearest_spectra",
+    "next_places",
     "occupancy",
     "one_nna",
     "orbit_counts",

@@ -32,6 +32,8 @@ def node_chunks(graphs: Graphs) -> Iterator[Graphs]:
             mask=None if graphs.mask is None else graphs.mask[rows],
             node_type=None if graphs.node_type is None else graphs.node_type[rows],
             label=None,
+            group=None,
+            time=None,
             edge_index=None,
             edge_attr=None,
             edge_type=None,

@@ -103,6 +103,7 @@ STUDIES: dict[str, Study] = {
         Study(
             "transcriptomics", "transcriptomics.limb_bud", "NCGN on a limb bud: generate, forecast, impute"
         ),
+        Study("winds", "functions.winds", "currents from stations: fitted Gaussian processes and networks"),
     )
 }
 """All studies by name."""

@@ -1,5 +1,6 @@
 """Random functions on the line, the plane and the sphere."""
 
+from noisefold.data.functions.coordinates import Coordinates
 from noisefold.data.functions.gaussian_process import GaussianProcess, gaussian_process
 from noisefold.data.functions.inputs import UniformInputs, disc
 from noisefold.data.functions.mixture import Mixture, mixture
@@ -12,6 +13,7 @@ from noisefold.data.functions.vector_fields import VECTOR_FIELDS
 __all__ = [
     "REGRESSION_TASKS",
     "VECTOR_FIELDS",
+    "Coordinates",
     "FunctionSamples",
     "GaussianProcess",
     "Mixture",
