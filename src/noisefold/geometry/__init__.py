@@ -18,6 +18,7 @@ from noisefold.geometry.gp import Conditional, Factor, LeaveOneOut, condition, e
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.kernels import Anisotropic, Kernel, Nugget, Product, Scaled, Sum
 from noisefold.geometry.knn import knn_dense
+from noisefold.geometry.manifold import Manifold, Sphere, Torus
 from noisefold.geometry.neighbor_rules import KNN, Full, LongShort, Radius, Random
 from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.segment import segment_max, segment_mean, segment_softmax, segment_sum
@@ -42,6 +43,7 @@ __all__ = [
     "Kernel",
     "LeaveOneOut",
     "LongShort",
+    "Manifold",
     "Matern",
     "Nested",
     "Nugget",
@@ -51,11 +53,13 @@ __all__ = [
     "Random",
     "Scaled",
     "Scaling",
+    "Sphere",
     "Spherical",
     "SquaredExponential",
     "Stationary",
     "Sum",
     "Supernodes",
+    "Torus",
     "Transform",
     "Triangular",
     "Voxel",

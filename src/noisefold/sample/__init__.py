@@ -12,6 +12,7 @@ from noisefold.sample.densities import LikelihoodMethod
 from noisefold.sample.discrete import D3PM, DiscreteFlow, Renoising
 from noisefold.sample.draw import generate
 from noisefold.sample.evidence_bound import EvidenceBound
+from noisefold.sample.geodesic import GeodesicHeun, GeodesicRandomWalk
 from noisefold.sample.graph_completion import GraphCompletion, extended
 from noisefold.sample.grid import CosineGrid, Grid, Karras, LevelGrid, LogSNR, Power, Uniform
 from noisefold.sample.langevin import LangevinCorrection, UnderdampedLangevin
@@ -49,6 +50,8 @@ __all__ = [
     "Euler",
     "EvidenceBound",
     "GaussianTask",
+    "GeodesicHeun",
+    "GeodesicRandomWalk",
     "GraphCompletion",
     "Grid",
     "Guided",
