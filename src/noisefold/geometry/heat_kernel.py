@@ -27,6 +27,7 @@ expansion and the series.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache
 
 import torch
@@ -54,31 +55,55 @@ _LEAST, _MOST, _FARTHEST = 1e-4, 32.0, 8.5
 
 def sphere_log_density(theta: Tensor, s: Tensor) -> Tensor:
     """Return log p of the sphere S^2 by area, at angles and times that broadcast; float64."""
-    theta, s = _wide(theta, s)
-    series, _ = _series(theta, s.clamp(min=SWITCH))
-    early = s.clamp(max=SWITCH)
-    near, inner, angle, rest = _folded(theta)
-    log_spread = torch.where(near, -torch.sinc(inner / _PI).log(), angle.log() - _log_sinc(rest))
-    z = _PI * rest / early
-    bessel = (2 * _PI**2 / early).log() / 2 + torch.special.i0e(z).log()
-    start = -theta.square() / (2 * early) - (2 * _PI * early).log() + log_spread / 2
-    first = start + torch.log1p(early * _second(theta)[0]) + torch.where(near, 0.0, bessel)
-    return torch.where(s > SWITCH, series.clamp(min=1e-300).log(), first)
+    return _either(*_wide(theta, s), _early_log_density, _late_log_density)
 
 
 def sphere_slope(theta: Tensor, s: Tensor) -> Tensor:
     r"""Return :math:`\partial \log p / \partial \theta` of the sphere S^2, at most 0; float64."""
-    theta, s = _wide(theta, s)
-    density, derivative = _series(theta, s.clamp(min=SWITCH))
-    early = s.clamp(max=SWITCH)
+    return _either(*_wide(theta, s), _early_slope, _late_slope).clamp(max=0.0)
+
+
+def _either(
+    theta: Tensor,
+    s: Tensor,
+    early: Callable[[Tensor, Tensor], Tensor],
+    late: Callable[[Tensor, Tensor], Tensor],
+) -> Tensor:
+    """Return one function up to the switch and another after it, each computed only if it is needed."""
+    first = s <= SWITCH
+    if bool(first.all()):
+        return early(theta, s)
+    if not bool(first.any()):
+        return late(theta, s)
+    return torch.where(first, early(theta, s.clamp(max=SWITCH)), late(theta, s.clamp(min=SWITCH)))
+
+
+def _early_log_density(theta: Tensor, s: Tensor) -> Tensor:
+    near, inner, angle, rest = _folded(theta)
+    log_spread = torch.where(near, -_log_sinc(inner), angle.log() - _log_sinc(rest))
+    z = _PI * rest / s
+    bessel = (2 * _PI**2 / s).log() / 2 + torch.special.i0e(z).log()
+    start = -theta.square() / (2 * s) - (2 * _PI * s).log() + log_spread / 2
+    return start + torch.log1p(s * _second(theta)[0]) + torch.where(near, 0.0, bessel)
+
+
+def _early_slope(theta: Tensor, s: Tensor) -> Tensor:
     near, inner, angle, rest = _folded(theta)
     f, _ = _inverse_minus_cot(inner)
-    z = _PI * rest / early
-    bessel = -_PI / early * (torch.special.i1e(z) / torch.special.i0e(z) - 1)
+    z = _PI * rest / s
+    bessel = -_PI / s * (torch.special.i1e(z) / torch.special.i0e(z) - 1)
     value, change = _second(theta)
     spread = torch.where(near, f / 2, (1 / angle - f) / 2 + bessel)
-    first = -theta / early + spread + early * change / (1 + early * value)
-    return torch.where(s > SWITCH, derivative / density.clamp(min=1e-300), first)
+    return -theta / s + spread + s * change / (1 + s * value)
+
+
+def _late_log_density(theta: Tensor, s: Tensor) -> Tensor:
+    return _series(theta, s)[0].clamp(min=1e-300).log()
+
+
+def _late_slope(theta: Tensor, s: Tensor) -> Tensor:
+    density, change = _series(theta, s)
+    return change / density.clamp(min=1e-300)
 
 
 def circle_log_density(theta: Tensor, s: Tensor) -> Tensor:
@@ -153,7 +178,9 @@ def _series(theta: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
     before, here = torch.ones_like(u), u
     slope_before, slope = torch.zeros_like(u), torch.ones_like(u)
     density, change = before.clone(), torch.zeros_like(u)
-    for n in range(1, _TERMS + 1):
+    # Terms below 1e-20 of the first are left out.
+    terms = min(_TERMS, 2 + int((92 / float(s.min())) ** 0.5)) if s.numel() else 1
+    for n in range(1, terms + 1):
         weight = (2 * n + 1) * torch.exp(-n * (n + 1) / 2 * s)
         density, change = density + weight * here, change + weight * slope
         after = ((2 * n + 1) * u * here - n * before) / (n + 1)
@@ -173,7 +200,7 @@ def _inverse_minus_cot(a: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _folded(theta: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return whether the angle is below pi/2, the smaller of it and its supplement, and both in their half."""
+    """Return whether the angle is the smaller one, the smaller one, and both kept in their half."""
     near = theta <= _PI / 2
     inner = torch.where(near, theta, _PI - theta)
     return near, inner, theta.clamp(min=_PI / 2), (_PI - theta).clamp(max=_PI / 2)
@@ -184,7 +211,7 @@ def _log_sinc(a: Tensor) -> Tensor:
 
 
 def _second(theta: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the coefficient b and its derivative; its pole at the antipode is left to the Bessel function."""
+    """Return b and its derivative; its pole at the antipode is left to the Bessel function."""
     near, inner, angle, _ = _folded(theta)
     f, df = _inverse_minus_cot(inner)
     # Near 0 the ratio is 1/3 + a^2 / 45, and its derivative 2 a / 45.

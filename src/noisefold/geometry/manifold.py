@@ -77,6 +77,11 @@ class Manifold(ABC):
         first[..., 0] = 1.0
         return self._join(torch.where(length > _tiny(x), parts / length, first))
 
+    def radii(self, x: Tensor) -> Tensor:
+        """Return the lengths of the vectors of any ``x [n, columns]``, each at all of its columns."""
+        parts = self._split(x)
+        return self._join(_length(parts).expand_as(parts))
+
     def tangent(self, x: Tensor, v: Tensor) -> Tensor:
         """Return the part of vectors ``v [n, columns]`` that is tangent at x."""
         return self._join(_tangent(self._split(x), self._split(v)))
@@ -100,10 +105,11 @@ class Manifold(ABC):
     def log(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the velocities ``[n, columns]`` of shortest geodesics from x to y; of antipodes, of one."""
         point, other = self._split(x), self._split(y)
-        across = _tangent(point, other - point)
+        # Twice: near the antipode most of the difference is along x, and so is its rounding.
+        across = _tangent(point, _tangent(point, other - point))
         sine, cosine = _length(across), (point * other).sum(-1, keepdim=True)
         away = across * (torch.atan2(sine, cosine) / sine)
-        opposite = (sine <= _tiny(x)) & (cosine < 0)
+        opposite = (sine <= torch.finfo(x.dtype).eps) & (cosine < 0)
         if bool(opposite.any()):
             away = torch.where(opposite, math.pi * self._basis(point)[..., 0, :], away)
         return self._join(away)

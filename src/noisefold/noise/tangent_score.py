@@ -59,9 +59,9 @@ class TangentScore(Prediction[Tensor, Tensor]):
         return graph_means(graphs, (estimate - clean).square().sum(1))
 
     def guided(self, both: Tensor, weight: float) -> Tensor:
-        """Return the estimate moved along the difference that classes make, ``[n, columns]``, off the manifold.
+        """Return the estimate moved along the difference that classes make, ``[n, columns]``.
 
-        A solver projects it.
+        It lies off the manifold; a solver projects it.
         """
         conditional, unconditional = both.chunk(2)
         return unconditional + weight * (conditional - unconditional)

@@ -20,6 +20,7 @@ from noisefold.sample.likelihood import LogProb, log_det, log_prob
 from noisefold.sample.probability_flow import ProbabilityFlow
 from noisefold.sample.reconstruction import Reconstructed, Reconstruction
 from noisefold.sample.replacement import Repaint, Replaced, Replacement, Resampled
+from noisefold.sample.riemannian_likelihood import GeodesicFlow
 from noisefold.sample.sampling import Sampling, SamplingOptions
 from noisefold.sample.solver import (
     DDIM,
@@ -50,6 +51,7 @@ __all__ = [
     "Euler",
     "EvidenceBound",
     "GaussianTask",
+    "GeodesicFlow",
     "GeodesicHeun",
     "GeodesicRandomWalk",
     "GraphCompletion",

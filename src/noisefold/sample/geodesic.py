@@ -47,7 +47,9 @@ class _Geodesic(Solver):
 @configurable
 @dataclass(frozen=True)
 class GeodesicHeun(_Geodesic):
-    r"""Heun's method on the probability flow, along geodesics. Order 2, two evaluations a step (one in the last).
+    r"""Heun's method on the probability flow, along geodesics. Order 2.
+
+    Two evaluations a step, one in the last.
 
     .. math:: y = \exp_x(h\, v), \qquad x \leftarrow \exp_x\bigl(\tfrac h2 (v + \Gamma_{y \to x} w)\bigr)
 
