@@ -23,6 +23,7 @@ from noisefold.geometry.neighbor_rules import KNN, Full, LongShort, Radius, Rand
 from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.segment import segment_max, segment_mean, segment_softmax, segment_sum
 from noisefold.geometry.summary import DataSummary
+from noisefold.geometry.track_kernel import TrackKernel
 from noisefold.geometry.transform import Chain, Transform
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "Sum",
     "Supernodes",
     "Torus",
+    "TrackKernel",
     "Transform",
     "Triangular",
     "Voxel",

@@ -13,6 +13,7 @@ from noisefold.nn.latents import Latents
 from noisefold.nn.prior.kriging_residual import KrigingResidual
 from noisefold.nn.set_transformer import SetTransformer
 from noisefold.nn.tiled import Tiled
+from noisefold.nn.track_transformer import TrackTransformer
 
 __all__ = [
     "DMP",
@@ -28,5 +29,6 @@ __all__ = [
     "Latents",
     "SetTransformer",
     "Tiled",
+    "TrackTransformer",
     "adaptive",
 ]
