@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from noisefold.configuration import configurable
+from noisefold.geometry.gp import factor
 
 __all__ = ["TrackKernel"]
 
@@ -114,9 +115,8 @@ class TrackKernel:
             total, count = logs.new_zeros(()), 0
             for t, x in groups:
                 covariance = _matrix(t, numbers) + noise * torch.eye(t.shape[1], dtype=torch.float64)
-                lower = torch.linalg.cholesky(covariance)
-                white = torch.linalg.solve_triangular(lower, x, upper=False)
-                volume = 2 * x.shape[2] * lower.diagonal(dim1=1, dim2=2).log().sum()
+                found = factor(covariance, name="the covariance of a track")
+                white, volume = found.whiten(x), x.shape[2] * found.log_det.sum()
                 total, count = total + white.square().sum() + volume, count + x.numel()
             return total / count
 

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from noisefold.configuration import register_module
+from noisefold.geometry.gp import factor
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.track_kernel import TrackKernel
 from noisefold.nn.attention import RelativePosition, Transformer
@@ -122,7 +123,7 @@ class TrackTransformer(nn.Module):
     def _smoothed(
         self, times: Tensor, x: Tensor, observed: Tensor, real: Tensor, log_snr: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return m, its speed and the score g, ``[g, m, 3]``, and the scaled log-variance of m, ``[g, m]``."""
+        """Return m, its speed and the score g, ``[g, m, 3]``, and the log-variance of m, ``[g, m]``."""
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
             s = nn.functional.softplus(-log_snr.double())[:, None] / 2
             seen = observed > 0.5
@@ -132,8 +133,7 @@ class TrackTransformer(nn.Module):
             covariance = self.kernel.matrix(times) * both
             total = keep[:, :, None] * covariance * keep[:, None, :]
             total = total + torch.diag_embed(torch.where(real, noise, 1.0))
-            lower = torch.linalg.cholesky(total)
-            inverse = torch.cholesky_inverse(lower)
+            inverse = factor(total, name="the covariance of a noisy track").inverse
             across = covariance * keep[:, None, :]
             speed = self.kernel.derivative(times) * both * keep[:, None, :]
             left = covariance.diagonal(dim1=1, dim2=2) - (across @ inverse * across).sum(-1)
