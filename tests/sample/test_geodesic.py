@@ -148,7 +148,8 @@ class Linear(nn.Module):
 def test_divergence_is_that_of_the_sphere():
     path = Riemannian()
     x = mixture_on(Sphere()).sample(5)
-    flow = _Flow(path, Bound(Denoiser(Linear(), path, TangentScore(), "pos"), single(x)), single(x))
+    bound = Bound(Denoiser(Linear(), path, TangentScore(), "pos"), single(x))
+    flow = _Flow(path, bound, single(x), torch.ones(5))
     u = math.log(0.3)
     at = x.clone().requires_grad_()
     found = flow._divergence(flow.field(at, u), at, None, 0)[0]
@@ -170,6 +171,30 @@ def test_hutchinson_agrees_within_its_error():
     assert ((exact.value - drawn.value).abs() < 4 * drawn.error).all()
 
 
+def test_density_of_some_nodes_given_others():
+    """Of a pair at one place: the density of one given the other is a heat kernel of the time of both."""
+
+    class Given(nn.Module):
+        def forward(self, graphs, log_snr, label=None):
+            x = graphs.x[:, :3]
+            other = x.reshape(-1, 2, 3).flip(1).reshape(-1, 3)
+            s = path.diffusion(path.time(log_snr))[graphs.batch, None]
+            return s.sqrt() * path.manifold.score(x, other, s + 0.4)
+
+    path = Riemannian()
+    denoiser = Denoiser(Given(), path, TangentScore(), "x", for_completion=True)
+    x = mixture_on(Sphere(), 0.3).sample(4, 2)
+    graphs = Graphs(torch.zeros(4, 1, dtype=F64), x, torch.tensor([0, 2, 4]))
+    known = torch.tensor([True, False, False, True])
+    found = log_prob(path, denoiser, graphs, known=known, method=GeodesicFlow(steps=16))
+    truth = path.manifold.log_heat(x[[0, 3]], x[[1, 2]], torch.tensor(0.4 + path.least))
+    assert (found.value + found.end_error - truth).abs().max() < 0.02
+    assert found.nodes.tolist() == [1, 1]
+    entries = torch.tensor([[True, False, False]]).expand(4, 3)
+    with pytest.raises(ValueError, match="known"):
+        log_prob(path, denoiser, graphs, known=entries)
+
+
 def test_zero_score_has_the_uniform_density():
     """Minus n log 4 pi, and not plus."""
 
@@ -180,7 +205,7 @@ def test_zero_score_has_the_uniform_density():
     path = Riemannian()
     x = path.manifold.project(torch.randn(15, 3, dtype=F64))
     denoiser = Denoiser(Zero(), path, TangentScore(), "pos")
-    found = log_prob(path, denoiser, Graphs(x, ptr=torch.tensor([0, 5, 15])))
+    found = log_prob(path, denoiser, Graphs(x, ptr=torch.tensor([0, 5, 15])), method=GeodesicFlow(steps=5))
     expected = -torch.tensor([5, 10], dtype=F64) * math.log(4 * math.pi)
     assert (found.value - expected).abs().max() < 1e-6
 

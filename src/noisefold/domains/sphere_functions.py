@@ -68,7 +68,7 @@ class SphereFunctions(Domain):
             batch=min(64, len(data)),
             nodes=_NODES if int(sizes.max()) > _NODES else None,
             lr=2e-3,
-            masks=_MASKS,
+            masks=_MASKS if request.for_completion else None,
             seed=request.seed,
         )
         if points:

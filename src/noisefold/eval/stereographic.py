@@ -124,7 +124,7 @@ def persisted(times: Tensor, x: Tensor, known: Tensor) -> Tensor:
     known
         Which places are known, ``[m]``; the first two among them.
     """
-    out = x.double().clone()
+    out, times = x.double().clone(), times.double()
     places = known.nonzero()[:, 0].tolist()
     for i in (~known).nonzero()[:, 0].tolist():
         before = [p for p in places if p < i]
@@ -132,7 +132,7 @@ def persisted(times: Tensor, x: Tensor, known: Tensor) -> Tensor:
         start, end = (before[-2], before[-1]) if after is None else (before[-1], after)
         share = (times[i] - times[start]) / (times[end] - times[start])
         first, second = _SPHERE.project(out[:, start]), _SPHERE.project(out[:, end])
-        out[:, i] = _SPHERE.exp(first, share.double() * _SPHERE.log(first, second))
+        out[:, i] = _SPHERE.exp(first, share * _SPHERE.log(first, second))
     return out
 
 
@@ -143,7 +143,7 @@ def _charts(x: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     pole[:, 2] = torch.where(centre[:, 2] < 0, -1.0, 1.0)
     north = _SPHERE.project(_SPHERE.tangent(centre, pole))
     # Mirrored with it, so that east is east on both hemispheres.
-    east = torch.linalg.cross(north, centre) * pole[:, 2:]
+    east = torch.cross(north, centre, dim=-1) * pole[:, 2:]
     return centre, east, north
 
 

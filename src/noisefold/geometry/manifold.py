@@ -251,7 +251,7 @@ class Sphere(Manifold):
         axis = torch.nn.functional.one_hot(point.abs().argmin(-1), 3).to(point)
         first = _tangent(point, axis)
         first = first / _length(first)
-        return torch.stack([first, torch.linalg.cross(point, first)], -2)
+        return torch.stack([first, torch.cross(point, first, dim=-1)], -2)
 
 
 @configurable

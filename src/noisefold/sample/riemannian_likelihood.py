@@ -32,13 +32,13 @@ from noisefold.geometry.graphs import Graphs
 from noisefold.nn.denoiser import Denoiser
 from noisefold.noise.riemannian import Riemannian
 from noisefold.noise.source import Streams
+from noisefold.noise.variable import Known
+from noisefold.sample.completion import _entries as observed_entries
 from noisefold.sample.conditioning import Bound, Guided
 from noisefold.sample.densities import check_least
 from noisefold.sample.likelihood import LogProb, log_prob
 
 __all__ = ["GeodesicFlow"]
-
-_Field = Callable[[Tensor, float], Tensor]
 
 
 @configurable
@@ -78,6 +78,7 @@ def _(
     *,
     method: Any = None,
     guidance: float = 1.0,
+    known: Tensor | None = None,
     end: None = None,
     seed: int = 0,
     batch: int = 64,
@@ -88,7 +89,13 @@ def _(
         raise ValueError(f"method {type(method).__name__} is not for manifolds; use GeodesicFlow().")
     if end is not None:
         raise ValueError("end is for Gaussian paths: a Riemannian path ends in the uniform distribution.")
-    path.manifold.check(denoiser.variable.read(graphs), denoiser.variable.noun)
+    x = denoiser.variable.read(graphs)
+    path.manifold.check(x, denoiser.variable.noun)
+    free = torch.ones(len(x), dtype=torch.bool, device=x.device)
+    if known is not None:
+        mask = observed_entries(known, x)
+        path.check_observed(mask)
+        free = ~mask[:, 0]
     dimensions = graphs.sizes.cpu() * path.manifold.dimension
     exact = dimensions <= method.exact_below
     values = torch.zeros(3, len(graphs), dtype=torch.float64)
@@ -96,29 +103,41 @@ def _(
         numbers = apart.nonzero()[:, 0]
         for chosen in numbers.split(batch) if len(numbers) else ():
             some = graphs[chosen.to(graphs.device)]
-            bound = Bound(denoiser, some, some.label)
-            flow = _Flow(path, bound if guidance == 1 else Guided(bound, guidance), some)
+            here = torch.cat([free[graphs.ptr[i] : graphs.ptr[i + 1]] for i in chosen.tolist()])
+            state = denoiser.variable.read(some)
+            denoise: Any = Bound(denoiser, some, some.label)
+            denoise = denoise if guidance == 1 else Guided(denoise, guidance)
+            if known is not None:
+                denoise = denoise.given(Known(state, ~here[:, None].expand_as(state), some.batch))
+            flow = _Flow(path, denoise, some, here)
             streams = None if bool(exact[chosen[0]]) else Streams(seed, chosen.tolist())
-            values[:, chosen] = flow.integrated(denoiser.variable.read(some), method, streams)
+            values[:, chosen] = flow.integrated(state, method, streams)
     value, error, end_error = values
     ends = path.log_snr(torch.tensor([path.margin, 1.0], dtype=torch.float64)).tolist()
-    sizes, columns = graphs.sizes.cpu(), path.manifold.columns
-    return LogProb(value, error, "exact", end_error, sizes, columns, (ends[0], ends[1]))
+    nodes, columns = _counts(free, graphs), path.manifold.columns
+    return LogProb(value, error, "exact", end_error, nodes, columns, (ends[0], ends[1]))
+
+
+def _counts(free: Tensor, graphs: Graphs) -> Tensor:
+    """Return the number of nodes of each graph that the density is of, ``[g]``, on the CPU."""
+    whole = free.cpu().long()
+    return whole.new_zeros(len(graphs)).index_add(0, graphs.batch.cpu(), whole)
 
 
 @dataclass(frozen=True)
 class _Flow:
-    """The probability flow of a batch of graphs, as a function of log s."""
+    """The probability flow of a batch of graphs, as a function of log s; `free` nodes ``[n]`` move."""
 
     path: Riemannian
     denoise: Callable[[Tensor, Tensor], Tensor]
     graphs: Graphs
+    free: Tensor
 
     def field(self, x: Tensor, u: float) -> Tensor:
         """Return dx/du at points ``[n, columns]``."""
         manifold = self.path.manifold
         t = self.path.time_of(torch.tensor(u, dtype=torch.float64).exp())
-        return -manifold.log(x, manifold.project(self.denoise(x, t))) / 2
+        return -manifold.log(x, manifold.project(self.denoise(x, t))) / 2 * self.free[:, None]
 
     def integrated(self, x: Tensor, method: GeodesicFlow, streams: Streams | None) -> Tensor:
         """Return value, standard error and error of the end, ``[3, g]``, float64."""
@@ -143,7 +162,7 @@ class _Flow:
             x = manifold.project(x + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4))
             total = total + h / 6 * (d1 + 2 * d2 + 2 * d3 + d4)
             u += h
-        nodes = self.graphs.sizes.cpu().double()
+        nodes = _counts(self.free, self.graphs)
         value = total.mean(0) - nodes * manifold.log_volume
         error = total.std(0) / math.sqrt(len(total)) if len(total) > 1 else torch.zeros_like(value)
         # What is left of the data decays as exp(-d s / 2), of which div f is the d s / 2-th part at the end.
