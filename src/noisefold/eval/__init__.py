@@ -34,6 +34,8 @@ from noisefold.eval.regression import GaussianField, Regression
 from noisefold.eval.score_table import Metric, Score, Scores, half_sampled
 from noisefold.eval.scoring_rules import crps, energy_score
 from noisefold.eval.spatial_statistics import morans_i, power_spectrum, roughness, spectral_distance
+from noisefold.eval.stereographic import StereographicGaussian, persisted
+from noisefold.eval.track_scores import PlaceScores, geodesic_median, score_places
 from noisefold.eval.transport import emd, emd_matrix, transport_cost, wasserstein
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "Kriging",
     "MarginalNormal",
     "Metric",
+    "PlaceScores",
     "Placement",
     "PosteriorScores",
     "PredictiveDistribution",
@@ -57,6 +60,7 @@ __all__ = [
     "Score",
     "Scores",
     "SpatialKNN",
+    "StereographicGaussian",
     "adjacency",
     "chamfer_matrix",
     "coverage",
@@ -66,6 +70,7 @@ __all__ = [
     "energy_distance",
     "energy_score",
     "erdos_renyi_like",
+    "geodesic_median",
     "graph_mmd",
     "half_sampled",
     "isomorphism_classes",
@@ -82,6 +87,7 @@ __all__ = [
     "paper_field_w",
     "paper_units",
     "paper_w",
+    "persisted",
     "polygraph_discrepancy",
     "power_spectrum",
     "roughness",
@@ -89,6 +95,7 @@ __all__ = [
     "score_fields",
     "score_graphs",
     "score_molecules",
+    "score_places",
     "score_posterior",
     "shared_validity",
     "sliced_wasserstein",

@@ -18,10 +18,12 @@ from noisefold.geometry.gp import Conditional, Factor, LeaveOneOut, condition, e
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.kernels import Anisotropic, Kernel, Nugget, Product, Scaled, Sum
 from noisefold.geometry.knn import knn_dense
+from noisefold.geometry.manifold import Manifold, Sphere, Torus
 from noisefold.geometry.neighbor_rules import KNN, Full, LongShort, Radius, Random
 from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.segment import segment_max, segment_mean, segment_softmax, segment_sum
 from noisefold.geometry.summary import DataSummary
+from noisefold.geometry.track_kernel import TrackKernel
 from noisefold.geometry.transform import Chain, Transform
 from noisefold.geometry.vector_kernels import (
     CurlFree,
@@ -54,6 +56,7 @@ __all__ = [
     "Kernel",
     "LeaveOneOut",
     "LongShort",
+    "Manifold",
     "Matern",
     "Nested",
     "Nugget",
@@ -63,6 +66,7 @@ __all__ = [
     "Random",
     "Scaled",
     "Scaling",
+    "Sphere",
     "Spherical",
     "SquaredExponential",
     "Stationary",
@@ -71,6 +75,8 @@ __all__ = [
     "Tangent",
     "TangentGradient",
     "TangentRotational",
+    "Torus",
+    "TrackKernel",
     "Transform",
     "Triangular",
     "Voxel",

@@ -14,6 +14,7 @@ from noisefold.nn.latents import Latents
 from noisefold.nn.prior.kriging_residual import KrigingResidual
 from noisefold.nn.set_transformer import SetTransformer
 from noisefold.nn.tiled import Tiled
+from noisefold.nn.track_transformer import TrackTransformer
 from noisefold.nn.vector_field_net import EquivariantFieldNet
 
 __all__ = [
@@ -32,5 +33,6 @@ __all__ = [
     "Latents",
     "SetTransformer",
     "Tiled",
+    "TrackTransformer",
     "adaptive",
 ]

@@ -20,8 +20,10 @@ from noisefold.noise.path import ProbabilityPath
 from noisefold.noise.point_coupling import WithinCloud
 from noisefold.noise.prediction import Prediction
 from noisefold.noise.quasi_random import QuasiRandom, quasi_normal
+from noisefold.noise.riemannian import Riemannian
 from noisefold.noise.schedule import VE, VP, Cosine, Linear, Localization, Schedule, signal_level
 from noisefold.noise.source import Source, Streams, White, derive_seed, seeded
+from noisefold.noise.tangent_score import TangentScore
 from noisefold.noise.target import TARGETS, WEIGHTS, Target
 from noisefold.noise.variable import VARIABLES, Features, Known, Positions, Types, Variable, variable_of
 
@@ -53,9 +55,11 @@ __all__ = [
     "Prediction",
     "ProbabilityPath",
     "QuasiRandom",
+    "Riemannian",
     "Schedule",
     "Source",
     "Streams",
+    "TangentScore",
     "Target",
     "Transition",
     "Types",

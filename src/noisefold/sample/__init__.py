@@ -12,6 +12,7 @@ from noisefold.sample.densities import LikelihoodMethod
 from noisefold.sample.discrete import D3PM, DiscreteFlow, Renoising
 from noisefold.sample.draw import generate
 from noisefold.sample.evidence_bound import EvidenceBound
+from noisefold.sample.geodesic import GeodesicHeun, GeodesicRandomWalk
 from noisefold.sample.graph_completion import GraphCompletion, extended
 from noisefold.sample.grid import CosineGrid, Grid, Karras, LevelGrid, LogSNR, Power, Uniform
 from noisefold.sample.langevin import LangevinCorrection, UnderdampedLangevin
@@ -19,6 +20,7 @@ from noisefold.sample.likelihood import LogProb, log_det, log_prob
 from noisefold.sample.probability_flow import ProbabilityFlow
 from noisefold.sample.reconstruction import Reconstructed, Reconstruction
 from noisefold.sample.replacement import Kriged, Repaint, Replaced, Replacement, Resampled
+from noisefold.sample.riemannian_likelihood import GeodesicFlow
 from noisefold.sample.sampling import Sampling, SamplingOptions
 from noisefold.sample.solver import (
     DDIM,
@@ -49,6 +51,9 @@ __all__ = [
     "Euler",
     "EvidenceBound",
     "GaussianTask",
+    "GeodesicFlow",
+    "GeodesicHeun",
+    "GeodesicRandomWalk",
     "GraphCompletion",
     "Grid",
     "Guided",

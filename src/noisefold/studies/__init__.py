@@ -77,6 +77,7 @@ STUDIES: dict[str, Study] = {
         ),
         Study("conditioning", "sampling.conditioning", "error of known posteriors against cost", _SMALL),
         Study("couplings", "sampling.couplings", "fewer sampling steps by coupling noise and data"),
+        Study("cyclones", "functions.cyclones", "cyclone tracks on the sphere, beside Gaussian baselines"),
         Study("depth", "networks.oversmoothing", "oversmoothing: 1 to 64 layers of messages, and a remedy"),
         Study("diffusion", "diffusion.ablation", _FACTORS, _SMALL, takes_data=True),
         Study("dimension", "functions.dimension", "vector fields in one to four dimensions, and symmetry"),

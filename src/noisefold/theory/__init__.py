@@ -12,6 +12,7 @@ from noisefold.geometry.variogram import Variogram, variogram
 from noisefold.noise.point_information import point_information, weighted_information
 from noisefold.theory.field import Field, GaussianProcess
 from noisefold.theory.graph_oracle import FiniteGraphs, SpanningTrees, propagated
+from noisefold.theory.heat_mixture import HeatMixture
 from noisefold.theory.information import (
     ball_integrals,
     best_radius,
@@ -32,6 +33,7 @@ __all__ = [
     "Fit",
     "GaussianMixture",
     "GaussianProcess",
+    "HeatMixture",
     "Martingale",
     "Moments",
     "Point",

@@ -8,6 +8,7 @@ from noisefold.data.functions.modality import FunctionSamples
 from noisefold.data.functions.process import RandomFunction, draw_functions
 from noisefold.data.functions.sawtooth import Sawtooth, sawtooth
 from noisefold.data.functions.tasks import REGRESSION_TASKS
+from noisefold.data.functions.tracks import Tracks, read_tracks, write_tracks
 from noisefold.data.functions.vector_fields import VECTOR_FIELDS
 
 __all__ = [
@@ -19,10 +20,13 @@ __all__ = [
     "Mixture",
     "RandomFunction",
     "Sawtooth",
+    "Tracks",
     "UniformInputs",
     "disc",
     "draw_functions",
     "gaussian_process",
     "mixture",
+    "read_tracks",
     "sawtooth",
+    "write_tracks",
 ]

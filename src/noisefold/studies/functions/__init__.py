@@ -1,1 +1,1 @@
-"""Studies of random functions: regression, fields, and how both grow with the dimension."""
+"""Studies of random functions: regression, fields of vectors, stations, tracks, and their dimension."""

@@ -242,7 +242,7 @@ def table(result: Result) -> str:
         [
             f"Path gap in nats a vector, fields of {result['points']} points, {seconds:g} seconds of one "
             "core of training each; the share of the gap that a training leaves; the time of one evaluation; "
-            "and the greatest difference between a turned sample and the sample for turned inputs, context and "
+            "and the largest difference of a turned sample from the sample for turned inputs, context and "
             "noise, in standard deviations.\n",
             markdown((*head, "steps"), rows),
         ]
