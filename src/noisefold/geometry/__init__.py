@@ -23,6 +23,15 @@ from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.segment import segment_max, segment_mean, segment_softmax, segment_sum
 from noisefold.geometry.summary import DataSummary
 from noisefold.geometry.transform import Chain, Transform
+from noisefold.geometry.vector_kernels import (
+    CurlFree,
+    DivergenceFree,
+    IndependentOutputs,
+    Tangent,
+    TangentGradient,
+    TangentRotational,
+    local_frame,
+)
 
 __all__ = [
     "KNN",
@@ -31,13 +40,16 @@ __all__ = [
     "Chain",
     "Conditional",
     "Correlation",
+    "CurlFree",
     "DataSummary",
     "DelaunayLayout",
+    "DivergenceFree",
     "Exponential",
     "Factor",
     "FarthestPoint",
     "Full",
     "Graphs",
+    "IndependentOutputs",
     "KMeans",
     "Kernel",
     "LeaveOneOut",
@@ -56,6 +68,9 @@ __all__ = [
     "Stationary",
     "Sum",
     "Supernodes",
+    "Tangent",
+    "TangentGradient",
+    "TangentRotational",
     "Transform",
     "Triangular",
     "Voxel",
@@ -65,6 +80,7 @@ __all__ = [
     "factor",
     "knn_dense",
     "leave_one_out",
+    "local_frame",
     "pairs",
     "segment_max",
     "segment_mean",

@@ -21,10 +21,8 @@ from typing import ClassVar, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from noisefold.geometry.gp import whiten
 from noisefold.geometry.graphs import Graphs
 from noisefold.noise.gaussian import Gaussian
-from noisefold.noise.gp_noise import GPNoise
 from noisefold.noise.source import Streams
 
 __all__ = ["EndDensity", "Estimate", "LikelihoodMethod", "UnitState", "check_least", "level", "place"]
@@ -134,31 +132,18 @@ class UnitState:
         return -0.5 * (self.sums(white.square()) + self.numbers * math.log(2 * math.pi)) - volume
 
     def whitened(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``L^{-1} v [n, d]`` for K = L L^T of each graph, and log det L of all columns, ``[g]``.
+        """Return ``L^{-1} v [n, d]`` for K = L L^T of each graph, and log det L of all values, ``[g]``.
 
         K is that of the entries that the density is of; of the others 0 is returned.
         """
         wide = values.detach().cpu().double()
-        source = self.path.source
-        if self.free is not None:
-            return self._whitened_free(wide, self.free.cpu())
-        if not isinstance(source, GPNoise):
-            return wide, torch.zeros(len(self.graphs), dtype=torch.float64)
-        factors = [source.factor(pos) for pos in self.graphs.unpack()]
-        parts = wide.split(self.graphs.sizes.tolist())
-        white = [whiten(factor, part) for factor, part in zip(factors, parts, strict=True)]
-        return torch.cat(white), torch.stack([wide.shape[1] * f.diagonal().log().sum() for f in factors])
-
-    def _whitened_free(self, wide: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
-        source, wide = self.path.source, wide * free
-        volume = torch.zeros(len(self.graphs), dtype=torch.float64)
-        if not isinstance(source, GPNoise):
-            return wide, volume
+        free = None if self.free is None else self.free.cpu()
+        process = self.path.source.process
+        if process is None or not len(self.graphs):
+            volume = torch.zeros(len(self.graphs), dtype=torch.float64)
+            return (wide if free is None else wide * free), volume
         sizes = self.graphs.sizes.tolist()
-        parts = zip(self.graphs.unpack(), wide.split(sizes), free.split(sizes), strict=True)
-        for i, (pos, values, here) in enumerate(parts):
-            for k in range(values.shape[1]):
-                lower = source.factor(pos[here[:, k].to(pos.device)])
-                values[here[:, k], k] = whiten(lower, values[here[:, k], k, None])[:, 0]
-                volume[i] += lower.diagonal().log().sum()
-        return wide, volume
+        hidden = [None] * len(sizes) if free is None else free.split(sizes)
+        parts = zip(self.graphs.unpack(), wide.split(sizes), hidden, strict=True)
+        white, volumes = zip(*(process.whiten(*part) for part in parts), strict=True)
+        return torch.cat(white), torch.stack(volumes)
