@@ -15,8 +15,8 @@ a `noisefold.geometry.Correlation`      isotropic, :math:`\rho(|x - x'|)` of var
 The nugget belongs to a node: two nodes at one position do not share it. All computation is in float64.
 
 **Vector-valued fields.** A kernel of `outputs` o gives the covariance of o values at each node, node by node:
-row :math:`i\, o + a` is value a of node i, as in values ``[n, o]`` read row by row. Compositions pass the number
-on. Kernels of vector fields (curl-free, divergence-free, on the sphere) are in
+row :math:`i\, o + a` is value a of node i, as in values ``[n, o]`` read row by row. Compositions pass the
+number on. Kernels of vector fields (curl-free, divergence-free, on the sphere) are in
 `noisefold.geometry.vector_kernels`.
 
 Source: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), chapter 4,

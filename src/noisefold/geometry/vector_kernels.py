@@ -336,7 +336,7 @@ class TangentRotational(_SpherePotential):
 
 
 def local_frame(pos: Tensor) -> Tensor:
-    """Return unit vectors to the east and to the north at unit vectors ``pos [..., n, 3]``, ``[..., n, 3, 2]``.
+    """Return unit vectors to the east and the north at unit vectors ``pos [..., n, 3]``, ``[..., n, 3, 2]``.
 
     At the poles, where every direction is south or north, east is the y axis.
     """

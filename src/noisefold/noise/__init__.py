@@ -9,6 +9,7 @@ from noisefold.geometry.kernels import Scaled as Scaled
 from noisefold.geometry.kernels import Sum as Sum
 from noisefold.noise.categories import Categories
 from noisefold.noise.classes import Classes
+from noisefold.noise.conditional_noise import ConditionalNoise
 from noisefold.noise.coupling import Coupling, Independent, MiniBatch
 from noisefold.noise.digits import Digits, decimals, digits
 from noisefold.noise.discrete import Discrete
@@ -32,6 +33,7 @@ __all__ = [
     "WEIGHTS",
     "Categories",
     "Classes",
+    "ConditionalNoise",
     "Cosine",
     "Coupling",
     "Digits",

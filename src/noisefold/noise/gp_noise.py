@@ -189,6 +189,11 @@ class GPNoise(Source):
 
         return self.rowwise(wide, columns).to(values), volume
 
+    def correlate(self, pos: Tensor, values: Tensor) -> Tensor:
+        """Return K v of values ``[n, columns]`` at ``pos [n, d]``, computed in float64."""
+        lower = self.factor(pos).to(values.device)
+        return self.rowwise(values.double(), lambda v: lower @ (lower.mT @ v)).to(values)
+
     @property
     def _kernel(self) -> Kernel:
         return self.kernel.scalar or self.kernel

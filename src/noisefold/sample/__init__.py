@@ -18,7 +18,7 @@ from noisefold.sample.langevin import LangevinCorrection, UnderdampedLangevin
 from noisefold.sample.likelihood import LogProb, log_det, log_prob
 from noisefold.sample.probability_flow import ProbabilityFlow
 from noisefold.sample.reconstruction import Reconstructed, Reconstruction
-from noisefold.sample.replacement import Repaint, Replaced, Replacement, Resampled
+from noisefold.sample.replacement import Kriged, Repaint, Replaced, Replacement, Resampled
 from noisefold.sample.sampling import Sampling, SamplingOptions
 from noisefold.sample.solver import (
     DDIM,
@@ -54,6 +54,7 @@ __all__ = [
     "Guided",
     "Heun",
     "Karras",
+    "Kriged",
     "Langevin",
     "LangevinCorrection",
     "LevelGrid",

@@ -21,6 +21,7 @@ from noisefold.theory.information import (
 )
 from noisefold.theory.localization import Martingale, believe, martingale, observe
 from noisefold.theory.oracle import GaussianMixture
+from noisefold.theory.propagation import Moments, propagated_moments
 from noisefold.theory.resolution import Resolution, resolution
 from noisefold.theory.validity import require_valid, spectral_density
 from noisefold.theory.views import Point, alpha_bars, betas, rate, reverse_drift
@@ -32,6 +33,7 @@ __all__ = [
     "GaussianMixture",
     "GaussianProcess",
     "Martingale",
+    "Moments",
     "Point",
     "Resolution",
     "SpanningTrees",
@@ -49,6 +51,7 @@ __all__ = [
     "observe",
     "point_information",
     "propagated",
+    "propagated_moments",
     "rate",
     "require_valid",
     "resolution",

@@ -96,8 +96,9 @@ class GaussianProcess:
 class Field:
     """A Gaussian distribution of fields on g graphs of n nodes, and its marginals and posteriors on a path.
 
-    Where columns are correlated, n counts the values of all of them, row by row. States are ``[g n, f]`` as in the graphs, times a scalar or ``[g]``. Computed in float64 whatever the type
-    of the states, in which results are returned. Made by `GaussianProcess.on`; `denoise` has the signature
+    Where columns are correlated, n counts the values of all of them, row by row. States are ``[g n, f]`` as
+    in the graphs, times a scalar or ``[g]``. Computed in float64 whatever the type of the states, in which
+    results are returned. Made by `GaussianProcess.on`; `denoise` has the signature
     that solvers ask for. Making it takes of the order of n^3 operations, a call n^2 for each column.
 
     Attributes
@@ -149,7 +150,7 @@ class Field:
         return self._rows(seen.mean + mean, x)
 
     def posterior_covariance(self, t: Tensor) -> Tensor:
-        """Return the covariance of a column (or of all values) of the data given x_t, ``[n, n]``, at a time."""
+        """Return the covariance of a column (or all values) of the data given x_t, ``[n, n]``, at a time."""
         mixture = self._diagonal
         alpha, sigma = (f(t.to(mixture.means)) for f in (self.path.schedule.alpha, self.path.schedule.sigma))
         narrow = sigma**2 * mixture.spread[0] / (alpha**2 * mixture.spread[0] + sigma**2)
