@@ -230,7 +230,7 @@ class _TangentKernel(_VectorKernel):
     def _blocks(self, a: Tensor, b: Tensor) -> Tensor:
         for pos in (a, b):
             _check_dim(self, pos, 3)
-            if pos.numel() and float((pos.norm(dim=-1) - 1).abs().max()) > 1e-4:
+            if pos.numel() and float((pos.detach().norm(dim=-1) - 1).abs().max()) > 1e-4:
                 raise ValueError(f"positions must be unit vectors [n, 3] for {self!r}.")
         a, b = (pos / pos.norm(dim=-1, keepdim=True) for pos in (a, b))
         left, right = (local_frame(pos).mT if self.local else _projection(pos) for pos in (a, b))

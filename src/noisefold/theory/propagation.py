@@ -1,10 +1,10 @@
 r"""Mean and covariance of what a sampler draws of a Gaussian distribution, without a draw.
 
 With an exact denoiser of Gaussian data every solver and every conditioning is affine in the state and in the
-noise that it draws, :math:`x' = A x + b + \sum_i B_i z_i` in one step. The step is taken from the unit vectors
-of the state and of each :math:`z_i`, which gives A, b and B exactly, and moments follow by
-:math:`m' = A m + b`, :math:`\Sigma' = A \Sigma A^T + \sum_i B_i B_i^T`. What is found is the sampler's own error,
-free of chance and of a network's.
+noise that it draws, :math:`x' = A x + b + \sum_i B_i z_i` in one step. The step is taken from the unit
+vectors of the state and of each :math:`z_i`, which gives A, b and B exactly, and moments follow by
+:math:`m' = A m + b`, :math:`\Sigma' = A \Sigma A^T + \sum_i B_i B_i^T`. What is found is the sampler's own
+error, free of chance and of a network's.
 """
 
 from __future__ import annotations
