@@ -26,8 +26,8 @@ so that zero is the exact answer for normal data of unit variance (correlated as
 enough where noise hides all else; targets then differ by the weight of their errors alone.
 
 **The likelihood's weight.** What an error costs of the evidence lower bound is
-:math:`\tfrac12 \int E |L^{-1} (\hat\varepsilon - \varepsilon)|^2 d\lambda` with :math:`K = L L^T`. Under white
-noise that is the squared error of the noise. Under correlated noise squared errors weigh directions by
+:math:`\tfrac12 \int E |L^{-1} (\hat\varepsilon - \varepsilon)|^2 d\lambda` with :math:`K = L L^T`. Under
+white noise that is the squared error of the noise. Under correlated noise squared errors weigh directions by
 K instead, and hardly count those that noise leaves clear, where the data are decided; `whitened` takes
 :math:`L^{-1}` of the error first, :math:`e^T K^{-1} e / (n d)` for that of a graph. Where entries are
 observed, K is that of the others.
