@@ -109,7 +109,6 @@ def test_the_reverse_chain_returns_to_the_data(source):
 def test_euler_steps_of_the_reverse_sde():
     """dY = (-beta Y / 2 - beta K grad log p) dt + beta^(1/2) S dB, by propagation: 1 %, and half of it."""
     frame = plane(4)
-    path = Gaussian(VPS, LIMIT)
     exact, k = DATA.matrix(frame.pos), LIMIT.covariance(frame.pos)
 
     def error(steps):
