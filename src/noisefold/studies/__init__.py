@@ -79,6 +79,11 @@ STUDIES: dict[str, Study] = {
         Study("couplings", "sampling.couplings", "fewer sampling steps by coupling noise and data"),
         Study("depth", "networks.oversmoothing", "oversmoothing: 1 to 64 layers of messages, and a remedy"),
         Study("diffusion", "diffusion.ablation", _FACTORS, _SMALL, takes_data=True),
+        Study(
+            "function-ablation",
+            "functions.ablation",
+            "functions: limiting noise, its length-scale and the prediction, exactly and learned",
+        ),
         Study("graph-samplers", "graphs.samplers", "samplers of graphs, each with an exact denoiser", _SMALL),
         Study("noise", "neighbors.correlated_noise", "range under white and correlated noise", _SMALL),
         Study(
