@@ -1,7 +1,6 @@
 """Conditioning under correlated noise, by exact propagation: the posterior, and published schemes."""
 
 import math
-from dataclasses import dataclass
 
 import pytest
 import torch
@@ -14,7 +13,6 @@ from noisefold.sample import (
     DDIM,
     Conditioning,
     Heun,
-    Langevin,
     LangevinCorrection,
     Reconstruction,
     Repaint,
@@ -23,6 +21,7 @@ from noisefold.sample import (
     Sampling,
     complete,
 )
+from noisefold.studies.sampling.correlated import PublishedLangevin
 from noisefold.theory import GaussianProcess, propagated_moments
 
 DATA = Stationary(SquaredExponential(0.25)) + Nugget(0.05**2)
@@ -85,46 +84,15 @@ def test_corrections_reach_the_posterior(name):
         assert largest < 1e-3
 
 
-@dataclass(frozen=True)
-class Published(Conditioning):
-    """Langevin steps of the published kind: 1/2 h P s + h^(1/2) P^(1/2) z with h = r sigma^2.
-
-    P is all of K, with observed entries put back ("full"), or its block of the unknown ones ("block").
-    """
-
-    kind: str
-    ratio: float = 0.7
-    handles = Gaussian
-
-    def __call__(self, task, solver, known):
-        clamped = Replaced(task, known, task.random)
-        process, pos = task.path.source.process, task.graphs.unpack()[0]
-        n, mask = len(pos), known.mask[: len(pos), 0]
-        precision = torch.linalg.inv(process.covariance(pos))
-        block = process.covariance(pos)[~mask][:, ~mask] @ precision[~mask]
-
-        def denoise(x, t):
-            alpha = task.path.schedule.alpha(t)
-            seen = torch.where(known.mask, alpha * known.value, x)
-            # K times the score, of which the block's scheme takes K_** [K^-1 K s]_*.
-            of_score = (alpha * task.denoise(seen, t) - seen).reshape(-1, n)
-            out = seen.reshape(-1, n) + 0
-            out[:, ~mask] += of_score @ block.T
-            return torch.where(known.mask, known.value, out.reshape(-1, 1) / alpha)
-
-        inner = Langevin(solver, 10, math.sqrt(self.ratio / 2))
-        return task.denoised_by(clamped if self.kind == "full" else denoise), inner
-
-
 @pytest.mark.parametrize("name", [pytest.param("smooth", marks=pytest.mark.slow), "matched"])
 def test_the_published_schemes_miss_it(name):
     """All of K has the wrong fixed point: of matched noise the prior mean, 0. The block of K diverges."""
-    relative, _, covariance = errors(NOISES[name], Published("full"))
+    relative, _, covariance = errors(NOISES[name], PublishedLangevin("full"))
     assert relative > 0.3
     assert covariance > 0.2
     if name == "matched":
         assert relative == pytest.approx(1, abs=1e-6)
-    _, _, covariance = errors(NOISES[name], Published("block"))
+    _, _, covariance = errors(NOISES[name], PublishedLangevin("block"))
     assert not covariance < 1e6
 
 
