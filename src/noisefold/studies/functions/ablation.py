@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -97,12 +98,13 @@ def _limit(name: str, length: float) -> Kernel:
     """Return a limiting kernel of variance 1 without its white part."""
     if name == "periodic":  # sin^2(.) / (2 l^2), of period 1
         return Periodic(2 * length, 1.0)
-    return {
+    made: dict[str, Callable[[float], Kernel]] = {
         "SE": SquaredExponential,
-        "Matern": partial(Matern, smoothness=2.5),
+        "Matern": lambda length: Matern(length, 2.5),
         "curl-free": CurlFree,
         "divergence-free": DivergenceFree,
-    }[name](length)
+    }
+    return made[name](length)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -81,7 +81,7 @@ class PublishedLangevin(Conditioning):
         put_in = Replaced(task, known, task.random)
         process = task.path.source.process
         if self.matrix == "full" or process is None:
-            return task.denoised_by(put_in), inner
+            return replace(task, denoise=put_in), inner
         (n,) = {*task.graphs.sizes.tolist()}
         hidden = ~known.mask[:n, 0]
         k = process.covariance(task.graphs.unpack()[0])
@@ -97,7 +97,7 @@ class PublishedLangevin(Conditioning):
             moved[:, hidden] += along @ block.mT
             return torch.where(known.mask, known.value, moved.reshape(-1, 1) / alpha)
 
-        return task.denoised_by(denoise), inner
+        return replace(task, denoise=denoise), inner
 
 
 class _Plain(Conditioning):
