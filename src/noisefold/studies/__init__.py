@@ -82,6 +82,11 @@ STUDIES: dict[str, Study] = {
         Study("diffusion", "diffusion.ablation", _FACTORS, _SMALL, takes_data=True),
         Study("dimension", "functions.dimension", "vector fields in one to four dimensions, and symmetry"),
         Study("fields", "functions.fields", "random vector fields: equivariance, graph and number of fields"),
+        Study(
+            "function-ablation",
+            "functions.ablation",
+            "functions: limiting noise, its length-scale and the prediction, exactly and learned",
+        ),
         Study("graph-samplers", "graphs.samplers", "samplers of graphs, each with an exact denoiser", _SMALL),
         Study("noise", "neighbors.correlated_noise", "range under white and correlated noise", _SMALL),
         Study(
