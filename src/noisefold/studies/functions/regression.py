@@ -76,7 +76,7 @@ class Scale:
 
 SCALES = {
     "smoke": Scale(0.2, 4, 2, 19, 2, 16, 1, ("se", "sawtooth")),
-    "short": Scale(180.0, 110, 55, 39, 44),
+    "short": Scale(120.0, 110, 55, 39, 44),
     "paper": Scale(3600.0, 1100, 220, 99, 220),
 }
 
