@@ -110,7 +110,9 @@ class TrackTransformer(nn.Module):
             observed, _ = graphs.padded(graphs.x[:, 3])
         mask = real if graphs.uniform is None else None
         condition = self.condition(log_snr, label)
-        smooth = self._smoothed(times[..., 0], x, observed, real, log_snr)
+        # What all tracks share is factorised once.
+        shared = slice(1) if _alike(times, observed, real, log_snr) else slice(None)
+        smooth = self._smoothed(times[shared, :, 0], x, observed[shared], real[shared], log_snr[shared])
         turn = _turn(smooth[0], real)
         inputs = self._inputs(times, x, observed, smooth, turn)
         encoding = self.places(times, condition)
@@ -163,6 +165,11 @@ class TrackTransformer(nn.Module):
     def extra_repr(self) -> str:
         """Columns in and out."""
         return in_out(self)
+
+
+def _alike(*values: Tensor) -> bool:
+    """Return whether all rows of each equal its first."""
+    return all(len(v) > 1 and bool((v == v[:1]).all()) for v in values)
 
 
 def _turn(m: Tensor, real: Tensor) -> Tensor:
