@@ -158,7 +158,7 @@ class TrackTransformer(nn.Module):
         m, rate, g, certain = smooth
         vectors = [torch.einsum("gab,gmb->gma", turn, v) for v in (x, m, rate, g, m - x)]
         longitude = turn[:, None, 0, :2].expand(-1, x.shape[1], -1)
-        rest = torch.stack([observed, certain], -1)
+        rest = torch.stack([observed, certain.expand_as(observed)], -1)
         seen = torch.cat([*vectors, longitude, rest], -1).clamp(-_LIMIT, _LIMIT)
         return torch.cat([self.fourier(times), seen], -1)
 

@@ -30,7 +30,7 @@ from noisefold.domains import Request
 from noisefold.domains.sphere_functions import SphereFunctions
 from noisefold.eval import PlaceScores, StereographicGaussian, persisted, score_places
 from noisefold.geometry import Graphs, Sphere
-from noisefold.geometry.latitude import EARTH_RADIUS
+from noisefold.geometry.geographic import EARTH_RADIUS
 from noisefold.model import Model
 from noisefold.sample import GeodesicFlow
 from noisefold.studies.kit.datasets import data_folder
