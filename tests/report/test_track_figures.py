@@ -49,16 +49,15 @@ def test_globe_holds_the_track_on_its_surface():
     assert len(by_name["known"].x) == 2
 
 
-def test_land_is_shaded_where_the_mask_is_installed_and_left_out_where_not(monkeypatch):
-    pytest.importorskip("global_land_mask")
-    places = np.array([[48.0, 10.0], [0.0, -150.0]])
-    assert tracks.land_at(places[:, 0], places[:, 1]).tolist() == [True, False]
-    assert tracks.land_at(places[:, 0], places[:, 1] + 360).tolist() == [True, False]
-    with_land = len(tracks.track_globe(completion()).data)
-    monkeypatch.setitem(__import__("sys").modules, "global_land_mask", None)
-    assert tracks.land_at(places[:, 0], places[:, 1]) is None
-    assert len(tracks.track_globe(completion()).data) == with_land - 1
-    assert tracks.track_maps(completion()).axes
+def test_land_is_on_the_globe():
+    found = tracks.track_globe(completion())
+    dots = next(t for t in found.data if t.type == "scatter3d" and t.name is None)
+    x = np.stack([dots[axis] for axis in "xyz"], 1)
+    # Three tenths of the Earth are land.
+    assert len(x) == pytest.approx(0.29 * 4 * np.pi / np.radians(1.5) ** 2, rel=0.1)
+    berlin, atlantic = unit_vectors([52.0, 30.0], [13.0, -45.0])
+    near = [np.linalg.norm(x - p, axis=1).min() for p in (berlin, atlantic)]
+    assert near[0] < 0.03 < near[1]
 
 
 def test_other_values_are_refused():

@@ -1,7 +1,4 @@
-"""Draws of tracks on the Earth: on maps around each track, and on a globe that turns.
-
-Land is shaded where the package global-land-mask is installed (extra ``[earth]``); no map is fetched.
-"""
+"""Draws of tracks on the Earth: on maps around each track, and on a globe that turns."""
 
 from __future__ import annotations
 
@@ -16,25 +13,16 @@ from plotly.graph_objects import Figure as Globe
 
 from noisefold.eval.track_scores import geodesic_median
 from noisefold.geometry.geographic import latitude_longitude, unit_vectors
+from noisefold.geometry.land import is_land
 from noisefold.report.figures.style import LIGHT, SMALL, TEXT, Paper, dress, new_figure
 from noisefold.sample.completion import Completion
 
-__all__ = ["land_at", "track_globe", "track_maps"]
+__all__ = ["track_globe", "track_maps"]
 
 _Floats = NDArray[np.float64]
 _MOST = 32  # draws of a track that are shown
 _RAISED = 1.004  # radius of lines on a globe of radius 1, so that they lie on it
 _DEGREES = 1.5  # between the dots of land on the globe
-
-
-def land_at(latitude: _Floats, longitude: _Floats) -> NDArray[np.bool_] | None:
-    """Return whether places in degrees, of any shape, are on land; None without global-land-mask."""
-    try:
-        from global_land_mask import globe
-    except ImportError:
-        return None
-    found: NDArray[np.bool_] = globe.is_land(np.clip(latitude, -90, 90), (longitude + 180) % 360 - 180)
-    return found
 
 
 def track_maps(
@@ -95,10 +83,8 @@ def track_globe(completion: Completion, i: int = 0, *, paper: Paper = LIGHT) -> 
             **quiet,
         }
     ]
-    land = _land_dots()
-    if land is not None:
-        traces.append({**_line(land, paper.faint), "mode": "markers", **quiet})
-        traces[-1]["marker"] = {"size": 2, "color": paper.faint}
+    land = {**_line(_land_dots(), paper.faint), "mode": "markers", **quiet}
+    traces.append({**land, "marker": {"size": 2, "color": paper.faint}})
     # One trace for all draws, with gaps between them.
     gap = np.full((1, 3), np.nan)
     many = np.concatenate([part for draw in draws for part in (draw, gap)])
@@ -142,8 +128,8 @@ def _map(axes: Axes, completion: Completion, i: int, name: str, paper: Paper) ->
         return (longitude - middle + 180) % 360 - 180 + middle, latitude
 
     x, y = chart(np.concatenate([draws.reshape(-1, 3), truth]))
-    box = [_widened(v) for v in (x, y)]
-    _shade(axes, *box, paper)
+    box = (_widened(x), _widened(y))
+    _shade(axes, box[0], box[1], paper)
     for k, draw in enumerate(draws):
         label = "draws" if k == 0 else None
         axes.plot(*chart(draw), color=paper.first, linewidth=0.6, alpha=0.35, label=label)
@@ -166,11 +152,9 @@ def _widened(values: _Floats) -> tuple[float, float]:
 
 def _shade(axes: Axes, x: tuple[float, float], y: tuple[float, float], paper: Paper) -> None:
     across, up = np.linspace(*x, 300), np.clip(np.linspace(*y, 300), -90, 90)
-    land = land_at(*np.meshgrid(up, across, indexing="ij"))
-    if land is None or not land.any():
-        return
+    land = is_land(*np.meshgrid(up, across, indexing="ij"))
     axes.contourf(across, up, land.astype(float), levels=[0.5, 1.5], colors=[paper.blank], zorder=0)
-    if not land.all():
+    if land.any() and not land.all():
         axes.contour(across, up, land.astype(float), levels=[0.5], colors=[paper.faint], linewidths=0.6)
 
 
@@ -179,14 +163,14 @@ def _degrees(value: float, ends: str) -> str:
     return f"{abs(value):g}°{end}"
 
 
-def _land_dots() -> _Floats | None:
+def _land_dots() -> _Floats:
     """Return places on land ``[n, 3]``, about evenly spread over the globe."""
     rows = np.arange(-90 + _DEGREES / 2, 90, _DEGREES)
     counts = np.maximum(1, np.round(360 / _DEGREES * np.cos(np.radians(rows)))).astype(int)
     latitude = np.repeat(rows, counts)
     longitude = np.concatenate([-180 + 360 * (np.arange(c) + 0.5) / c for c in counts])
-    land = land_at(latitude, longitude)
-    return None if land is None else unit_vectors(latitude[land], longitude[land])
+    land = is_land(latitude, longitude)
+    return unit_vectors(latitude[land], longitude[land])
 
 
 def _line(x: _Floats, color: str, width: float = 2.0) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from noisefold.report.data.recovery import interval_levels
 from noisefold.report.data.summary import counted
 from noisefold.report.figures.curves import calibration_plot
 from noisefold.report.figures.functions import function_curves, function_maps
-from noisefold.report.figures.style import Paper
-from noisefold.report.page.blocks import Block, Picture, Section
+from noisefold.report.figures.style import Paper, png
+from noisefold.report.figures.tracks import track_globe, track_maps
+from noisefold.report.page.blocks import Block, Interactive, Picture, Section
 from noisefold.report.page.score_table import ScoreTable
 from noisefold.sample.completion import Completion
 
@@ -108,6 +109,8 @@ def _draws(content: Content, completion: Completion) -> Section:
         "what is not known."
     )
     blocks: list[Block] = []
+    if graphs.dim == 1 and kind.outputs == "sphere":
+        return Section("Draws given what is known", lead, _tracks(completion))
     if graphs.dim == 1:
         for k in range(min(graphs.features, _MAPS)):
             name = completion.column(k)
@@ -122,6 +125,20 @@ def _draws(content: Content, completion: Completion) -> Section:
         for feature in (None,) if vector else range(min(graphs.features, _MAPS)):
             blocks.append(_map(completion, i, feature, _named(kind, completion, feature)))
     return Section("Draws given what is known", lead, blocks)
+
+
+def _tracks(completion: Completion) -> list[Block]:
+    alt = "Maps of some tracks: draws, their median, known places and truth."
+    caption = "Dots are known; the dashed line is the truth."
+
+    def draw(paper: Paper) -> Figure:
+        return track_maps(completion, paper=paper)
+
+    maps = Picture.of("", alt, caption, draw)
+    alt = "A globe with one track: draws, known places and truth."
+    still = png(track_maps(completion, count=1))
+    globe = Interactive("globe", "", alt, "The first of these tracks.", track_globe(completion), still, 1.5)
+    return [maps, globe]
 
 
 def _named(kind: FunctionSamples, completion: Completion, feature: int | None) -> str:
