@@ -7,6 +7,7 @@ from typing import Any
 from noisefold.domains.clouds import PointClouds
 from noisefold.domains.domain import Domain
 from noisefold.domains.fields import Fields
+from noisefold.domains.functions import Functions
 from noisefold.domains.graphs import DiscreteGraphs
 from noisefold.domains.molecules import Molecules
 from noisefold.domains.planar_graphs import PlanarGraphs
@@ -21,6 +22,7 @@ __all__ = [
     "DiscreteGraphs",
     "Domain",
     "Fields",
+    "Functions",
     "Molecules",
     "PlanarGraphs",
     "PointClouds",
@@ -38,6 +40,7 @@ DOMAINS: tuple[Domain, ...] = (
     PlanarGraphs(),
     DiscreteGraphs(),
     SphereFunctions(),
+    Functions(),
     Fields(),
     PointClouds(),
 )
