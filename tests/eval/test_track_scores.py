@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from noisefold.eval import StereographicGaussian, geodesic_median, persisted, score_places, stereographic
-from noisefold.geometry import Sphere
-from noisefold.geometry.latitude import EARTH_RADIUS, unit_vectors
+from noisefold.geometry import Sphere, geographic
+from noisefold.geometry.geographic import EARTH_RADIUS
 
 F64 = torch.float64
 SPHERE = Sphere()
@@ -15,6 +15,10 @@ SPHERE = Sphere()
 
 def normal(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=F64)
+
+
+def unit_vectors(latitude, longitude):
+    return torch.tensor(geographic.unit_vectors(latitude, longitude))
 
 
 def around(centres, spread, count, seed=0):

@@ -6,10 +6,13 @@ from noisefold.data.folders import FolderSplit
 from noisefold.data.functions import (
     Coordinates,
     FunctionSamples,
+    Tracks,
     UniformInputs,
     gaussian_process,
     mixture,
+    read_tracks,
     sawtooth,
+    write_tracks,
 )
 from noisefold.data.graph_sets import community, graph_set, grid, planar, sbm, tree
 from noisefold.data.limb_bud import simulation as simulate
@@ -37,6 +40,7 @@ __all__ = [
     "RangeByTime",
     "SpatialTranscriptomics",
     "Tissue",
+    "Tracks",
     "UniformInputs",
     "community",
     "describe_columns",
@@ -50,6 +54,7 @@ __all__ = [
     "molecules",
     "open_shards",
     "planar",
+    "read_tracks",
     "region",
     "save",
     "sawtooth",
@@ -60,4 +65,5 @@ __all__ = [
     "write_draws",
     "write_layers",
     "write_shards",
+    "write_tracks",
 ]

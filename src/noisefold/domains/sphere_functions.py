@@ -75,14 +75,15 @@ class SphereFunctions(Domain):
             Sphere().check(data.pos, "pos")
             summary = DataSummary.of(data, Scaling(_ZERO, 1.0))
             features = 3 if request.for_completion else 0
-            net = SetTransformer(**{"pos_dim": 3, "features": features, "frequencies": 12, **request.net})
-            return planned(net, _PATH, TangentScore(), Positions(), training, summary, request)
+            cloud = SetTransformer(**{"pos_dim": 3, "features": features, "frequencies": 12, **request.net})
+            return planned(cloud, _PATH, TangentScore(), Positions(), training, summary, request)
         variable = Features()
         x = variable.read(data)
         Sphere().check(x, "x")
         scaling = replace(Scaling.fit(data.replace(x=None, modality=None)), x_mean=_ZERO, x_scale=_UNIT)
         summary = DataSummary.of(data, scaling)
         sides = {"features": 6 if request.for_completion else 3, "out_dim": 3}
+        net: TrackTransformer | SetTransformer
         if data.dim == 1:
             net = TrackTransformer(**{**sides, "kernel": _fitted(data, scaling), **request.net})
         else:

@@ -130,10 +130,9 @@ def table_of_text(path: Path) -> TrackTable:
         raise ValueError(f"{path} holds no fix with a track, a time and a place.")
     if dropped or spurs:
         notify(f"{path.name}: {dropped} rows without track, time or place and {spurs} of spurs are left out.")
-    columns = np.array(kept, dtype=np.float64).T
-    return TrackTable(
-        columns[0].astype(np.int64), tuple(tracks), *columns[1:4], np.array(seasons), columns[4]
-    )
+    track, hours, latitude, longitude, winds = np.array(kept, dtype=np.float64).T
+    number = track.astype(np.int64)
+    return TrackTable(number, tuple(tracks), hours, latitude, longitude, np.array(seasons), winds)
 
 
 def _columns(header: list[str], path: Path) -> dict[str, int]:

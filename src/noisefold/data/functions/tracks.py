@@ -20,8 +20,8 @@ from noisefold.data.functions.modality import FunctionSamples
 from noisefold.data.functions.track_table import TrackTable, table_of_npz, table_of_text
 from noisefold.data.notice import notify
 from noisefold.files import staged
+from noisefold.geometry.geographic import latitude_longitude, unit_vectors
 from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.latitude import latitude_longitude, unit_vectors
 from noisefold.geometry.manifold import Sphere
 
 __all__ = ["Tracks", "read_tracks", "write_tracks"]
@@ -93,7 +93,7 @@ class Tracks:
     def degrees(self) -> tuple[Tensor, Tensor]:
         """Latitudes and longitudes ``[n]``, float64, in the convention of each track."""
         assert self.graphs.x is not None
-        return latitude_longitude(self.graphs.x, self.positive[self.graphs.batch])
+        return _degrees(self.graphs.x, self.positive[self.graphs.batch])
 
     def before(self, season: int) -> tuple[Tracks, Tracks]:
         """Return the tracks of seasons before this one, and those of it and later."""
@@ -209,8 +209,7 @@ def _of_table(table: TrackTable, path: Path) -> Tracks:
         raise ValueError(f"{path} holds no track of two fixes or more.")
     ptr = torch.tensor(np.r_[0, sizes.cumsum()])
     first = hours[ptr[:-1].numpy()]
-    longitude = torch.tensor(table.longitude[order])
-    x = unit_vectors(torch.tensor(table.latitude[order]), longitude).float()
+    x = torch.tensor(unit_vectors(table.latitude[order], table.longitude[order])).float()
     # One fix beyond 180 tells the convention of its track.
     beyond = np.zeros(len(used), dtype=bool)
     np.logical_or.at(beyond, number, table.longitude[order] > 180)
@@ -254,7 +253,7 @@ def write_tracks(path: str | Path, tracks: Tracks, draws: Sequence[Graphs] | Non
         writer.writerow(["track", "season", *(["draw"] if draws is not None else []), "time", "lat", "lon"])
         for k, graphs in enumerate([tracks.graphs] if draws is None else draws):
             assert graphs.x is not None
-            latitude, longitude = latitude_longitude(graphs.x, tracks.positive[batch])
+            latitude, longitude = _degrees(graphs.x, tracks.positive[batch])
             for i, graph in enumerate(batch.tolist()):
                 number = [] if draws is None else [k]
                 when = str(stamps[i]).replace("T", " ")
@@ -263,10 +262,18 @@ def write_tracks(path: str | Path, tracks: Tracks, draws: Sequence[Graphs] | Non
     return path
 
 
+def _degrees(x: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
+    """Return latitudes and longitudes, these in [0, 360) where `positive` says so, else in [-180, 180)."""
+    latitude, longitude = (torch.from_numpy(v) for v in latitude_longitude(x.double().numpy()))
+    lowest = torch.where(positive, 0.0, -180.0).double()
+    return latitude, (longitude - lowest) % 360.0 + lowest
+
+
 def _as_tracks(graphs: Graphs, season: Tensor) -> Graphs:
-    """Return graphs whose modality is that of tracks, with their seasons as units where graphs have such."""
-    graphs = graphs.replace(modality=FunctionSamples(outputs="sphere"), feature_names=("x", "y", "z"))
-    return graphs.replace(group=season) if hasattr(graphs, "group") else graphs
+    """Return graphs whose modality is that of tracks, of which those of a season are held out together."""
+    return graphs.replace(
+        modality=FunctionSamples(outputs="sphere"), feature_names=("x", "y", "z"), group=season
+    )
 
 
 def _window(hours: Tensor, x: Tensor, step: float, count: int, gap: float) -> tuple[float, Tensor] | None:
