@@ -205,9 +205,9 @@ class Gridded:
         def pieces() -> Iterator[Tensor]:
             nonlocal missing
             for block in self.blocks():
-                there = np.ones(block.shape[:2], dtype=bool)
+                there: NDArray[np.bool_] = np.ones(block.shape[:2], dtype=bool)
                 if not self.ask.missing:
-                    there = np.isfinite(block).all(-1)
+                    there &= np.isfinite(block).all(-1)
                 if wanted is not None:
                     there &= wanted
                 missing += int(there.size - there.sum())
@@ -235,13 +235,14 @@ class Gridded:
         if self.what.vector:
             u, v = self.what.names
             names = tuple(f"{u}/{v} {axis}" for axis in "xyz")
+        chosen: dict[str, Any] = {k: v[full] if isinstance(v, Tensor) else v for k, v in fields.items()}
         graphs = Graphs(
             pos,
             x,
             torch.tensor([0, *(n for n in sizes if n)]).cumsum(0),
             feature_names=names,
             modality=FunctionSamples("sphere", "vector" if self.what.vector else "scalars", self.coordinates),
-            **{k: v[full] if isinstance(v, Tensor) else v for k, v in fields.items()},
+            **chosen,
         )
         return Part(graphs, self.what.columns, self._notes(missing, count, int((~full).sum())))
 

@@ -17,6 +17,7 @@ from jinja2 import Environment, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from noisefold.configuration import __version__
+from noisefold.data.functions.modality import FunctionSamples
 from noisefold.eval.score_table import Scores
 from noisefold.files import atomic_text
 from noisefold.geometry.graphs import Graphs
@@ -29,6 +30,7 @@ from noisefold.report.figures.interactive import templates
 from noisefold.report.page import sections
 from noisefold.report.page.blocks import Interactive, Section
 from noisefold.report.page.fields import FieldPictures
+from noisefold.report.page.functions import FunctionPictures
 from noisefold.report.page.graphs import GraphPictures
 from noisefold.report.page.point_clouds import PointCloudPictures
 from noisefold.sample.completion import Completion
@@ -58,6 +60,7 @@ _PICTURES: dict[str, Pictures] = {
     "pos": PointCloudPictures(),
     "x": FieldPictures(),
     "types": GraphPictures(),
+    "functions": FunctionPictures(),
 }
 """The one place where the room asks which variable a model generates."""
 
@@ -66,6 +69,8 @@ def _pictures_of(content: Content) -> Pictures:
     """Return what is shown: of a model whose positions stand for edges, its graphs."""
     own = _PICTURES[content.model.variable.name]
     known = next((g for g in (content.samples, content.test, content.train) if g is not None), None)
+    if known is not None and isinstance(known.modality, FunctionSamples) and known.features:
+        return _PICTURES["functions"]
     if known is None and content.draws and not content.model.variable.positions_given:
         known = content.model.sample(1, steps=1, seed=content.seed)
     return own if known is None or known.dim or known.edge_index is None else _PICTURES["types"]
