@@ -350,3 +350,43 @@ def test_values_that_cannot_be_are_refused():
         load(data, x="t3m")
     with pytest.raises(ValueError, match="infinite"):
         load(data.where(data["lat"] != 30, np.inf))
+
+
+def test_shards_of_several_files_keep_names_and_units(tmp_path):
+    from noisefold.data.convert import convert
+
+    data = temperature(times=30)
+    (tmp_path / "in").mkdir()
+    for k in range(3):
+        part = data.isel(time=slice(10 * k, 10 * k + 10))
+        part["time"].encoding["units"] = f"hours since 200{k + 1}-01-01"
+        part.to_netcdf(tmp_path / "in" / f"{k}.nc", engine="h5netcdf")
+    convert(tmp_path / "in", tmp_path / "shards")
+    graphs, whole = load(tmp_path / "shards"), load(data)
+    for name in ("x", "pos", "time", "group"):
+        assert torch.equal(getattr(graphs, name), getattr(whole, name)), name
+    assert graphs.modality.coordinates.axes == whole.modality.coordinates.axes
+    save(graphs[[20]], tmp_path / "one.nc")
+    np.testing.assert_array_equal(xarray.open_dataset(tmp_path / "one.nc")["time"], data["time"][[20]])
+
+
+def test_real_reanalysis_comes_back(tmp_path, shared):
+    path = shared / "wind" / "eraint_uvz.nc"
+    if not path.is_file():
+        pytest.skip("eraint_uvz.nc is not in the shared data")
+    with pytest.warns(DataNotice):
+        graphs = load(path, x=("u", "v"), level=(200, 850))
+    assert graphs.classes == ("200 millibars", "850 millibars")
+    assert graphs.group.tolist() == [0, 0, 1, 1]
+    write_draws(tmp_path / "a.nc", graphs[[3]], graphs[[3]].x[None], like=path, missing=False)
+    back = xarray.open_dataset(tmp_path / "a.nc")
+    truth = xarray.open_dataset(path)
+    assert back["u"].dims == ("realization", "month", "level", "latitude", "longitude")
+    for name in ("u", "v"):
+        found = back[name].isel(realization=0).sel(month=7, level=850)
+        expected = truth[name].sel(month=7, level=850)
+        # At the poles the components follow from one vector, the mean of what 480 cells say of it.
+        inner = abs(expected["latitude"]) < 90
+        np.testing.assert_allclose(found[inner], expected[inner], atol=2e-5)
+        np.testing.assert_allclose(found[~inner], expected[~inner], atol=0.2)
+    assert back["u"].attrs["standard_name"] == "eastward_wind"

@@ -73,6 +73,9 @@ class Gridded:
         ValueError
             If there are no places, variables or levels such as were asked for.
         """
+        other = next((n for n in ("pos", "group", "label", "time") if getattr(ask, n) is not None), None)
+        if other is not None:
+            raise ValueError(f"{other} names a column of a table or a part of a tissue; leave it out here.")
         what = chosen(data, ask)
         if ask.level is not None:
             if what.level is None:
