@@ -5,6 +5,8 @@ from noisefold.nn.adaptive.schedule import Adaptive
 from noisefold.nn.bidimensional import BiDimensionalAttention
 from noisefold.nn.compute_budget import ComputeBudget
 from noisefold.nn.denoiser import Denoiser
+from noisefold.nn.dit.network import DiT
+from noisefold.nn.dit.patch_schedule import PatchSchedule
 from noisefold.nn.dmp.network import DMP, Details
 from noisefold.nn.egnn import EGNN
 from noisefold.nn.experts import ExpertDenoisers
@@ -26,11 +28,13 @@ __all__ = [
     "Denoiser",
     "Details",
     "EquivariantFieldNet",
+    "DiT",
     "ExpertDenoisers",
     "Fittable",
     "GraphTransformer",
     "KrigingResidual",
     "Latents",
+    "PatchSchedule",
     "SetTransformer",
     "Tiled",
     "TrackTransformer",
