@@ -111,8 +111,11 @@ def test_components_of_many_and_of_few():
     assert float(((vectors.T @ u) ** 2).sum()) > 3.9
     torch.testing.assert_close(found, values, rtol=0.05, atol=0)
     assert float(left) == pytest.approx(float(rest), rel=0.02)
-    wide = torch.randn(3, 1300).double()
-    vectors, found, left = principal_components(wide, 5)
+    few = torch.randn(3, 1300).double()
+    vectors, found, left = principal_components(few, 5)
+    torch.testing.assert_close(
+        vectors[:, :3] * found[:3] @ vectors[:, :3].T, few.T @ few / 3, rtol=0, atol=1e-8
+    )
     torch.testing.assert_close(vectors.T @ vectors, torch.eye(5).double(), rtol=0, atol=1e-8)
     assert bool((found >= left).all())
 

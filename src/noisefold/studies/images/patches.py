@@ -193,8 +193,9 @@ def _steps(size: Scale, flops: float) -> int:
 
 def _costs(size: Scale, sets: Sets) -> dict[str, float]:
     """Return the CPU seconds of a training step by patches, measured in turns, with the Gaussian base."""
-    times: dict[str, list[float]] = {name: [] for name in PATCHES}
-    models = {name: _plan(size, Cell(name), sets.train).build(sets.train, 0) for name in PATCHES}
+    names = dict.fromkeys([_REFERENCE, *(cell.patches for cell in size.cells)])
+    times: dict[str, list[float]] = {name: [] for name in names}
+    models = {name: _plan(size, Cell(name), sets.train).build(sets.train, 0) for name in names}
     some = sets.train[: min(len(sets.train), 512)]
     for _ in range(4):
         for name, model in models.items():
