@@ -18,9 +18,8 @@ from noisefold.geometry.lattice import lattices
 from noisefold.model import Model
 from noisefold.nn import DiT, GaussianResidual, PatchSchedule
 from noisefold.nn.flops import count_flops
-from noisefold.noise import Gaussian, Streams, Target
+from noisefold.noise import Gaussian, Streams, Target, seeded
 from noisefold.studies.images.data import image_summary
-from noisefold.studies.kit.trials import seeded
 from noisefold.train import Training
 
 __all__ = ["BASES", "LEVELS", "ImageModel", "NoNetwork", "level_losses", "mean_flops", "pictures", "trained"]

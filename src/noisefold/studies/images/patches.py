@@ -200,9 +200,13 @@ def _costs(size: Scale, sets: Sets) -> dict[str, float]:
     for _ in range(4):
         for name, model in models.items():
             marks: list[float] = []
-            model.fit(some, settings=settings(4, 0), on_step=lambda _, m=marks: m.append(time.process_time()))
+            model.fit(some, settings=settings(4, 0), on_step=partial(_mark, marks))
             times[name] += [marks[2] - marks[1]]
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _mark(marks: list[float], step: int) -> None:
+    marks.append(time.process_time())
 
 
 def _trial(run: Run[Scale], sets: Sets, cell: Cell, seed: int, costs: Mapping[str, float]) -> Result:
