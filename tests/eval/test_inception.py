@@ -57,9 +57,9 @@ def test_other_files_are_refused(network):
 
 
 def test_too_few_or_too_many_channels(network):
-    with pytest.raises(ValueError, match="^generated "):
+    with pytest.raises(ValueError, match=r"^generated "):
         fid(_images(4, 1), _images(5, 1))
-    with pytest.raises(ValueError, match="^reference "):
+    with pytest.raises(ValueError, match=r"^reference "):
         fid(_images(5, 1), _images(5, 2))
 
 
