@@ -9,9 +9,10 @@ from torch import nn
 from noisefold import Graphs, Model, Training
 from noisefold.geometry import Scaling
 from noisefold.geometry.lattice import pixel_positions
+from noisefold.geometry.principal_components import principal_components
 from noisefold.geometry.summary import DataSummary
 from noisefold.nn import Denoiser, DiT, GaussianResidual
-from noisefold.nn.prior.low_rank_gaussian import LowRankGaussian, principal_components
+from noisefold.nn.prior.low_rank_gaussian import LowRankGaussian
 from noisefold.noise import Cosine, Gaussian, Linear, Target
 from noisefold.testing import assert_batch_independent, assert_permutation_equivariant, perturbed
 from noisefold.train import train

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from noisefold.geometry.graphs import Graphs
-from noisefold.nn.prior.low_rank_gaussian import LowRankGaussian, principal_components
+from noisefold.geometry.principal_components import principal_components
+from noisefold.nn.prior.low_rank_gaussian import LowRankGaussian
 
 __all__ = ["GridGaussian"]
 

@@ -31,33 +31,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["LEAST", "LowRankGaussian", "principal_components"]
+__all__ = ["LowRankGaussian"]
 
-LEAST = 1e-4
-"""Smallest variance of a component."""
-_EXACT_UP_TO = 1200  # numbers whose whole covariance is decomposed
 _LOW_NOISE = 0.7  # signal a above which the residual is found from what observations leave
-
-
-def principal_components(values: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return components ``[D, r]``, their variances ``[r]`` and the rest's, of centred ``values [k, D]``."""
-    count, size = values.shape
-    values = values.double()
-    total = values.square().sum() / max(count, 1)
-    if size <= _EXACT_UP_TO:
-        found, vectors = torch.linalg.eigh(values.T @ values / max(count, 1))
-        vectors, found = vectors.flip(1)[:, :rank], found.flip(0)[:rank]
-    else:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            _, roots, vectors = torch.svd_lowrank(values, min(rank + 16, *values.shape), niter=4)
-        vectors, found = vectors[:, :rank], roots[:rank].square() / max(count, 1)
-        if len(found) < rank:  # fewer graphs than components: any others, of no variance
-            vectors = torch.linalg.qr(torch.cat([vectors, torch.eye(size, rank).to(vectors)], 1))[0][:, :rank]
-            found = torch.cat([found, found.new_zeros(rank - len(found))])
-    rest = (total - found.sum()) / (size - rank) if size > rank else found[-1]
-    rest = rest.clamp(min=LEAST)
-    return vectors, found.clamp(min=float(rest)), rest
 
 
 @dataclass(frozen=True, eq=False)
