@@ -39,7 +39,7 @@ class Scale:
     images: int | None
 
 
-SCALES = {"smoke": Scale(4, 8, 64), "short": Scale(3000, 64, None)}
+SCALES = {"smoke": Scale(4, 8, 64), "short": Scale(1500, 64, None)}
 
 
 def measure(run: Run[Scale]) -> tuple[Result, DigitClassifier]:

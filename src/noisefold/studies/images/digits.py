@@ -69,7 +69,7 @@ class Scale:
 _WAYS = {"30 steps": (30, 1.0), "15 steps, guided": (15, 1.5), "30 steps, guided": (30, 1.5)}
 SCALES = {
     "smoke": Scale(2, 24, 20, 120, {"2 steps": (2, 1.0)}, {"width": 8, "blocks": 1, "heads": 1}),
-    "short": Scale(6500, 1000, 256, None, _WAYS, {"width": 64, "blocks": 4, "heads": 2}),
+    "short": Scale(3000, 1000, 256, None, _WAYS, {"width": 64, "blocks": 4, "heads": 2}),
     "paper": Scale(100_000, 2000, 1000, None, _WAYS, {"width": 192, "blocks": 8, "heads": 6}),
 }
 

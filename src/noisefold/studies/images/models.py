@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from noisefold.files import atomic_text
 from noisefold.geometry import Graphs
 from noisefold.geometry.lattice import lattices
 from noisefold.model import Model
@@ -77,10 +79,17 @@ class ImageModel:
 
 
 def trained(model: Model, data: Graphs, settings: Training, out: Path | None = None) -> float:
-    """Train a model and return the CPU seconds of it, all that were spent in this process."""
+    """Train a model and return the CPU seconds of it, those of earlier parts of the run in `out` included."""
+    log = None if out is None else out / "cpu_seconds.json"
     start = time.process_time()
-    model.fit(data, settings=settings, out=out, resume=out is not None)
-    return time.process_time() - start
+    before: list[float] = json.loads(log.read_text()) if log is not None and log.is_file() else []
+    try:
+        model.fit(data, settings=settings, out=out, resume=out is not None)
+    finally:
+        spent = [*before, time.process_time() - start]
+        if log is not None:
+            atomic_text(log, json.dumps(spent))
+    return sum(spent)
 
 
 @torch.no_grad()
@@ -132,7 +141,7 @@ def settings(steps: int, seed: int, **options: Any) -> Training:
             warmup=50,
             ema=0.999,
             validate_every=10**9,
-            checkpoint_every=500,
+            checkpoint_every=250,
             keep=1,
         ),
         steps=steps,
