@@ -129,14 +129,15 @@ def score_images(
     if not models or any(name in _REFERENCES for name in models):
         raise ValueError(f"generated must name rows other than {', '.join(_REFERENCES)}; got {list(models)}.")
     generator = torch.Generator().manual_seed(seed_of(seed))
-    made = {n: _images("generated" if n == "model" else n, g, depth) for n, g in models.items()}
+    made = {n: _images(_asked(n), g, depth) for n, g in models.items()}
     seen = _images("test", test, depth)
     known = None if train is None else _images("train", train, depth)
     shape = seen.values.shape[1:]
     for name, images in [*made.items(), ("train", known)]:
         if images is not None and images.values.shape[1:] != shape:
             raise ValueError(
-                f"{name} must hold images of shape {list(shape)}, got {list(images.values.shape[1:])}."
+                f"{_asked(name)} must hold images of shape {list(shape)}, as test does, got "
+                f"{list(images.values.shape[1:])}."
             )
     size = min(*(len(images) for images in made.values()), len(seen) // 2, _MOST)
     if size < _SMALLEST:
@@ -177,6 +178,10 @@ def score_images(
     note = f"Features: {features.name}. FD falls with the number of images, here {size}."
     about = {name: text for name, (text, _) in rows.items()}
     return Scores(tuple(m for m in _METRICS if m.name in chosen), table, about, note)
+
+
+def _asked(name: str) -> str:
+    return "generated" if name == "model" else name
 
 
 @dataclass(frozen=True, eq=False)
