@@ -16,6 +16,7 @@ and 4, of which the last is transparency and left out; tensors may have them fir
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -129,7 +130,7 @@ def _channels_last(images: Any) -> NDArray[Any]:
         values = np.moveaxis(values, 1, -1)
     if values.ndim != 4 or values.shape[-1] not in (1, 2, 3, 4) or 0 in values.shape:
         raise ValueError(
-            f"images must be [n, h, w] or [n, h, w, c] with c from 1 to 4, got shape {list(np.shape(images))}."
+            f"images must be [n, h, w] or [n, h, w, c] with c up to 4, got {list(np.shape(images))}."
         )
     if values.shape[-1] in (2, 4):
         notify("images: transparency was left out, and the colours beneath it kept.")
@@ -304,7 +305,7 @@ def _files(content: NDArray[Any], offsets: NDArray[Any], name: str) -> list[byte
     if not sound or bounds[0] < 0 or bounds[-1] > content.size or (np.diff(bounds) < 0).any():
         raise ValueError(f"`{name}` must be uint8 with rising offsets within it, [n + 1]; correct them.")
     whole = content.ravel()
-    return [whole[a:b].tobytes() for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [whole[a:b].tobytes() for a, b in itertools.pairwise(bounds)]
 
 
 # -- data sets of other libraries ---------------------------------------------------------------------------
