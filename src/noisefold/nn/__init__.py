@@ -4,6 +4,8 @@ from noisefold.nn import adaptive
 from noisefold.nn.adaptive.schedule import Adaptive
 from noisefold.nn.compute_budget import ComputeBudget
 from noisefold.nn.denoiser import Denoiser
+from noisefold.nn.dit.network import DiT
+from noisefold.nn.dit.patch_schedule import PatchSchedule
 from noisefold.nn.dmp.network import DMP, Details
 from noisefold.nn.egnn import EGNN
 from noisefold.nn.experts import ExpertDenoisers
@@ -21,11 +23,13 @@ __all__ = [
     "ComputeBudget",
     "Denoiser",
     "Details",
+    "DiT",
     "ExpertDenoisers",
     "Fittable",
     "GraphTransformer",
     "KrigingResidual",
     "Latents",
+    "PatchSchedule",
     "SetTransformer",
     "Tiled",
     "adaptive",
