@@ -298,7 +298,7 @@ class Model(ModelState):
     ) -> Graphs:
         """Return samples to compare with a test set: of its number, its classes, its sizes or the model's."""
         labels = test.label.tolist() if self.conditional and test.label is not None else None
-        if like is None and nodes is None:
+        if like is None and nodes is None and self.data.frames is None:
             sizes = self.data.sizes
             nodes = list(sizes) if len(set(sizes)) == 1 else test.sizes.tolist()
         return self.sample(draws or len(test), like=like, nodes=nodes, labels=labels, **options)

@@ -4,6 +4,7 @@ from noisefold.data import molecules
 from noisefold.data.folders import FolderSplit
 from noisefold.data.functions import FunctionSamples
 from noisefold.data.graph_sets import community, graph_set, grid, planar, sbm, tree
+from noisefold.data.images import Pictures, PixelGraphs, digits, pictures
 from noisefold.data.limb_bud import simulation as simulate
 from noisefold.data.limb_bud.dataset import limb_bud
 from noisefold.data.limb_bud.range_by_time import RangeByTime
@@ -25,11 +26,14 @@ __all__ = [
     "Expression",
     "FolderSplit",
     "FunctionSamples",
+    "Pictures",
+    "PixelGraphs",
     "RangeByTime",
     "SpatialTranscriptomics",
     "Tissue",
     "community",
     "describe_columns",
+    "digits",
     "graph_set",
     "grid",
     "limb_bud",
@@ -37,6 +41,7 @@ __all__ = [
     "modelnet40",
     "molecules",
     "open_shards",
+    "pictures",
     "planar",
     "region",
     "save",

@@ -8,6 +8,7 @@ from noisefold.domains.clouds import PointClouds
 from noisefold.domains.domain import Domain
 from noisefold.domains.fields import Fields
 from noisefold.domains.graphs import DiscreteGraphs
+from noisefold.domains.images import Images
 from noisefold.domains.molecules import Molecules
 from noisefold.domains.planar_graphs import PlanarGraphs
 from noisefold.domains.recipe import Recipe, Request
@@ -20,6 +21,7 @@ __all__ = [
     "DiscreteGraphs",
     "Domain",
     "Fields",
+    "Images",
     "Molecules",
     "PlanarGraphs",
     "PointClouds",
@@ -31,6 +33,7 @@ __all__ = [
 ]
 
 DOMAINS: tuple[Domain, ...] = (
+    Images(),
     Tissues(),
     Molecules(),
     PlanarGraphs(),

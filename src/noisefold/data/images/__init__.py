@@ -1,7 +1,9 @@
 """Images as data: files, arrays and data sets in, graphs on a lattice of pixels out."""
 
 from noisefold.data.images.arrays import pictures
+from noisefold.data.images.canvas import Canvas
+from noisefold.data.images.digits import digits
 from noisefold.data.images.modality import Pictures
-from noisefold.data.images.pixels import PixelGraphs, lattice
+from noisefold.data.images.pixels import PixelGraphs
 
-__all__ = ["Pictures", "PixelGraphs", "lattice", "pictures"]
+__all__ = ["Canvas", "Pictures", "PixelGraphs", "digits", "pictures"]

@@ -17,19 +17,14 @@ from torch import Tensor
 
 from noisefold.data.images.modality import Pictures
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.lattice import pixel_positions
 from noisefold.geometry.mapped import Ranges, gather, touched
 from noisefold.geometry.selection import rows_of
 
-__all__ = ["PixelGraphs", "lattice"]
+__all__ = ["PixelGraphs"]
 
-_KEPT = 1 << 26  # numbers of positions or values that are kept once they were computed
+_KEPT = 1 << 22  # numbers of positions or values that are kept once they were computed
 _FREE = ("label", "classes", "modality", "feature_names")  # what changes without a look at pixels
-
-
-def lattice(height: int, width: int) -> Tensor:
-    """Return row and column of each pixel's centre, row by row, ``[h w, 2]`` in float32."""
-    rows, columns = torch.arange(height, dtype=torch.float32), torch.arange(width, dtype=torch.float32)
-    return torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1).reshape(-1, 2)
 
 
 class PixelGraphs(Graphs):
@@ -102,8 +97,8 @@ class PixelGraphs(Graphs):
 
     def _positions(self) -> Tensor:
         if self.uniform_shape is not None:
-            return lattice(*self.uniform_shape).to(self.device).repeat(len(self), 1)
-        parts = [lattice(h, w) for h, w in self.shapes.tolist()]
+            return pixel_positions(*self.uniform_shape).to(self.device).repeat(len(self), 1)
+        parts = [pixel_positions(h, w) for h, w in self.shapes.tolist()]
         return (torch.cat(parts) if parts else torch.zeros(0, 2)).to(self.device)
 
     @cached_property
@@ -185,10 +180,13 @@ class PixelGraphs(Graphs):
             )
         if set(real) <= set(_FREE):
             return self._like(**real)
-        own = {name: getattr(self, name) for name in ("ptr", *_FREE)}
-        for name in ("pos", "x"):
-            own[name] = real[name] if name in real else getattr(self, name)
-        return Graphs(**own).replace(**real)
+        fields = {name: getattr(self, name) for name in ("ptr", *_FREE)}
+        for name in ("pos", "x"):  # not computed where they are replaced
+            fields[name] = real[name] if name in real else getattr(self, name)
+        columns = 0 if fields["x"] is None else fields["x"].shape[1]
+        if len(self.feature_names) != columns:
+            fields["feature_names"] = ()
+        return Graphs(**{**fields, **real})
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Graphs:
         """Move the images to a device; another type than float32 gives plain graphs."""
