@@ -1,6 +1,6 @@
 """``noisefold complete``: files with something missing in, files filled in out.
 
-What is missing is NaN in the file. Of a tissue it may also be named: genes, a region, a time. Where several
+What is missing is NaN in the file, or transparent in a picture. Of a tissue it may also be named: genes, a region, a time. Where several
 of these are named, what fits all of them is missing: these genes in this region at this time. A discrete
 graph in a file is the known part of one of more nodes.
 """
@@ -40,7 +40,9 @@ __all__ = ["complete"]
 def complete(
     run: RunFolder,
     data: Annotated[str, typer.Argument(help="File in which what is missing is NaN, or named below.")],
-    out: Annotated[Path, typer.Option(help="File to write; .h5ad for .h5ad.")],
+    out: Annotated[
+        Path, typer.Option(help="File to write; .h5ad for .h5ad; of pictures a folder, .png or .npz.")
+    ],
     draws: Annotated[int, typer.Option(help="Draws from the posterior.")] = 32,
     genes: Genes = None,
     region: Annotated[
@@ -49,6 +51,10 @@ def complete(
     nodes: Annotated[
         int | None,
         typer.Option(help="Of discrete graphs: nodes of each whole graph, with those of the file."),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(help="Of pictures: one that is white where to draw; transparent pixels are drawn, too."),
     ] = None,
     time: Annotated[float | None, typer.Option(help="Time whose cells to draw.")] = None,
     method: Annotated[str | None, typer.Option(help=", ".join(METHODS))] = None,
@@ -66,6 +72,7 @@ def complete(
     """Draw what is missing of a file, given what is there."""
     from dataclasses import asdict, replace
 
+    from noisefold.data.images.canvas import Canvas
     from noisefold.data.tissue.missing import Missing
     from noisefold.model import Model
     from noisefold.runs import Run
@@ -82,6 +89,17 @@ def complete(
         raise ValueError(
             f"--nodes is for models of discrete graphs; this one generates {model.variable.noun}."
         )
+    if model.summary is not None and isinstance(model.summary.frames, Canvas):
+        from noisefold.cli.pictures import completed_pictures
+
+        if missing != Missing():
+            raise ValueError(
+                "--genes, --region and --time are for .h5ad files; name what is missing by --mask."
+            )
+        say(completed_pictures(model, Path(data), mask, out, **how))
+        return
+    if mask is not None:
+        raise ValueError(f"--mask is for models of pictures; this one generates {model.variable.noun}.")
     if not data.lower().endswith(".h5ad"):
         if missing != Missing():
             raise ValueError("--genes, --region and --time are for .h5ad files; mark what is missing by NaN.")

@@ -13,9 +13,11 @@ from noisefold.cli.options import (
     Patch,
     Points,
     Pos,
+    Size,
     Skip,
     Time,
     Values,
+    size_of,
 )
 from noisefold.cli.output import console, say
 
@@ -34,6 +36,7 @@ def inspect(
     patch: Patch = 200,
     label: Label = None,
     skip: Skip = False,
+    size: Size = None,
     for_completion: ForCompletion = False,
 ) -> None:
     """Say what was understood of the data, and the configuration it suggests."""
@@ -41,6 +44,7 @@ def inspect(
 
     from noisefold.data import describe_columns
     from noisefold.data.describe import describe
+    from noisefold.data.images.modality import Pictures
     from noisefold.data.source import HELD_OUT, DataSource
     from noisefold.domains import Request, domain_of
 
@@ -56,6 +60,7 @@ def inspect(
         patch,
         label,
         skip,
+        size_of(size),
     )
     said = source.tissue().describe() if source.is_tissue else {}
     train = source.divided(HELD_OUT if source.is_tissue else 0.0)[0]
@@ -66,7 +71,7 @@ def inspect(
     for name, value in said.items():
         console.print(f"[bold]{name:>10}[/]", end="  ", highlight=False)
         say(value)
-    plain = not source.is_tissue and data != "shapes"
+    plain = not source.is_tissue and data != "shapes" and not isinstance(train.modality, Pictures)
     for column in describe_columns(data, skip=skip) if plain else []:
         say(f"    column  {column['name']}: {column['role']}{', ' * bool(column['why'])}{column['why']}")
     console.print(

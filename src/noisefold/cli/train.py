@@ -21,9 +21,11 @@ from noisefold.cli.options import (
     Points,
     Pos,
     Seed,
+    Size,
     Skip,
     Time,
     Values,
+    size_of,
 )
 from noisefold.cli.output import in_processes, say
 
@@ -50,6 +52,7 @@ def train(
     patch: Patch = 200,
     label: Label = None,
     skip: Skip = False,
+    size: Size = None,
     for_completion: ForCompletion = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     device: Annotated[str | None, typer.Option(help="Short for -o training.device=NAME.")] = None,
@@ -78,6 +81,7 @@ def train(
         patch,
         label,
         skip,
+        size_of(size),
     )
     learned, held = source.divided(hold_out, seed)
     named = {"steps": steps, "device": device}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from noisefold.data.formats.h5ad import is_tissue
+from noisefold.data.images.digits import digits
 from noisefold.data.load import load
 from noisefold.data.shapes import shapes
 from noisefold.data.tissue.modality import SpatialTranscriptomics
@@ -18,7 +19,7 @@ __all__ = ["HELD_OUT", "DataSource"]
 
 HELD_OUT = 0.1
 """Share of the data that a training does not see, unless it is told."""
-_LISTS = ("classes", "pos", "genes")
+_LISTS = ("classes", "pos", "genes", "size")
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class DataSource:
     Parameters
     ----------
     source
-        File, folder, pattern, or "shapes" for procedural ones.
+        File, folder, pattern, or "shapes" for procedural ones and "digits" for handwritten ones.
     points, classes
         Most points of each cloud; names of the classes to keep. Not for tissues.
     pos, x, genes, group, time
@@ -38,6 +39,8 @@ class DataSource:
         Column of a table that holds classes.
     skip
         Whether molecules that cannot be read are left out instead of refused.
+    size
+        Of pictures: height and width to which they are cropped and resized, or one number for both.
     patch
         Cells of the patches that a tissue is cut into.
 
@@ -58,6 +61,7 @@ class DataSource:
     patch: int = 200
     label: str | None = None
     skip: bool = False
+    size: int | tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.is_tissue:
@@ -65,7 +69,7 @@ class DataSource:
             if named:
                 raise ValueError(f"--{named[0]} is for tissues such as .h5ad files; {self.source} is none.")
             return
-        for name in ("points", "classes", "label"):
+        for name in ("points", "classes", "label", "size"):
             if getattr(self, name) is not None:
                 raise ValueError(f"--{name} is not for tissues; see --patch, --genes and --group.")
 
@@ -75,7 +79,7 @@ class DataSource:
         known = {k: v for k, v in facts.items() if k in cls.__dataclass_fields__}
         for name in _LISTS:
             value = known.get(name)
-            if value is not None:
+            if value is not None and not isinstance(value, int):
                 known[name] = tuple(value.split(",") if isinstance(value, str) else value)
         return cls(**known)
 
@@ -90,7 +94,7 @@ class DataSource:
 
     def of(self, source: str) -> DataSource:
         """Return other data, read as these are."""
-        like = DataSource(source, self.points, self.classes)
+        like = DataSource(source, self.points, self.classes, size=self.size)
         return replace(self, source=source) if self.is_tissue and like.is_tissue else like
 
     def tissue(self, missing: bool = False, genes: Sequence[str] | None = None) -> Tissue:
@@ -113,6 +117,8 @@ class DataSource:
         if self.source == "shapes" and not Path(self.source).exists():
             count = 200 if held_out else 2000
             return shapes(count, points=self.points or 1024, families=chosen, seed=int(held_out))
+        if self.source == "digits" and not Path(self.source).exists():
+            return load(digits(), classes=chosen, size=self._sides())
         columns: dict[str, Any] = {
             "pos": None if self.pos is None else list(self.pos),
             "x": None if self.x == "X" else self.x.split(","),
@@ -121,7 +127,13 @@ class DataSource:
             "skip": self.skip or None,
         }
         named = {k: v for k, v in columns.items() if v is not None}
-        return load(self.source, points=self.points, classes=chosen, **named)
+        return load(self.source, points=self.points, classes=chosen, size=self._sides(), **named)
+
+    def _sides(self) -> int | tuple[int, int] | None:
+        if self.size is None or isinstance(self.size, int):
+            return self.size
+        height, width = self.size
+        return height, width
 
     def divided(self, hold_out: float, seed: int = 0) -> tuple[Graphs, Graphs | None]:
         """Return the data without a share that is held out, and that share, or None where it cannot be.

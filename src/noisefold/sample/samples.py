@@ -101,7 +101,8 @@ def draw_samples(
             streams = Streams(seed, [2 * i for i in indices])
             done = generate(
                 on, graphs.to(denoiser.device), times, solver, streams,
-                guidance=sampling.guidance, callback=None if made else seen,
+                guidance=sampling.guidance, guidance_interval=sampling.guidance_interval,
+                callback=None if made else seen,
             )  # fmt: skip
             # What is given comes back as it was, bit for bit, and where it was.
             frame = variable.blank(shape, summary)
