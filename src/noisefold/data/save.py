@@ -210,8 +210,8 @@ def check_target(
         return path
     if ending not in WRITERS:
         raise ValueError(
-            f"{path}: the ending {ending!r} cannot be written, only {' '.join(WRITABLE)}, and .png of images; "
-            "choose one."
+            f"{path}: the ending {ending!r} cannot be written, only {' '.join(WRITABLE)}, and .png of "
+            "images; choose one."
         )
     writer = WRITERS[ending]
     if packed and not writer.text:

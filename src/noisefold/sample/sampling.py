@@ -51,7 +51,7 @@ class Sampling:
     guidance
         Weight of classifier-free guidance; 1 is none.
     guidance_interval
-        Least and largest log-SNR at which the guidance counts (`noisefold.sample.Guided`); None is everywhere.
+        Least and largest log-SNR at which the guidance counts, as of `noisefold.sample.Guided`; None: at all.
     constraint
         Of discrete graphs: "tree", "connected", "planar" or "valence", a property that every sample is made
         to have in the last step (`noisefold.sample.Constrained`); None leaves it to the network.

@@ -45,7 +45,7 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any
 
 
 def fast_precision() -> str:
-    """Return the precision in which this machine multiplies matrices fastest: bfloat16 if it has it at all."""
+    """Return the precision in which this machine multiplies matrices fastest: bfloat16 where it has it."""
     if torch.cuda.is_available():
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
     try:  # torch does not tell instructions for bfloat16 from their emulation, which is slower than float32

@@ -1,7 +1,7 @@
 """One picture file as an array: what its header says, and its pixels.
 
-Pillow reads the formats. What a file declares is compared with what a
-picture may be before memory is taken, and whatever goes wrong becomes one sentence.
+Pillow reads the formats. What a file declares is compared with what a picture may be before memory is taken,
+and whatever goes wrong becomes one sentence.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def pixels_of(
             values = values[:, :, None]
         values = values.clip(0, MOST) if turned.mode == "F" else values.astype(np.float32) if deep else values
         wanted = 3 if color else 1
-        return np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], wanted)))
+        return np.array(np.broadcast_to(values, (*values.shape[:2], wanted)), order="C")
 
 
 def fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from noisefold.data.images.decode import header_of, pixels_of
 from noisefold.data.images.files import is_picture, read_pictures
 from noisefold.data.images.modality import Pictures
 from noisefold.data.images.pixels import PixelGraphs
-from noisefold.data.notice import notify
+from noisefold.data.notice import DataNotice, notify
 from noisefold.geometry.graphs import Graphs
 
 __all__ = ["as_channels", "read_masked"]
@@ -45,7 +46,11 @@ def read_masked(path: Path, mask: Path | None = None) -> tuple[PixelGraphs, Tens
     files = sorted(p for p in path.iterdir() if is_picture(p)) if path.is_dir() else [path]
     if not files:
         raise FileNotFoundError(f"{path}: the folder has no picture; name another.")
-    images = read_pictures(files)
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DataNotice
+        )  # that transparency was left out: here it says what to draw
+        images = read_pictures(files)
     known = [_opaque(file) for file in files]
     if mask is not None:
         header = header_of(mask, str(mask), None)

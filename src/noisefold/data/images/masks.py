@@ -89,9 +89,8 @@ def known_channels(images: Graphs, names: Sequence[str]) -> Tensor:
     """
     for name in names:
         if name not in images.feature_names:
-            raise ValueError(
-                f"names must be channels, got {name!r}{nearest_name(name, images.feature_names)}"
-            )
+            near = nearest_name(name, images.feature_names)
+            raise ValueError(f"names must be channels, got {name!r}{near}")
     columns = torch.tensor([name in names for name in images.feature_names])
     return columns.expand(images.num_nodes, -1).clone()
 

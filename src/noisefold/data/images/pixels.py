@@ -174,11 +174,11 @@ class PixelGraphs(Graphs):
         plain = {f.name: f.default for f in dataclasses.fields(Graphs)}
         # What an image never has may be left out once more.
         real = {k: v for k, v in changes.items() if k in _FREE or v is not plain.get(k) or k in ("pos", "x")}
-        if "feature_names" in real and len(real["feature_names"]) not in (0, self.features):
-            raise ValueError(
-                f"feature_names must name {self.features} channels, got {len(real['feature_names'])}."
-            )
         if set(real) <= set(_FREE):
+            if len(real.get("feature_names", ())) not in (0, self.features):
+                raise ValueError(
+                    f"feature_names must name {self.features} channels, got {len(real['feature_names'])}."
+                )
             return self._like(**real)
         fields = {name: getattr(self, name) for name in ("ptr", *_FREE)}
         for name in ("pos", "x"):  # not computed where they are replaced
