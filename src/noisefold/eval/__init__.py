@@ -24,6 +24,7 @@ from noisefold.eval.graph_metrics import STATISTICS, graph_mmd, mmd_ratio, neare
 from noisefold.eval.graph_scores import GRAPH_METRICS, score_graphs
 from noisefold.eval.graph_statistics import GraphStatistics, adjacency, orbit_counts
 from noisefold.eval.graph_validity import VALIDITY, shared_validity, valid_graphs
+from noisefold.eval.image_scores import IMAGE_METRICS, score_images
 from noisefold.eval.isomorphism import isomorphism_classes
 from noisefold.eval.kriging import Kriging
 from noisefold.eval.molecule_scores import MOLECULE_METRICS, score_molecules
@@ -39,6 +40,7 @@ __all__ = [
     "CLOUD_METRICS",
     "FIELD_METRICS",
     "GRAPH_METRICS",
+    "IMAGE_METRICS",
     "MOLECULE_METRICS",
     "STATISTICS",
     "VALIDITY",
@@ -85,6 +87,7 @@ __all__ = [
     "score_clouds",
     "score_fields",
     "score_graphs",
+    "score_images",
     "score_molecules",
     "score_posterior",
     "shared_validity",

@@ -12,6 +12,7 @@ from noisefold.nn.experts import ExpertDenoisers
 from noisefold.nn.fittable import Fittable
 from noisefold.nn.graph_transformer.network import GraphTransformer
 from noisefold.nn.latents import Latents
+from noisefold.nn.prior.gaussian_residual import GaussianResidual
 from noisefold.nn.prior.kriging_residual import KrigingResidual
 from noisefold.nn.set_transformer import SetTransformer
 from noisefold.nn.tiled import Tiled
@@ -26,6 +27,7 @@ __all__ = [
     "DiT",
     "ExpertDenoisers",
     "Fittable",
+    "GaussianResidual",
     "GraphTransformer",
     "KrigingResidual",
     "Latents",
