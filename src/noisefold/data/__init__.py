@@ -4,7 +4,18 @@ from noisefold.data import molecules
 from noisefold.data.folders import FolderSplit
 from noisefold.data.functions import FunctionSamples
 from noisefold.data.graph_sets import community, graph_set, grid, planar, sbm, tree
-from noisefold.data.images import Pictures, PixelGraphs, digits, pictures
+from noisefold.data.images import (
+    Canvas,
+    Pictures,
+    PixelGraphs,
+    digits,
+    enlarged,
+    known_channels,
+    known_outside,
+    known_pixels,
+    pictures,
+    with_margin,
+)
 from noisefold.data.limb_bud import simulation as simulate
 from noisefold.data.limb_bud.dataset import limb_bud
 from noisefold.data.limb_bud.range_by_time import RangeByTime
@@ -22,6 +33,7 @@ from noisefold.data.tissue.tissue import Tissue
 
 __all__ = [
     "FAMILIES",
+    "Canvas",
     "DataNotice",
     "Expression",
     "FolderSplit",
@@ -34,8 +46,12 @@ __all__ = [
     "community",
     "describe_columns",
     "digits",
+    "enlarged",
     "graph_set",
     "grid",
+    "known_channels",
+    "known_outside",
+    "known_pixels",
     "limb_bud",
     "load",
     "modelnet40",
@@ -49,6 +65,7 @@ __all__ = [
     "shapes",
     "simulate",
     "tree",
+    "with_margin",
     "write_layers",
     "write_shards",
 ]

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from torch import nn
 
 from noisefold.data.images.canvas import Canvas, shapes_of
 from noisefold.data.images.modality import Pictures
 from noisefold.data.images.pixels import PixelGraphs
 from noisefold.domains.domain import Domain, SampleFor
+from noisefold.domains.plan import kind_in
 from noisefold.domains.recipe import Recipe, Request, planned
-from noisefold.eval.field_scores import score_fields
+from noisefold.eval.image_scores import score_images
 from noisefold.eval.score_table import Scores
 from noisefold.geometry.chunks import node_chunks
 from noisefold.geometry.graphs import Graphs
@@ -21,6 +25,7 @@ from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.summary import DataSummary
 from noisefold.nn.dit.network import DiT
 from noisefold.nn.dit.patch_schedule import PatchSchedule
+from noisefold.nn.prior.gaussian_residual import GaussianResidual
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.target import Target
 from noisefold.noise.variable import Features, Variable
@@ -31,12 +36,20 @@ __all__ = ["Images"]
 
 _PATCHES = (2, 4, 8, 16, 32)
 _TOKENS = 81  # of an image; twice the side of a patch is a quarter of the tokens
+_BASED = "nn.GaussianResidual"
+_MANY = 200  # images from which a covariance is worth its name
+_NUMBERS = 1 << 14  # of an image, whose principal components are kept
+_RANK, _COLOR_RANK = 48, 256
+_SCORED = 2000  # images, more than which scores do not compare
 _ROWS = 1 << 22  # pixels that are counted together
 
 
 @dataclass(frozen=True)
 class Images(Domain):
-    """Images, by `noisefold.nn.DiT`."""
+    """Images, by `noisefold.nn.DiT`; where many have one size, within `noisefold.nn.GaussianResidual`.
+
+    Scored by `noisefold.eval.score_images`.
+    """
 
     name: ClassVar[str] = "images"
 
@@ -55,19 +68,26 @@ class Images(Domain):
             fitted = Scaling.fit(data, transform=request.transform)
             scaling = Scaling((0.0, 0.0), 1.0, fitted.x_mean, fitted.x_scale)
             channels = len(fitted.x_mean)
+        shapes = Counter(shapes_of(data))
+        classes = len(data.classes) if data.label is not None else 0
+        based = kind_in(request.changes) in (None, _BASED) and _has_base(data, shapes, channels)
         arguments: dict[str, Any] = {
-            "features": channels * (2 if request.for_completion else 1),
+            "features": channels * (1 + request.for_completion + based),
             "out_dim": channels,
             "width": 64 if channels == 1 else 96,
             "blocks": 4,
             "heads": 2 if channels == 1 else 3,
-            "classes": len(data.classes) if data.label is not None else 0,
-            "patches": PatchSchedule((_patch(data),)),
+            "classes": classes,
+            "patches": PatchSchedule((_patch(max(shapes, key=math.prod)),)),
         }
         training = Training(
             batch=min(64, len(data)), lr=3e-3, warmup=50, precision=fast_precision(), seed=request.seed
         )
-        net = DiT(**{**arguments, **request.net})
+        net: nn.Module = DiT(**{**arguments, **request.net})
+        if based:
+            numbers = math.prod(next(iter(shapes)))
+            rank = min(_RANK if channels == 1 or classes else _COLOR_RANK, numbers * channels)
+            net = GaussianResidual(net, channels, numbers, rank=rank, classes=classes)
         summary = DataSummary.of(data, scaling, Canvas.of(data))
         return planned(net, Gaussian(), Target("velocity"), Features(), training, summary, request)
 
@@ -82,15 +102,21 @@ class Images(Domain):
         seed: int,
         **sampling: Any,
     ) -> Scores:
-        """Compare as many samples as there are test images, of their sizes and classes."""
-        generated = sample_for(test, draws, seed=seed, **{"like": test, **sampling})
-        return score_fields(generated, test, train, metrics=metrics, seed=seed)
+        """Compare half as many samples as there are test images, at most 2,000, like some of them."""
+        count = min(max(len(test) // 2, 1), _SCORED) if draws is None else draws
+        like = test[torch.linspace(0, len(test) - 1, count).round().long()]
+        generated = sample_for(like, count, seed=seed, **{"like": like, **sampling})
+        return score_images(generated, test, train, metrics=metrics, seed=seed)
 
 
-def _patch(images: Graphs) -> int:
-    """Return the side of a patch that makes few enough tokens of the largest image."""
-    height, width = max(shapes_of(images), key=lambda shape: shape[0] * shape[1])
-    fits = (p for p in _PATCHES if -(-height // p) * -(-width // p) <= _TOKENS)
+def _has_base(data: Graphs, shapes: Mapping[tuple[int, int], int], channels: int) -> bool:
+    """Return whether a network starts from the data's Gaussian: of many images of one size, not too large."""
+    return len(shapes) == 1 and len(data) >= _MANY and math.prod(next(iter(shapes))) * channels <= _NUMBERS
+
+
+def _patch(shape: tuple[int, int]) -> int:
+    """Return the side of a patch that makes few enough tokens of an image."""
+    fits = (p for p in _PATCHES if -(-shape[0] // p) * -(-shape[1] // p) <= _TOKENS)
     return next(fits, _PATCHES[-1])
 
 
