@@ -27,7 +27,7 @@ from noisefold.sample.defaults import method_for
 from noisefold.sample.densities import LikelihoodMethod
 from noisefold.sample.draw import SampleCallback
 from noisefold.sample.frames import Labels, Nodes, labels_in
-from noisefold.sample.likelihood import LogProb, log_det, log_prob
+from noisefold.sample.likelihood import LogProb, log_prob
 from noisefold.sample.samples import draw_samples
 from noisefold.sample.sampling import Sampling, SamplingOptions
 from noisefold.train.batches import Batches
@@ -314,6 +314,8 @@ class Model(ModelState):
     ) -> LogProb:
         """Return the log-densities of graphs in the data's units, in nats, with their errors.
 
+        Of images, the log-probability of rounded values, bounded by uniform noise in the cell of each.
+
         Parameters
         ----------
         graphs
@@ -327,9 +329,7 @@ class Model(ModelState):
             If the path has no likelihood, or the model's transformation no known Jacobian.
         """
         self.net.eval()
-        matched = self.prepared(graphs)
-        change = log_det(self.units, matched, self.variable.name)
-        unit = self.units.apply(matched)
+        unit, change = self.with_density(graphs, seed)
         how: dict[str, Any] = {"method": method, "guidance": guidance, "seed": seed, "batch": batch}
         return log_prob(self.path, self.denoiser, unit, **how).plus(change)
 

@@ -23,6 +23,7 @@ from noisefold.noise.target import Target
 from noisefold.noise.variable import Variable
 from noisefold.pretrained import FORMAT, Pretrained, upgraded
 from noisefold.sample.frames import Labels, labels_of
+from noisefold.sample.likelihood import log_det
 from noisefold.sample.sampling import Sampling, SamplingOptions
 from noisefold.train.settings import Training
 
@@ -193,6 +194,12 @@ class ModelState(Pretrained):
     def test_graphs(self, data: Graphs) -> Graphs:
         """Return the graphs that the model is judged on."""
         return self.matched(domain_of(data, self.variable).test_graphs(data))
+
+    def with_density(self, graphs: Graphs, seed: int) -> tuple[Graphs, Tensor]:
+        """Return data in standard units, spread if they are rounded, and the change of log-density, ``[g]``."""
+        data, cell = domain_of(graphs, self.variable).dequantised(self.prepared(graphs), seed)
+        change = log_det(self.units, data, self.variable.name)
+        return self.units.apply(data), change + cell * data.features * data.sizes.cpu()
 
     def sampled_by(self, sampling: Sampling | None, options: SamplingOptions) -> Sampling:
         """Return how to sample, and make the network ready for it."""

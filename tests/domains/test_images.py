@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 import noisefold as nf
 from noisefold.cli import app
 from noisefold.domains import Images, Request, domain_of
+from noisefold.geometry import Scaling
 from noisefold.nn import DiT, GaussianResidual
 
 TINY = {"width": 16, "blocks": 1}
@@ -209,3 +211,41 @@ def test_class_and_guidance_from_the_command_line(run: Path, tmp_path: Path) -> 
     np.testing.assert_array_equal(made["a"], made["b"])
     np.testing.assert_array_equal(made["c"], made["d"])
     assert (made["a"] != made["c"]).any()
+
+
+# -- likelihood ---------------------------------------------------------------------------------------------
+
+
+class Zero(torch.nn.Module):
+    """With a residual target: the exact denoiser of independent normal values."""
+
+    def forward(
+        self, graphs: nf.Graphs, log_snr: torch.Tensor, label: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        return 0.0 * graphs.x
+
+
+@pytest.mark.parametrize(("bits", "spread"), [(8, 20.0), (16, 1.0)])
+def test_bits_per_dimension_of_normal_values(bits: int, spread: float) -> None:
+    """The entropy of rounded normal values, log2(s sqrt(2 pi e) / w) with cells of width w, to rounding."""
+    level = nf.data.Pictures("grey", bits).level
+    drawn = 120 + spread * torch.randn(16, 8, 8, generator=torch.Generator().manual_seed(0))
+    images = nf.data.pictures((drawn / level).round().mul(level).clamp(0, 255).numpy())
+    images = images.replace(modality=nf.data.Pictures("grey", bits))
+    summary = nf.geometry.DataSummary.of(images, Scaling((0.0, 0.0), 1.0, (120.0,), (spread,)))
+    model = nf.Model(Zero(), variable="x", summary=summary)
+    found = model.log_prob(images, method=nf.sample.ProbabilityFlow(steps=20, log_snr=(25.0, -25.0)), seed=3)
+    expected = math.log2(spread * math.sqrt(2 * math.pi * math.e) / level)
+    # Standard error of the mean of 1,024 terms of standard deviation 1 / (sqrt(2) ln 2).
+    error = 1 / math.sqrt(2 * 1024) / math.log(2)
+    assert float(found.bits_per_dimension.mean()) == pytest.approx(expected, abs=4 * error)
+
+    # Given the noise in the cells, each value is the density of the normal distribution to its last digits.
+    spread_out, cell = Images().dequantised(images, 3)
+    assert cell == pytest.approx(math.log(level))
+    inside = (spread_out.x - images.x) / level
+    assert -0.5 <= float(inside.min()) < -0.45
+    assert 0.45 < float(inside.max()) <= 0.501
+    normal = torch.distributions.Normal(120.0, spread).log_prob(spread_out.x.double()).view(16, -1).sum(1)
+    torch.testing.assert_close(found.value, normal + 64 * cell, rtol=1e-3, atol=0.05)
+    assert torch.equal(Images().dequantised(images[:3], 3)[0].x, spread_out[:3].x)

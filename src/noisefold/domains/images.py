@@ -27,6 +27,7 @@ from noisefold.nn.dit.network import DiT
 from noisefold.nn.dit.patch_schedule import PatchSchedule
 from noisefold.nn.prior.gaussian_residual import GaussianResidual
 from noisefold.noise.gaussian import Gaussian
+from noisefold.noise.source import Streams, derive_seed
 from noisefold.noise.target import Target
 from noisefold.noise.variable import Features, Variable
 from noisefold.train.device import fast_precision
@@ -40,6 +41,7 @@ _BASED = "nn.GaussianResidual"
 _MANY = 200  # images from which a covariance is worth its name
 _NUMBERS = 1 << 14  # of an image, whose principal components are kept
 _RANK, _COLOR_RANK = 48, 256
+_CELLS = 91  # the stream of random numbers within cells
 _SCORED = 2000  # images, more than which scores do not compare
 _ROWS = 1 << 22  # pixels that are counted together
 
@@ -90,6 +92,23 @@ class Images(Domain):
             net = GaussianResidual(net, channels, numbers, rank=rank, classes=classes)
         summary = DataSummary.of(data, scaling, Canvas.of(data))
         return planned(net, Gaussian(), Target("velocity"), Features(), training, summary, request)
+
+    def dequantised(self, data: Graphs, seed: int) -> tuple[Graphs, float]:
+        r"""Return images with uniform noise within the cell of each level, and the logarithm of its width.
+
+        Values are rounded to the levels first, as in a file. With w the width of a cell and c the numbers of
+        an image, :math:`\log p(x + w u) + c \log w`, u uniform in [-1/2, 1/2), is in the mean a lower bound
+        of the log-probability of the rounded image.
+
+        Source: Theis, van den Oord and Bethge, A note on the evaluation of generative models (2016),
+        https://arxiv.org/abs/1511.01844.
+        """
+        assert isinstance(data.modality, Pictures)
+        assert data.x is not None
+        level = data.modality.level
+        streams = Streams(derive_seed(seed, _CELLS), range(len(data)))
+        noise = streams.uniform(data.sizes, data.features, data.x) - 0.5
+        return data.replace(x=((data.x / level).round() + noise) * level), math.log(level)
 
     def score(
         self,
