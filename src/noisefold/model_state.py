@@ -196,7 +196,7 @@ class ModelState(Pretrained):
         return self.matched(domain_of(data, self.variable).test_graphs(data))
 
     def with_density(self, graphs: Graphs, seed: int) -> tuple[Graphs, Tensor]:
-        """Return data in standard units, spread if they are rounded, and the change of log-density, ``[g]``."""
+        """Return data in standard units, spread if rounded, and the change of log-density, ``[g]``."""
         data, cell = domain_of(graphs, self.variable).dequantised(self.prepared(graphs), seed)
         change = log_det(self.units, data, self.variable.name)
         return self.units.apply(data), change + cell * data.features * data.sizes.cpu()
