@@ -117,8 +117,7 @@ def _sheet(heading: str, images: Graphs) -> Block:
         names = [images.classes[c] for c in present]
     flat = [i for row in rows for i in row]
     pictures = dict(zip(flat, arrays_of(_finite(images[flat])), strict=True))
-    # Rows of one length: sets beside each other are at one scale.
-    shown = [[pictures[i] for i in row] + [None] * (_COLUMNS - len(row)) for row in rows]
+    shown = [[pictures[i] for i in row] for row in rows]
     caption = f"{len(flat)} of {counted(len(images), 'image')}."
     alt = f"{heading}: {counted(len(flat), 'image')}" + (f" of {listed(names)}." if names else ".")
     return Picture.of(heading, alt, caption, lambda paper: image_rows(shown, paper, names=names))
