@@ -22,12 +22,13 @@ from noisefold.noise.categories import Categories
 from noisefold.pretrained import PACKAGED
 from noisefold.sample.chain_bound import ChainBound
 from noisefold.sample.completion import complete
+from noisefold.sample.conditional_likelihood import log_prob_in_units
 from noisefold.sample.conditioning import Conditioning
 from noisefold.sample.defaults import method_for
 from noisefold.sample.densities import LikelihoodMethod
 from noisefold.sample.draw import SampleCallback
 from noisefold.sample.frames import Labels, Nodes, labels_in
-from noisefold.sample.likelihood import LogProb, log_prob
+from noisefold.sample.likelihood import LogProb
 from noisefold.sample.samples import draw_samples
 from noisefold.sample.sampling import Sampling, SamplingOptions
 from noisefold.train.batches import Batches
@@ -64,10 +65,9 @@ class Model(ModelState):
 
         Parameters
         ----------
-        data, seed
-            The data set, in its own units; first weights and training follow from the seed.
-        for_completion
-            Whether the network learns to condition on observed values directly.
+        data, seed, for_completion
+            The data set, in its own units; first weights and training follow from the seed; whether the
+            network learns to condition on observed values directly.
         transform, variable
             Transformation of features, and what is generated; None leaves them to `noisefold.domains`.
         independent_samples
@@ -99,8 +99,7 @@ class Model(ModelState):
         train_data, val
             Data in their own units: graphs, or whole tissues, of which the network sees patches.
         out, resume
-            Run folder; holds configuration, log, checkpoints and, at the end, the model. Whether to continue
-            the run in it, bit for bit, if there is one.
+            Run folder, of configuration, log, checkpoints and model; whether to continue the run in it.
         settings, **options
             How to train, None: as the model's recipe says; and fields of `noisefold.Training` that win.
         on_step
@@ -280,8 +279,7 @@ class Model(ModelState):
         Parameters
         ----------
         test, nodes, levels, seed
-            Two graphs or more that training has not seen; most nodes taken of each, None for all; equal parts
-            of the signal level; seed of the noise.
+            Two unseen graphs or more; most nodes of each, None for all; parts of the level; noise's seed.
         """
         unit = self.units.apply(self.matched(test))
         some = Batches(unit, len(test), seed, nodes).part(0, range(len(test))).graphs
@@ -296,7 +294,7 @@ class Model(ModelState):
         nodes: Nodes = None,
         **options: Unpack[SamplingOptions],
     ) -> Graphs:
-        """Return samples to compare with a test set: of its number, its classes, its sizes or the model's."""
+        """Return samples to compare with a test set: of its number, classes, sizes or the model's."""
         labels = test.label.tolist() if self.conditional and test.label is not None else None
         if like is None and nodes is None and self.data.frames is None:
             sizes = self.data.sizes
@@ -307,6 +305,8 @@ class Model(ModelState):
         self,
         graphs: Graphs,
         *,
+        known: Tensor | None = None,
+        route: str | None = None,
         method: LikelihoodMethod | ChainBound | None = None,
         guidance: float = 1.0,
         seed: int = 0,
@@ -314,12 +314,12 @@ class Model(ModelState):
     ) -> LogProb:
         """Return the log-densities of graphs in the data's units, in nats, with their errors.
 
-        Of images, the log-probability of rounded values, bounded by uniform noise in the cell of each.
-
         Parameters
         ----------
-        graphs
-            Graphs in the data's units; their classes are those the network is given.
+        graphs, known, route
+            Graphs in the data's units, with their classes (of images rounded values, whose log-probability
+            is bounded); which nodes ``[n]`` or entries ``[n, d]`` are observed, for the density of the others
+            given these (`noisefold.sample.conditional_log_prob`).
         method, guidance, seed, batch
             `noisefold.sample.ProbabilityFlow`, `EvidenceBound` or `ChainBound`; as for sampling.
 
@@ -329,9 +329,9 @@ class Model(ModelState):
             If the path has no likelihood, or the model's transformation no known Jacobian.
         """
         self.net.eval()
-        unit, change = self.with_density(graphs, seed)
-        how: dict[str, Any] = {"method": method, "guidance": guidance, "seed": seed, "batch": batch}
-        return log_prob(self.path, self.denoiser, unit, **how).plus(change)
+        matched, known, cells = self.spread(graphs, known, seed)
+        how = {"method": method, "guidance": guidance, "seed": seed, "batch": batch}
+        return log_prob_in_units(self.denoiser, self.units, matched, known, route=route, **how).plus(cells)
 
     def report(
         self, path: str | Path, test: Graphs | None = None, train: Graphs | None = None, **shown: Any
@@ -341,7 +341,7 @@ class Model(ModelState):
         Parameters
         ----------
         path, test, train, **shown
-            The HTML file, held-out and training data, and what `noisefold.report.write_report` takes besides.
+            HTML file, held-out and training data, and what `noisefold.report.write_report` takes besides.
         """
         from noisefold.report import write_report  # pictures take a second to import
 

@@ -23,7 +23,6 @@ from noisefold.noise.target import Target
 from noisefold.noise.variable import Variable
 from noisefold.pretrained import FORMAT, Pretrained, upgraded
 from noisefold.sample.frames import Labels, labels_of
-from noisefold.sample.likelihood import log_det
 from noisefold.sample.sampling import Sampling, SamplingOptions
 from noisefold.train.settings import Training
 
@@ -195,11 +194,18 @@ class ModelState(Pretrained):
         """Return the graphs that the model is judged on."""
         return self.matched(domain_of(data, self.variable).test_graphs(data))
 
-    def with_density(self, graphs: Graphs, seed: int) -> tuple[Graphs, Tensor]:
-        """Return data in standard units, spread if rounded, and the change of log-density, ``[g]``."""
-        data, cell = domain_of(graphs, self.variable).dequantised(self.prepared(graphs), seed)
-        change = log_det(self.units, data, self.variable.name)
-        return self.units.apply(data), change + cell * data.features * data.sizes.cpu()
+    def spread(self, graphs: Graphs, known: Tensor | None, seed: int) -> tuple[Graphs, Tensor | None, Tensor]:
+        """Return data with a density, what is known of them, and the log-volume of unknown cells, ``[g]``."""
+        data = self.prepared(graphs)
+        known = in_columns(known, graphs, data)
+        wide, cell = domain_of(data, self.variable).dequantised(data, seed)
+        count = torch.zeros(len(data), dtype=torch.float64)
+        if cell:
+            free = torch.ones(data.num_nodes, data.features, dtype=torch.float64)
+            if known is not None:
+                free = free * ~(known if known.ndim == 2 else known[:, None]).cpu()
+            count.index_add_(0, data.batch.cpu(), free.sum(1))
+        return wide, known, cell * count
 
     def sampled_by(self, sampling: Sampling | None, options: SamplingOptions) -> Sampling:
         """Return how to sample, and make the network ready for it."""

@@ -134,7 +134,7 @@ def test_types_of_hetero_data():
 
 def test_what_cannot_be_taken_is_named():
     xarray = pytest.importorskip("xarray")
-    with pytest.raises(ValueError, match="xarray"):
+    with pytest.raises(ValueError, match="latitude"):
         load(xarray.DataArray(np.zeros((3, 2))))
     with pytest.raises(ValueError, match="TensorDataset"):
         load(torch.utils.data.TensorDataset(torch.zeros(3, 2)))

@@ -141,12 +141,14 @@ def test_npz_keeps_everything(tmp_path):
         edge_type=torch.tensor([1, 0]),
         edge_types=("single", "double"),
         label=torch.tensor([0]),
+        group=torch.tensor([2005]),
+        time=torch.tensor([3_000_000_007]),
         classes=("a b",),
         mask=torch.arange(12) < 3,
         origin=(0.5, 1e6, -2.25),
     )
     back = through(graphs, tmp_path / "a.npz")
-    for name in ("x", "ptr", "node_type", "edge_index", "edge_type", "label", "mask"):
+    for name in ("x", "ptr", "node_type", "edge_index", "edge_type", "label", "group", "time", "mask"):
         assert torch.equal(getattr(back, name), getattr(graphs, name)), name
     for name in ("node_types", "edge_types", "classes", "feature_names", "origin"):
         assert getattr(back, name) == getattr(graphs, name), name

@@ -11,7 +11,8 @@ from noisefold.data import load, save, shapes
 from noisefold.data.save import WRITERS, check_target
 from noisefold.geometry.graphs import Graphs
 
-POINTS = [e for e in WRITERS if e not in (".h5ad", ".parquet", ".edgelist", ".g6", ".s6", ".smi", ".sdf")]
+OTHERS = (".h5ad", ".parquet", ".edgelist", ".g6", ".s6", ".smi", ".sdf", ".nc")
+POINTS = [e for e in WRITERS if e not in OTHERS]
 
 
 def sample(g=3, d=3, f=2, label=True, seed=0):

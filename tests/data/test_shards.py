@@ -20,7 +20,19 @@ from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scaling import Scaling
 from noisefold.train.identity import _digest
 
-TENSORS = ("pos", "x", "ptr", "edge_index", "edge_attr", "mask", "label", "node_type", "edge_type")
+TENSORS = (
+    "pos",
+    "x",
+    "ptr",
+    "edge_index",
+    "edge_attr",
+    "mask",
+    "label",
+    "group",
+    "time",
+    "node_type",
+    "edge_type",
+)
 NAMES = ("classes", "node_types", "edge_types", "feature_names", "origin", "modality")
 
 
@@ -48,6 +60,8 @@ def graphs(seed=0, count=5):
         ("heat", "load"),
         (1e6, 2e6, 0.0),
         SpatialTranscriptomics("log", patch=4),
+        torch.randint(2001, 2004, (count,), generator=generator),
+        torch.randint(10**10, (count,), generator=generator),
     )
 
 

@@ -68,7 +68,7 @@ def test_balls():
 
 
 def test_table_ranks_what_is_known():
-    test, train, more = _sets(120, 160, 60)
+    test, train, more = _sets(200, 300, 80)
     scores = score_images({"fresh": more, "halves": more.replace(x=more.x / 2)}, test, train, resamples=10)
     assert scores.rows == ("fresh", "halves", "real", "train", "copies", "Gaussian", "blur", "noise")
     for worse in ("halves", "noise", "blur"):

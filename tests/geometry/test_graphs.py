@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noisefold.geometry import Graphs
+from noisefold.geometry.patches import take
 
 SIZES = [3, 0, 1, 5, 2]
 
@@ -262,3 +263,52 @@ def test_edges_of_unsorted_batches_follow_their_graphs():
     ends = second.pos[second.edge_index][..., 0]
     assert ends.tolist() == [[3, 4, 0, 1], [4, 3, 1, 0]]
     assert second.edge_type.tolist() == [5, 7, 6, 8]
+
+
+def _seasons(sizes, group):
+    ptr = torch.tensor([0, *sizes]).cumsum(0)
+    pos = torch.arange(int(ptr[-1]), dtype=torch.float32)[:, None]
+    return Graphs(pos, ptr=ptr, group=torch.tensor(group), time=torch.tensor(group) + 10)
+
+
+def test_groups_travel_with_their_graphs():
+    graphs = _seasons([1, 2, 0, 3], [7, 7, -2, 9])
+    assert graphs[[3, 0]].group.tolist() == [9, 7]
+    assert graphs[[3, 0]].time.tolist() == [19, 17]
+    assert graphs[graphs.sizes > 1].group.tolist() == [7, 9]
+    assert Graphs.collate([graphs[2:], graphs]).time.tolist() == [8, 19, 17, 17, 8, 19]
+    assert Graphs.collate([graphs[2:], graphs]).group.tolist() == [-2, 9, 7, 7, -2, 9]
+    assert graphs.to(dtype=torch.float64).group.dtype == torch.int64
+    assert graphs.thin(1, torch.rand(6)).group.tolist() == [7, 7, -2, 9]
+    taken = take(graphs, [np.array([4, 5]), np.array([2]), np.array([0])])
+    assert taken.group.tolist() == [9, 7, 7]
+
+
+def test_a_split_keeps_groups_whole():
+    group = torch.tensor([0, 1, 2, 3, 4] * 3 + [4] * 5)
+    graphs = _seasons([2] * 20, group.tolist())
+    seen = set()
+    for seed in range(8):
+        first, second = graphs.split(0.7, seed)
+        assert not set(first.group.tolist()) & set(second.group.tolist())
+        assert sorted(torch.cat([first.pos, second.pos]).flatten().tolist()) == list(range(40))
+        assert abs(len(first) - 14) <= 3  # groups have 3 or 8 graphs
+        seen.add(tuple(second.group.unique().tolist()))
+    assert len(seen) > 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"group": torch.tensor([1])}, "group"),
+        ({"group": torch.tensor([0.0, 1.0, 2.0])}, "group"),
+        ({"time": torch.tensor([0.0, 1.0, 2.0])}, "time"),
+    ],
+)
+def test_a_group_that_does_not_fit_is_refused(changes, named):
+    with pytest.raises(ValueError, match=named):
+        _seasons([1, 1, 1], [0, 1, 2]).replace(**changes)
+    with pytest.raises(ValueError, match="group"):
+        Graphs.collate([_seasons([1], [0]), _seasons([1], [0]).replace(group=None)])
+    with pytest.raises(ValueError, match="groups"):
+        _seasons([1, 1], [5, 5]).split(0.5)

@@ -28,7 +28,7 @@ class Zero(nn.Module):
         self.columns = columns
 
     def forward(self, graphs, log_snr, label=None):
-        assert graphs.features in (2 * self.columns, 3 * self.columns)
+        assert graphs.features in (self.columns, 2 * self.columns)
         return graphs.x.new_zeros(graphs.num_nodes, self.columns)
 
 
@@ -41,11 +41,10 @@ def _covariance(size, rank, seed=0):
     return mean, u, values, torch.tensor(0.3, dtype=torch.float64)
 
 
-def _base(columns=2, rank=8, classes=0, shape=(3, 2), net=None):
+def _base(columns=2, rank=8, classes=0, shape=(3, 2), net=None, shown=False):
     """A base estimate in float64 whose Gaussians are known, and their dense covariances."""
-    base = GaussianResidual(
-        net or Zero(columns), columns, shape[0] * shape[1], rank=rank, classes=classes
-    ).double()
+    nodes = shape[0] * shape[1]
+    base = GaussianResidual(net or Zero(columns), columns, nodes, 2, rank, classes, shown).double()
     grid, known = base.grids[0], []
     grid.pos.copy_(pixel_positions(*shape))
     for k in range(classes + 1):
@@ -111,8 +110,11 @@ def test_components_of_many_and_of_few():
     assert float(((vectors.T @ u) ** 2).sum()) > 3.9
     torch.testing.assert_close(found, values, rtol=0.05, atol=0)
     assert float(left) == pytest.approx(float(rest), rel=0.02)
-    wide = torch.randn(3, 1300).double()
-    vectors, found, left = principal_components(wide, 5)
+    few = torch.randn(3, 1300).double()
+    vectors, found, left = principal_components(few, 5)
+    torch.testing.assert_close(
+        vectors[:, :3] * found[:3] @ vectors[:, :3].T, few.T @ few / 3, rtol=0, atol=1e-8
+    )
     torch.testing.assert_close(vectors.T @ vectors, torch.eye(5).double(), rtol=0, atol=1e-8)
     assert bool((found >= left).all())
 
@@ -127,7 +129,9 @@ def _drawn(count, classes=2):
 
 def test_training_measures_it_once_and_it_is_saved(tmp_path):
     data = _drawn(400)
-    base = GaussianResidual(DiT(2, 1, width=8, blocks=1, heads=1, classes=2), 1, 12, rank=2, classes=2)
+    base = GaussianResidual(
+        DiT(1, width=8, blocks=1, heads=1, classes=2), 1, 12, rank=2, classes=2, shown=False
+    )
     model = Model(base, Gaussian(), Target(), "x")
     model.summary = DataSummary.of(
         data, Scaling((0.0, 0.0), 1.0, (float(data.x.mean()),), (float(data.x.std()),))
@@ -163,7 +167,7 @@ def test_gate_begins_at_one_for_gaussian_data_and_lower_for_others():
 
 def test_battery():
     torch.manual_seed(0)
-    base, _ = _base(1, 4, 2, (3, 4), DiT(2, 1, width=8, blocks=1, heads=1, classes=2).double())
+    base, _ = _base(1, 4, 2, (3, 4), DiT(2, 1, width=8, blocks=1, heads=1, classes=2).double(), True)
     perturbed(base.net)
     graphs, log_snr = _graphs(4, 1, (3, 4)), torch.tensor([-5.0, 0.0, 3.0, 8.0]).double()
     label = torch.tensor([0, -1, 1, 0])

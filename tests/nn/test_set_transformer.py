@@ -7,7 +7,7 @@ from noisefold.geometry import Graphs
 from noisefold.nn import SetTransformer, attention
 from noisefold.nn import set_transformer as module
 from noisefold.nn.attention import Attention, RelativePosition
-from noisefold.testing import example_batch, perturbed
+from noisefold.testing import assert_rotation_invariant, example_batch, perturbed
 
 SMALL = {"width": 16, "blocks": 2, "heads": 2}
 
@@ -19,12 +19,32 @@ SMALL = {"width": 16, "blocks": 2, "heads": 2}
         ({}, {}),
         ({}, {"sizes": (40, 40, 40)}),
         ({"pos_dim": 2, "features": 3, "out_dim": 3, "classes": 4}, {"dim": 2, "features": 3, "classes": 4}),
+        # A node alone has no relative positions.
+        (
+            {"pos_dim": 2, "features": 3, "out_dim": 3, "absolute": False},
+            {"dim": 2, "features": 3, "sizes": (2, 3, 30)},
+        ),
     ],
-    ids=["ragged", "uniform", "features and classes"],
+    ids=["ragged", "uniform", "features and classes", "relative positions"],
 )
 def test_battery(check, options, data):
     torch.manual_seed(0)
     check(perturbed(SetTransformer(**SMALL, **options)), *example_batch(**data))
+
+
+def test_relative_positions_are_equivariant_under_translations():
+    torch.manual_seed(0)
+    graphs, log_snr, _ = example_batch((2, 7, 30), dim=2, features=3)
+    batch = graphs.to(dtype=torch.float64), log_snr.double()
+    sizes = {"pos_dim": 2, "features": 3, "out_dim": 3}
+    relative = perturbed(SetTransformer(**SMALL, **sizes, absolute=False)).double()
+    assert relative(*batch).norm() > 1e-2
+    assert_rotation_invariant(relative, *batch, groups=("translations",), tolerance=1e-10)
+    with pytest.raises(AssertionError, match="motion"):
+        absolute = perturbed(SetTransformer(**SMALL, **sizes)).double()
+        assert_rotation_invariant(absolute, *batch, groups=("translations",))
+    with pytest.raises(ValueError, match="absolute"):
+        SetTransformer(absolute=False)
 
 
 def test_initial_prediction_is_zero():

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from noisefold.configuration import decode, encode
-from noisefold.geometry import Graphs
+from noisefold.geometry import CurlFree, Graphs, IndependentOutputs
 from noisefold.geometry.correlation import Matern, Nested, SquaredExponential
 from noisefold.nn import Denoiser
 from noisefold.noise import Gaussian, GPNoise, Nugget, Stationary, Streams, Target, gp_noise
@@ -102,3 +102,53 @@ def test_refuses_where_it_makes_no_sense():
     with pytest.raises(ValueError, match="variable"):
         Denoiser(nn.Identity(), Gaussian(source=SOURCE), Target(), variable="pos")
     Denoiser(nn.Identity(), Gaussian(source=SOURCE), Target(), variable="x")
+
+
+VECTORS = GPNoise(0.9 * CurlFree(0.5) + IndependentOutputs(Nugget(0.1), 2))
+
+
+def plane(n, seed=0):
+    pos = torch.randn(n, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return Graphs(pos, x=torch.zeros(n, 2).double())
+
+
+def test_columns_are_correlated_as_components():
+    """20,000 draws of 3 vectors: sample covariance within 5 standard errors of K, entry by entry."""
+    graphs = plane(3)[[0] * 20000]
+    eps = VECTORS.draw(graphs, 2, Streams(0, range(20000))).reshape(-1, 6)
+    k = VECTORS.kernel.matrix(plane(3).pos)
+    error = ((k**2 + k.diagonal()[:, None] * k.diagonal()) / len(eps)).sqrt()
+    assert float(((eps.T @ eps / len(eps) - k) / error).abs().max()) < 5
+    assert float(k[0, 3].abs()) > 10 * float(error[0, 3])
+    torch.testing.assert_close(VECTORS.covariance(plane(3).pos), k, rtol=0, atol=1e-9)
+
+
+def test_a_kronecker_product_is_factorised_as_its_kernel():
+    """The same draws as of the scalar kernel, bit for bit, and no larger matrix."""
+    lifted = GPNoise(IndependentOutputs(SOURCE.kernel, 2))
+    assert lifted.factor(line(9).pos).shape == (9, 9)
+    assert torch.equal(lifted.draw(line(9), 2, Streams(0, [0])), SOURCE.draw(line(9), 2, Streams(0, [0])))
+    for source in (lifted, VECTORS):
+        with pytest.raises(ValueError, match=r"2 outputs is for 2 columns, got 3"):
+            source.draw(plane(4), 3, Streams(0, [0]))
+
+
+@pytest.mark.parametrize("source", [SOURCE, VECTORS], ids=["scalar", "vectors"])
+@pytest.mark.parametrize("part", [False, True])
+def test_whitening(source, part):
+    """Norm, volume and gradient against dense algebra, of all entries and of some."""
+    graphs = plane(7)
+    hidden = torch.rand(7, 2, generator=torch.Generator().manual_seed(1)) < 0.6 if part else None
+    values = torch.randn(7, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    values.requires_grad_()
+    white, volume = source.whiten(graphs.pos, values, hidden)
+    k = source.covariance(graphs.pos)
+    k = k if len(k) == 14 else torch.kron(k, torch.eye(2).double())
+    mask = torch.ones(14).bool() if hidden is None else hidden.flatten()
+    block, some = k[mask][:, mask], values.flatten()[mask]
+    torch.testing.assert_close(white.square().sum(), some @ torch.linalg.solve(block, some))
+    torch.testing.assert_close(volume, torch.logdet(block) / 2)
+    (gradient,) = torch.autograd.grad(white.square().sum() / 2, values)
+    torch.testing.assert_close(gradient.flatten()[mask], torch.linalg.solve(block, some))
+    assert hidden is None or not gradient[~hidden].any()
+    torch.testing.assert_close(source.correlate(graphs.pos, values).flatten(), k @ values.flatten())

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from noisefold.configuration import decode, encode
-from noisefold.noise import VP, Cosine, Gaussian, LevelDistribution, Linear
+from noisefold.noise import VP, Cosine, Gaussian, LevelDistribution, Linear, LogSNRUniform
 
 LAW = LevelDistribution((0.1, 0.2, 0.6, 0.9), (1, 2, 1))
 EVEN = torch.linspace(0, 1, 4001, dtype=torch.float64)
@@ -46,3 +46,29 @@ def test_round_trip():
 def test_refuses_what_is_no_law(edges, weights, says):
     with pytest.raises(ValueError, match=says):
         LevelDistribution(edges, weights)
+
+
+@pytest.mark.parametrize("schedule", [Linear(), VP(), Cosine()], ids=repr)
+def test_uniform_log_snr(schedule):
+    """Even quantiles are even in log-SNR, on every path, up to the rounding of its inverse."""
+    path = Gaussian(schedule)
+    found = path.log_snr(LogSNRUniform(-4.0, 6.0)(path, EVEN))
+    torch.testing.assert_close(found, -4 + 10 * EVEN, rtol=0, atol=1e-8)
+
+
+def test_uniform_log_snr_within_the_margin():
+    path = Gaussian(margin=0.01)
+    found = path.log_snr(LogSNRUniform(-100.0, 100.0)(path, EVEN))
+    edge = float(path.log_snr(torch.tensor(0.01, dtype=torch.float64)))
+    torch.testing.assert_close(found, edge * (2 * EVEN - 1), rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (2.0, 1.0), (float("nan"), 1.0)])
+def test_uniform_log_snr_refuses_ends_that_do_not_rise(low, high):
+    with pytest.raises(ValueError, match="low"):
+        LogSNRUniform(low, high)
+
+
+def test_uniform_log_snr_refuses_a_range_beyond_the_margin():
+    with pytest.raises(ValueError, match="20"):
+        LogSNRUniform(20.0, 30.0)(Gaussian(), EVEN)

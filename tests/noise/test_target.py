@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from noisefold import noise
-from noisefold.noise import TARGETS, WEIGHTS, Gaussian, Schedule, Target
+from noisefold.geometry import DivergenceFree, Graphs, IndependentOutputs, Matern, Nugget
+from noisefold.noise import TARGETS, WEIGHTS, Gaussian, GPNoise, Known, Schedule, Target
 
 SCHEDULES = [value() for value in vars(noise).values() if Schedule in getattr(value, "__mro__", ())[1:]]
 EVERY = pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
@@ -177,3 +178,33 @@ def test_a_time_for_every_node_or_one_for_all(name):
 def test_refuses_unknown_names(arguments, says):
     with pytest.raises(ValueError, match=says):
         Target(**arguments)
+
+
+@pytest.mark.parametrize("observed", [False, True])
+@pytest.mark.parametrize("name", ["velocity", "noise"])
+def test_errors_in_the_metric_of_the_noise(name, observed):
+    """e^T K^{-1} e / (n d) of the unobserved entries under correlated noise; white noise changes no bit."""
+    generator = torch.Generator().manual_seed(0)
+    pos = [torch.randn(n, 2, generator=generator, dtype=torch.float64) for n in (5, 8)]
+    graphs = Graphs.ragged(pos)
+    clean, state, answer = (torch.randn(13, 2, generator=generator, dtype=torch.float64) for _ in range(3))
+    mask = torch.rand(13, 2, generator=generator) < 0.5
+    known = Known(clean, mask) if observed else None
+    t = torch.tensor([0.3, 0.8], dtype=torch.float64)
+    plain, target = (Target(name, "noise", whitened=w) for w in (False, True))
+    white = [a.loss(answer, clean, state, t, Gaussian(), graphs, known) for a in (plain, target)]
+    assert torch.equal(*white)
+    kernel = 0.9 * DivergenceFree(0.5) + IndependentOutputs(Nugget(0.1), 2)
+    for source in (GPNoise(kernel), GPNoise(Matern(0.7))):
+        path = Gaussian(source=source)
+        found = target.loss(answer, clean, state, t, path, graphs, known)
+        error = target.read(answer, state, t[graphs.batch, None], path)[0]
+        error = error - target.value(clean, state, t[graphs.batch, None], path)
+        for i, (e, m) in enumerate(zip(graphs.unpack(error), graphs.unpack(mask), strict=True)):
+            k = source.covariance(pos[i])
+            k = k if len(k) == e.numel() else torch.kron(k, torch.eye(2).double())
+            u = ~m.flatten() if observed else torch.ones(e.numel()).bool()
+            e = e.flatten()[u]
+            size = e @ torch.linalg.solve(k[u][:, u], e) / m.numel()
+            expected = size * target.loss_weight(t, path)[i]
+            torch.testing.assert_close(found[i], expected)

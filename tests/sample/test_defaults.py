@@ -2,7 +2,7 @@
 
 import pytest
 
-from noisefold.noise import Gaussian, GPNoise, Nugget, variable_of
+from noisefold.noise import Gaussian, GPNoise, Nugget, QuasiRandom, variable_of
 from noisefold.sample import (
     DDIM,
     Amortized,
@@ -24,7 +24,8 @@ WHITE, CORRELATED = Gaussian(), Gaussian(source=GPNoise(Nugget(1.0)))
         (True, "Independent", WHITE, "x", Amortized),
         (False, "Independent", WHITE, "x", LangevinCorrection),
         (False, "", WHITE, "x", LangevinCorrection),
-        (False, "Independent", CORRELATED, "x", Repaint),
+        (False, "Independent", CORRELATED, "x", LangevinCorrection),
+        (False, "Independent", Gaussian(source=QuasiRandom()), "x", Repaint),
         (False, "Independent", WHITE, "pos", Repaint),
         (False, "WithinCloud", WHITE, "pos", Replacement),
     ],

@@ -154,7 +154,7 @@ def test_value_is_that_of_a_field(schedule, source):
     law, graphs = fields(path, columns=2)
     found = log_prob(path, law, graphs, method=ProbabilityFlow(30), end=law.density)
     truth = standardised(law.density, path, graphs, graphs.x, found.log_snr[0])
-    assert found.columns == 2
+    assert found.numbers.tolist() == [40, 40, 40]
     assert float(((found.value - truth) / graphs.sizes / 2).abs().max()) < 1e-4
 
 
@@ -451,7 +451,7 @@ def test_units_of_the_data(variable, apart):
     truth = total(normal.log_prob(value))
     before = total(torch.distributions.Normal(0.0, 1.0).log_prob(standard))
     zero = torch.zeros(4).double()
-    found = LogProb(before, zero, "exact", zero, graphs.sizes, 2, (13.0, -7.0))
+    found = LogProb(before, zero, "exact", zero, graphs.sizes, 2 * graphs.sizes, (13.0, -7.0))
     for transform in (scaling, Chain((scaling,))):
         moved = found.plus(log_det(transform, graphs, variable))
         torch.testing.assert_close(moved.value, truth, rtol=1e-12, atol=1e-12)
@@ -462,7 +462,9 @@ def test_units_of_the_data(variable, apart):
 
 def test_helpers():
     value = torch.tensor([6.0, -12.0]).double()
-    found = LogProb(value, value * 0, "exact", value * 0, torch.tensor([2, 3]), 3, (13.0, -7.0))
+    found = LogProb(
+        value, value * 0, "exact", value * 0, torch.tensor([2, 3]), torch.tensor([6, 9]), (13.0, -7.0)
+    )
     assert len(found) == 2
     assert found.per_point.tolist() == [3.0, -4.0]
     assert found.per_dimension.tolist() == pytest.approx([1.0, -4 / 3])

@@ -20,6 +20,7 @@ from noisefold.cli.options import (
     Constraint,
     Device,
     Genes,
+    Mask,
     Pos,
     Precision,
     RunFolder,
@@ -52,10 +53,6 @@ def complete(
         int | None,
         typer.Option(help="Of discrete graphs: nodes of each whole graph, with those of the file."),
     ] = None,
-    mask: Annotated[
-        Path | None,
-        typer.Option(help="Of pictures: one that is white where to draw; transparent pixels are drawn, too."),
-    ] = None,
     time: Annotated[float | None, typer.Option(help="Time whose cells to draw.")] = None,
     method: Annotated[str | None, typer.Option(help=", ".join(METHODS))] = None,
     steps: Annotated[
@@ -64,6 +61,10 @@ def complete(
     constraint: Constraint = None,
     seed: Seed = 0,
     precision: Precision = "float32",
+    mask: Mask = None,
+    next_stations: Annotated[
+        int, typer.Option(help="Of the earth: name so many places whose observation helps most.")
+    ] = 0,
     keep_draws: Annotated[bool, typer.Option("--keep-draws", help="Write every draw, too.")] = False,
     pos: Pos = None,
     x: Annotated[str | None, typer.Option(help="Of .h5ad: X, layers/NAME; default as in training.")] = None,
@@ -72,6 +73,7 @@ def complete(
     """Draw what is missing of a file, given what is there."""
     from dataclasses import asdict, replace
 
+    from noisefold.cli.earth import complete_earth, earth_of
     from noisefold.data.images.canvas import Canvas
     from noisefold.data.tissue.missing import Missing
     from noisefold.model import Model
@@ -96,10 +98,16 @@ def complete(
             raise ValueError(
                 "--genes, --region and --time are for .h5ad files; name what is missing by --mask."
             )
-        say(completed_pictures(model, Path(data), mask, out, **how))
+        say(completed_pictures(model, Path(data), None if mask is None else Path(mask), out, **how))
         return
-    if mask is not None:
-        raise ValueError(f"--mask is for models of pictures; this one generates {model.variable.noun}.")
+    earth = None if data.lower().endswith(".h5ad") else earth_of(run, data, mask)
+    if earth is None and (mask is not None or next_stations):
+        raise ValueError(
+            "--mask is for pictures and data of the earth, --next-stations for the latter alone."
+        )
+    if earth is not None and missing == Missing():
+        say(complete_earth(model, run, earth, data, out, next_stations, **how))
+        return
     if not data.lower().endswith(".h5ad"):
         if missing != Missing():
             raise ValueError("--genes, --region and --time are for .h5ad files; mark what is missing by NaN.")

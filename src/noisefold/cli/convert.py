@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from noisefold.cli.lists import names_of
-from noisefold.cli.options import Data, Genes, Group, Points, Pos, Seed, Skip, Time, Values
+from noisefold.cli.options import Data, Genes, Group, Level, Points, Pos, Seed, Skip, Time, Values, Vector
 from noisefold.cli.output import say
 
 __all__ = ["convert"]
@@ -25,6 +25,8 @@ def convert(
     time: Time = None,
     seed: Seed = 0,
     skip: Skip = False,
+    level: Level = None,
+    vector: Vector = None,
 ) -> None:
     """Write data as a folder that training maps, for data larger than memory, or in another format."""
     from noisefold.data.convert import convert as converted
@@ -37,6 +39,8 @@ def convert(
         "group": group,
         "time": time,
         "skip": skip or None,
+        "level": names_of(level, option="--level"),
+        "vector": names_of(vector, option="--vector"),
     }
     given = {k: v for k, v in named.items() if v is not None}
     say(converted(data, out, points=points, seed=seed, **given))

@@ -22,10 +22,13 @@ def frame_of(model: Model, run: Path, like: str, out: Path) -> Graphs:
     """
     from dataclasses import replace
 
+    from noisefold.cli.earth import earth_of, grid_of_samples
     from noisefold.files import check_out
     from noisefold.runs import Run
 
     source = Run(run).reading(like)
+    if (earth := earth_of(run, like, missing=False)) is not None:
+        return grid_of_samples(model, earth)
     if not source.is_tissue:
         frame = source.load()
     else:

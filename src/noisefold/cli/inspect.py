@@ -10,6 +10,8 @@ from noisefold.cli.options import (
     Genes,
     Group,
     Label,
+    Level,
+    Mask,
     Patch,
     Points,
     Pos,
@@ -17,6 +19,7 @@ from noisefold.cli.options import (
     Skip,
     Time,
     Values,
+    Vector,
     size_of,
 )
 from noisefold.cli.output import console, say
@@ -37,6 +40,9 @@ def inspect(
     label: Label = None,
     skip: Skip = False,
     size: Size = None,
+    level: Level = None,
+    vector: Vector = None,
+    mask: Mask = None,
     for_completion: ForCompletion = False,
 ) -> None:
     """Say what was understood of the data, and the configuration it suggests."""
@@ -60,6 +66,9 @@ def inspect(
         patch,
         label,
         skip,
+        names_of(level, option="--level"),
+        names_of(vector, option="--vector"),
+        mask,
         size_of(size),
     )
     said = source.tissue().describe() if source.is_tissue else {}
@@ -72,7 +81,7 @@ def inspect(
         console.print(f"[bold]{name:>10}[/]", end="  ", highlight=False)
         say(value)
     plain = not source.is_tissue and data != "shapes" and not isinstance(train.modality, Pictures)
-    for column in describe_columns(data, skip=skip) if plain else []:
+    for column in describe_columns(data, **source.named) if plain else []:
         say(f"    column  {column['name']}: {column['role']}{', ' * bool(column['why'])}{column['why']}")
     console.print(
         "\n# configuration; save it, change it, and give it to `noisefold train --config`", style="dim"

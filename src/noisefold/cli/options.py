@@ -23,6 +23,8 @@ __all__ = [
     "GridName",
     "Group",
     "Label",
+    "Level",
+    "Mask",
     "Patch",
     "Points",
     "Pos",
@@ -34,6 +36,7 @@ __all__ = [
     "Steps",
     "Time",
     "Values",
+    "Vector",
     "grid_of",
     "interval_of",
     "method_of",
@@ -72,14 +75,23 @@ Pos = Annotated[
     list[str] | None, typer.Option(help="Of .h5ad: obsm/KEY, or obs/x,obs/y; of tables: columns.")
 ]
 Values = Annotated[
-    str, typer.Option("--x", help="Of .h5ad: X, layers/NAME or raw/X; of tables: columns of features.")
+    str,
+    typer.Option("--x", help="Of .h5ad: X, layers/NAME or raw/X; of tables and NetCDF: features."),
 ]
 Genes = Annotated[list[str] | None, typer.Option(help=f"Of .h5ad: genes to keep: {_LISTED}.")]
 Group = Annotated[
     str | None, typer.Option(help="Of .h5ad: obs/COLUMN, of tables: column; a graph for each of its values.")
 ]
-Time = Annotated[str | None, typer.Option(help="Of .h5ad: obs/COLUMN of numbers, the time of each cell.")]
+Time = Annotated[str | None, typer.Option(help="Of .h5ad: obs/COLUMN of numbers; of stations: column.")]
 Label = Annotated[str | None, typer.Option(help="Of tables: column of classes.")]
+Level = Annotated[list[str] | None, typer.Option(help="Of NetCDF and zarr: levels to take, as 200,850.")]
+Vector = Annotated[
+    list[str] | None, typer.Option(help="Of the earth: components of a vector to east and north, as u10,v10.")
+]
+Mask = Annotated[
+    str | None,
+    typer.Option(help="Of NetCDF and zarr: variable that is 1 where values can be, as at sea."),
+]
 Skip = Annotated[
     bool,
     typer.Option("--skip", help="Leave out molecules that cannot be read, instead of refusing the file."),

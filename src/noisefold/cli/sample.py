@@ -64,6 +64,7 @@ def sample(
     """Generate graphs from a trained model."""
     from noisefold.cli.frames import frame_of
     from noisefold.data import save
+    from noisefold.data.earth.together import on_earth
     from noisefold.data.save import check_target
     from noisefold.model import Model
     from noisefold.train.device import resolve_device
@@ -74,6 +75,8 @@ def sample(
     frame = None if like is None or not model.variable.positions_given else frame_of(model, run, like, out)
     if frame is None:
         count = 16 if count is None else count
+    elif on_earth(frame):
+        count = len(frame) * (16 if count is None else count)
     elif count is None or frame.modality is not None:  # of a whole tissue, so many draws
         count = len(frame) * (1 if count is None else count)
     check_target(out, count, like=_form(model, frame), numbers=_numbers(model, frame, count, nodes))

@@ -17,6 +17,8 @@ from noisefold.cli.options import (
     Genes,
     Group,
     Label,
+    Level,
+    Mask,
     Patch,
     Points,
     Pos,
@@ -25,6 +27,7 @@ from noisefold.cli.options import (
     Skip,
     Time,
     Values,
+    Vector,
     size_of,
 )
 from noisefold.cli.output import in_processes, say
@@ -53,6 +56,9 @@ def train(
     label: Label = None,
     skip: Skip = False,
     size: Size = None,
+    level: Level = None,
+    vector: Vector = None,
+    mask: Mask = None,
     for_completion: ForCompletion = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     device: Annotated[str | None, typer.Option(help="Short for -o training.device=NAME.")] = None,
@@ -81,6 +87,9 @@ def train(
         patch,
         label,
         skip,
+        names_of(level, option="--level"),
+        names_of(vector, option="--vector"),
+        mask,
         size_of(size),
     )
     learned, held = source.divided(hold_out, seed)

@@ -1,8 +1,16 @@
 """Data sets and files: what the world looks like as `Graphs`."""
 
 from noisefold.data import molecules
+from noisefold.data.earth.write import write_draws
 from noisefold.data.folders import FolderSplit
-from noisefold.data.functions import FunctionSamples
+from noisefold.data.functions import (
+    Coordinates,
+    FunctionSamples,
+    UniformInputs,
+    gaussian_process,
+    mixture,
+    sawtooth,
+)
 from noisefold.data.graph_sets import community, graph_set, grid, planar, sbm, tree
 from noisefold.data.images import (
     Canvas,
@@ -34,6 +42,7 @@ from noisefold.data.tissue.tissue import Tissue
 __all__ = [
     "FAMILIES",
     "Canvas",
+    "Coordinates",
     "DataNotice",
     "Expression",
     "FolderSplit",
@@ -43,10 +52,12 @@ __all__ = [
     "RangeByTime",
     "SpatialTranscriptomics",
     "Tissue",
+    "UniformInputs",
     "community",
     "describe_columns",
     "digits",
     "enlarged",
+    "gaussian_process",
     "graph_set",
     "grid",
     "known_channels",
@@ -54,6 +65,7 @@ __all__ = [
     "known_pixels",
     "limb_bud",
     "load",
+    "mixture",
     "modelnet40",
     "molecules",
     "open_shards",
@@ -61,11 +73,13 @@ __all__ = [
     "planar",
     "region",
     "save",
+    "sawtooth",
     "sbm",
     "shapes",
     "simulate",
     "tree",
     "with_margin",
+    "write_draws",
     "write_layers",
     "write_shards",
 ]

@@ -6,6 +6,7 @@ from collections import Counter
 
 import torch
 
+from noisefold.data.earth.together import describe_earth, on_earth
 from noisefold.data.images.canvas import shapes_of
 from noisefold.data.images.modality import Pictures
 from noisefold.data.structure import describe_structure
@@ -21,15 +22,17 @@ def describe(graphs: Graphs) -> dict[str, str]:
     if isinstance(graphs.modality, Pictures):
         return _describe_pictures(graphs)
     sizes = graphs.sizes
-    where = graphs.coordinates
-    centre = where.mean(0)
     out = {
         "graphs": str(len(graphs)),
         "nodes": str(
             graphs.uniform or f"{int(sizes.min())} to {int(sizes.max())}, median {int(sizes.median())}"
         ),
     }
-    if graphs.dim:
+    if on_earth(graphs):
+        out |= describe_earth(graphs)
+    elif graphs.dim:
+        where = graphs.coordinates
+        centre = where.mean(0)
         spread = float((where - centre).square().mean().sqrt())
         out["positions"] = (
             f"{graphs.dim}-D, from {_list(where.amin(0))} to {_list(where.amax(0))}, "

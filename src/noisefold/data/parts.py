@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from noisefold.data.classes import named_classes
+from noisefold.data.earth.together import on_earth, together, with_units
 from noisefold.data.folders import FolderSplit
 from noisefold.data.formats.reader import Column
 from noisefold.data.notice import notify
@@ -19,7 +20,7 @@ from noisefold.geometry.origin import origin_of
 
 __all__ = ["Piece", "columns_of", "joined"]
 
-_FIELDS = ("label", "edge_index", "edge_attr", "mask", "node_type", "edge_type")
+_FIELDS = ("label", "group", "time", "edge_index", "edge_attr", "mask", "node_type", "edge_type")
 _CONSTANT = "one whole number throughout"
 
 
@@ -87,7 +88,8 @@ def joined(pieces: Sequence[Piece], asked: bool = False) -> Graphs:
     varying = _with_edge_fields(varying)
     for piece in varying[1:]:
         _fits(piece, varying[0])
-    graphs = _centred(_collated(_labelled(varying)))
+    graphs = _collated(together(list(zip([p.where for p in varying], _labelled(varying), strict=True))))
+    graphs = with_units(graphs) if on_earth(graphs) else _centred(graphs)
     parts = [p.part for p in pieces for _ in range(len(p.graphs))]
     if all(parts):
         graphs = graphs.replace(modality=FolderSplit.of(graphs, [p for p in parts if p]))

@@ -16,9 +16,14 @@ import torch
 from torch import Tensor
 
 from noisefold.data.classes import named_classes
+from noisefold.data.earth.gridded import Gridded
+from noisefold.data.earth.libraries import is_xarray
+from noisefold.data.earth.netcdf import ENDINGS, is_gridded, opened_grid
+from noisefold.data.earth.together import on_earth
 from noisefold.data.folders import find
 from noisefold.data.formats.arrays import from_array, from_arrays
 from noisefold.data.formats.compressed import ending_of, gunzip
+from noisefold.data.formats.guard import guarded
 from noisefold.data.formats.h5ad import is_tissue
 from noisefold.data.formats.objects import from_object
 from noisefold.data.formats.reader import Ask, Part
@@ -33,7 +38,7 @@ from noisefold.progress import progress
 
 __all__ = ["Reading"]
 
-_TABLE_PARTS = ("pos", "x", "group", "label", "missing", "skip", "hydrogens")
+_TABLE_PARTS = ("pos", "x", "group", "label", "missing", "skip", "hydrogens", "vector", "level", "mask")
 
 
 class Reading:
@@ -56,6 +61,10 @@ class Reading:
             _name(parts.get("group"), "group"),
             _name(parts.get("label"), "label"),
             *(bool(parts.get(name)) for name in ("missing", "skip", "hydrogens")),
+            vector=_names(parts.get("vector"), "vector"),
+            level=_names(parts.get("level"), "level"),
+            mask=_name(parts.get("mask"), "mask"),
+            time=_name(parts.get("time"), "time"),
         )
 
     # -- sources ---------------------------------------------------------------------------------------
@@ -81,7 +90,7 @@ class Reading:
         try:
             read = self.converted(source)
             bits = np.random.Philox(key=self.ask.seed)
-            return None if read is None else self.piece(read, where, bits, tissue=hasattr(source, "obsm"))
+            return None if read is None else self.piece(read, where, bits, checked=hasattr(source, "obsm"))
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
         except (TypeError, RuntimeError, LookupError, AttributeError) as error:  # of an object's own methods
@@ -98,13 +107,13 @@ class Reading:
             return source
         if isinstance(source, np.ndarray | Tensor):
             return from_array(source, self.ask)
-        if isinstance(source, Mapping):
+        if isinstance(source, Mapping) and not is_xarray(source):
             return from_arrays(source, self.ask)
         return from_object(source, self.ask)
 
     def path(self, path: Path) -> list[Piece]:
         """Return the graphs of a file, a folder or a pattern."""
-        if is_tissue(path) and path.exists():
+        if (is_tissue(path) or is_gridded(path)) and path.exists():
             return self.files([path])
         if path.is_dir():
             return self.folder(path)
@@ -164,11 +173,15 @@ class Reading:
         if is_tissue(path) and path.exists():
             graphs = self.tissue(path)
             bits = self.ask.random(graphs.pos.numpy().tobytes()).bit_generator
-            return self.piece(graphs, str(path), bits, tissue=True)
+            return self.piece(graphs, str(path), bits, checked=True)
+        if is_gridded(path) and path.exists():
+            with guarded(path), opened_grid(path) as data:
+                part = Gridded.of(data, self.ask).part()
+            return self.piece(part, str(path), self.ask.random(b"").bit_generator)
         if not path.is_file():
             raise FileNotFoundError(f"{path}: there is no such file; check the path.")
         try:
-            reader = reader_of(ending)
+            reader = _packed_grid if ending in ENDINGS else reader_of(ending)
             data = path.read_bytes()
             content = gunzip(data) if packed else data
             if not content.strip():
@@ -187,12 +200,14 @@ class Reading:
         return Tissue.read(source, **self.parts).graphs()
 
     def piece(
-        self, read: Graphs | Part, where: str, bits: np.random.BitGenerator, tissue: bool = False
+        self, read: Graphs | Part, where: str, bits: np.random.BitGenerator, checked: bool = False
     ) -> Piece:
         """Return graphs that were read, checked and thinned, in float64."""
         part = read if isinstance(read, Part) else Part(read)
         graphs = part.graphs
-        if not tissue:  # whose values were checked, and may be too many for a copy in float64
+        if not checked and not on_earth(
+            graphs
+        ):  # whose values were checked, and may be too many for a copy in float64
             graphs = graphs if part.columns else self.chosen(graphs)
             graphs = _checked(_named(graphs), self.ask.missing)
             x = None if graphs.x is None else graphs.x.double()
@@ -214,6 +229,11 @@ class Reading:
         if not graphs.feature_names:
             raise ValueError("x names features, but these have no names; leave it out here.")
         return graphs.with_features(self.ask.x)
+
+
+def _packed_grid(content: bytes, ask: Ask) -> Part:
+    with guarded(None), opened_grid(content) as data:
+        return Gridded.of(data, ask).part()
 
 
 def _named(graphs: Graphs) -> Graphs:

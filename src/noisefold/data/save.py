@@ -9,6 +9,7 @@ ending                   what is written
 .ply                     positions, features, edges; one graph a file, a folder of files for several
 .pcd .xyz .txt .pts      positions and features; the same
 .h5ad                    an AnnData: features with their names, positions, classes
+.nc                      values on the sphere in the names, units and grid that were read
 .graphml .gexf .gml      a graph with edges, types, features and positions; one graph a file
 .edgelist                edges with their types; one graph a file
 .g6 .s6                  edges alone, a graph a line
@@ -31,6 +32,7 @@ from functools import partial
 from pathlib import Path
 
 from noisefold.arguments import whole
+from noisefold.data.earth.write import write_netcdf
 from noisefold.data.folders import folder_name
 from noisefold.data.formats.adjacency import write_edgelist
 from noisefold.data.formats.arrays import write_npy, write_npz
@@ -93,6 +95,7 @@ WRITERS: dict[str, Writer] = {
     ".npy": Writer(write_npy),
     ".npz": Writer(write_npz, holds=_FIELDS),
     ".h5ad": Writer(write_h5ad),
+    ".nc": Writer(write_netcdf),
     ".graphml": Writer(write_graphml, single=True, text=True, holds=_ATTRIBUTED),
     ".gexf": Writer(write_gexf, single=True, text=True, holds=_ATTRIBUTED),
     ".gml": Writer(write_gml, single=True, text=True, holds=_ATTRIBUTED),

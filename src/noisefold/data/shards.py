@@ -32,7 +32,7 @@ from noisefold.data.formats.guard import guarded
 from noisefold.files import staged
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.mapped import mapped
-from noisefold.geometry.selection import BY_EDGE, BY_NODE, EdgeOrder
+from noisefold.geometry.selection import BY_EDGE, BY_GRAPH, BY_NODE, EdgeOrder
 
 __all__ = ["ShardWriter", "is_shards", "open_shards", "write_shards"]
 
@@ -107,7 +107,7 @@ class ShardWriter:
         if self._first is None:
             self._first, self._modality = graphs[:0], graphs.modality
             self._names = {name: {} for name in _CODES}
-        fields = (*_BY_NODE, "label", "edge_index", *BY_EDGE)
+        fields = (*_BY_NODE, *BY_GRAPH, "edge_index", *BY_EDGE)
         for name in fields:
             if (getattr(first, name) is None) != (getattr(graphs, name) is None):
                 raise ValueError(f"graphs of one folder must all have {name}, or none of them.")
@@ -120,8 +120,8 @@ class ShardWriter:
             self._modality = None
         for name in _BY_NODE:
             self._append(name, self._coded(name, graphs))
-        if graphs.label is not None and not more:
-            self._append("label", self._coded("label", graphs))
+        for name in () if more else BY_GRAPH:
+            self._append(name, self._coded(name, graphs))
         if graphs.edge_index is not None:
             self._edges(graphs)
         sizes = graphs.sizes.cpu().numpy()
@@ -282,7 +282,7 @@ def open_shards(folder: str | os.PathLike[str]) -> Graphs:
 
 
 def _mapped(folder: Path, name: str, dtype: str, shape: list[int]) -> Tensor:
-    if name not in (*_BY_NODE, *BY_EDGE, "label", "ptr", "edges", "edge_count") or dtype not in _TYPES:
+    if name not in (*_BY_NODE, *BY_EDGE, *BY_GRAPH, "ptr", "edges", "edge_count") or dtype not in _TYPES:
         raise ValueError(f"{_MANIFEST} names the field {name!r} of type {dtype!r}, which is unknown.")
     file, kind = folder / f"{name}.npy", np.dtype(dtype)
     there, needed = file.stat().st_size, _HEADER + kind.itemsize * int(np.prod([int(n) for n in shape]))

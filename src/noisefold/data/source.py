@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from noisefold.data.earth.netcdf import ENDINGS
+from noisefold.data.formats.compressed import ending_of
 from noisefold.data.formats.h5ad import is_tissue
 from noisefold.data.images.digits import digits
 from noisefold.data.load import load
@@ -19,7 +21,7 @@ __all__ = ["HELD_OUT", "DataSource"]
 
 HELD_OUT = 0.1
 """Share of the data that a training does not see, unless it is told."""
-_LISTS = ("classes", "pos", "genes", "size")
+_LISTS = ("classes", "pos", "genes", "level", "vector", "size")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ class DataSource:
         Column of a table that holds classes.
     skip
         Whether molecules that cannot be read are left out instead of refused.
+    level, vector, mask
+        Of the earth: levels to take, components of a vector, and the variable that says where there is
+        something.
     size
         Of pictures: height and width to which they are cropped and resized, or one number for both.
     patch
@@ -61,15 +66,21 @@ class DataSource:
     patch: int = 200
     label: str | None = None
     skip: bool = False
+    level: tuple[str, ...] | None = None
+    vector: tuple[str, ...] | None = None
+    mask: str | None = None
     size: int | tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.is_tissue:
-            named = [name for name in ("genes", "time") if getattr(self, name) is not None]
+            table = ending_of(Path(self.source))[0] in (".csv", ".tsv", ".parquet")
+            named = [
+                n for n in ("genes", "time") if getattr(self, n) is not None and not (table and n == "time")
+            ]
             if named:
                 raise ValueError(f"--{named[0]} is for tissues such as .h5ad files; {self.source} is none.")
             return
-        for name in ("points", "classes", "label", "size"):
+        for name in ("points", "classes", "label", "level", "vector", "mask", "size"):
             if getattr(self, name) is not None:
                 raise ValueError(f"--{name} is not for tissues; see --patch, --genes and --group.")
 
@@ -95,7 +106,22 @@ class DataSource:
     def of(self, source: str) -> DataSource:
         """Return other data, read as these are."""
         like = DataSource(source, self.points, self.classes, size=self.size)
-        return replace(self, source=source) if self.is_tissue and like.is_tissue else like
+        if self.is_tissue and like.is_tissue:
+            return replace(self, source=source)
+        gridded = all(ending_of(Path(s))[0] in (*ENDINGS, ".zarr") for s in (self.source, source))
+        return replace(self, source=source) if gridded else like
+
+    def earth(self, source: str, missing: bool) -> Graphs:
+        """Return another file of the earth, read as these are; what is missing is NaN, or left out.
+
+        Raises
+        ------
+        ValueError
+            If it is none, or cannot be read.
+        """
+        named = {n: getattr(self, n) for n in ("level", "vector", "mask")}
+        x = None if self.x == "X" else self.x.split(",")
+        return load(source, missing=missing, **{k: v for k, v in {**named, "x": x}.items() if v is not None})
 
     def tissue(self, missing: bool = False, genes: Sequence[str] | None = None) -> Tissue:
         """Return the tissue of an .h5ad file; `missing` lets expression be NaN."""
@@ -118,17 +144,27 @@ class DataSource:
             count = 200 if held_out else 2000
             return shapes(count, points=self.points or 1024, families=chosen, seed=int(held_out))
         if self.source == "digits" and not Path(self.source).exists():
-            return load(digits(), classes=chosen, size=self._sides())
+            return load(digits(), classes=chosen, size=self._sides)
+        return load(self.source, points=self.points, classes=chosen, **self.named)
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """What was named of data that are no tissue, as arguments of `noisefold.load`."""
         columns: dict[str, Any] = {
             "pos": None if self.pos is None else list(self.pos),
             "x": None if self.x == "X" else self.x.split(","),
             "group": self.group,
             "label": self.label,
             "skip": self.skip or None,
+            "level": self.level,
+            "vector": self.vector,
+            "mask": self.mask,
+            "time": self.time,
+            "size": self._sides,
         }
-        named = {k: v for k, v in columns.items() if v is not None}
-        return load(self.source, points=self.points, classes=chosen, size=self._sides(), **named)
+        return {k: v for k, v in columns.items() if v is not None}
 
+    @property
     def _sides(self) -> int | tuple[int, int] | None:
         if self.size is None or isinstance(self.size, int):
             return self.size

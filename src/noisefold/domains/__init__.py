@@ -12,6 +12,7 @@ from noisefold.domains.images import Images
 from noisefold.domains.molecules import Molecules
 from noisefold.domains.planar_graphs import PlanarGraphs
 from noisefold.domains.recipe import Recipe, Request
+from noisefold.domains.sphere_functions import SphereFunctions
 from noisefold.domains.tissues import Tissues
 from noisefold.geometry.graphs import Graphs
 from noisefold.noise.variable import Variable, variable_of
@@ -27,6 +28,7 @@ __all__ = [
     "PointClouds",
     "Recipe",
     "Request",
+    "SphereFunctions",
     "Tissues",
     "domain_of",
     "recipe_for",
@@ -38,6 +40,7 @@ DOMAINS: tuple[Domain, ...] = (
     Molecules(),
     PlanarGraphs(),
     DiscreteGraphs(),
+    SphereFunctions(),
     Fields(),
     PointClouds(),
 )

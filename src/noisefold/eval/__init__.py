@@ -25,19 +25,24 @@ from noisefold.eval.graph_scores import GRAPH_METRICS, score_graphs
 from noisefold.eval.graph_statistics import GraphStatistics, adjacency, orbit_counts
 from noisefold.eval.graph_validity import VALIDITY, shared_validity, valid_graphs
 from noisefold.eval.image_scores import IMAGE_METRICS, score_images
+from noisefold.eval.inception import FID, fid
 from noisefold.eval.isomorphism import isomorphism_classes
 from noisefold.eval.kriging import Kriging
 from noisefold.eval.molecule_scores import MOLECULE_METRICS, score_molecules
+from noisefold.eval.placement import Placement, next_places
 from noisefold.eval.posterior_scores import PosteriorScores, score_posterior, tabulate
 from noisefold.eval.random_graphs import erdos_renyi_like
 from noisefold.eval.regression import GaussianField, Regression
 from noisefold.eval.score_table import Metric, Score, Scores, half_sampled
 from noisefold.eval.scoring_rules import crps, energy_score
 from noisefold.eval.spatial_statistics import morans_i, power_spectrum, roughness, spectral_distance
+from noisefold.eval.stereographic import StereographicGaussian, persisted
+from noisefold.eval.track_scores import PlaceScores, geodesic_median, score_places
 from noisefold.eval.transport import emd, emd_matrix, transport_cost, wasserstein
 
 __all__ = [
     "CLOUD_METRICS",
+    "FID",
     "FIELD_METRICS",
     "GRAPH_METRICS",
     "IMAGE_METRICS",
@@ -51,12 +56,15 @@ __all__ = [
     "Kriging",
     "MarginalNormal",
     "Metric",
+    "PlaceScores",
+    "Placement",
     "PosteriorScores",
     "PredictiveDistribution",
     "Regression",
     "Score",
     "Scores",
     "SpatialKNN",
+    "StereographicGaussian",
     "adjacency",
     "chamfer_matrix",
     "coverage",
@@ -66,6 +74,8 @@ __all__ = [
     "energy_distance",
     "energy_score",
     "erdos_renyi_like",
+    "fid",
+    "geodesic_median",
     "graph_mmd",
     "half_sampled",
     "isomorphism_classes",
@@ -75,12 +85,14 @@ __all__ = [
     "mmd_ratio",
     "morans_i",
     "nearest_spectra",
+    "next_places",
     "occupancy",
     "one_nna",
     "orbit_counts",
     "paper_field_w",
     "paper_units",
     "paper_w",
+    "persisted",
     "polygraph_discrepancy",
     "power_spectrum",
     "roughness",
@@ -89,6 +101,7 @@ __all__ = [
     "score_graphs",
     "score_images",
     "score_molecules",
+    "score_places",
     "score_posterior",
     "shared_validity",
     "sliced_wasserstein",

@@ -18,11 +18,22 @@ from noisefold.geometry.gp import Conditional, Factor, LeaveOneOut, condition, e
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.kernels import Anisotropic, Kernel, Nugget, Product, Scaled, Sum
 from noisefold.geometry.knn import knn_dense
+from noisefold.geometry.manifold import Manifold, Sphere, Torus
 from noisefold.geometry.neighbor_rules import KNN, Full, LongShort, Radius, Random
 from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.segment import segment_max, segment_mean, segment_softmax, segment_sum
 from noisefold.geometry.summary import DataSummary
+from noisefold.geometry.track_kernel import TrackKernel
 from noisefold.geometry.transform import Chain, Transform
+from noisefold.geometry.vector_kernels import (
+    CurlFree,
+    DivergenceFree,
+    IndependentOutputs,
+    Tangent,
+    TangentGradient,
+    TangentRotational,
+    local_frame,
+)
 
 __all__ = [
     "KNN",
@@ -31,17 +42,21 @@ __all__ = [
     "Chain",
     "Conditional",
     "Correlation",
+    "CurlFree",
     "DataSummary",
     "DelaunayLayout",
+    "DivergenceFree",
     "Exponential",
     "Factor",
     "FarthestPoint",
     "Full",
     "Graphs",
+    "IndependentOutputs",
     "KMeans",
     "Kernel",
     "LeaveOneOut",
     "LongShort",
+    "Manifold",
     "Matern",
     "Nested",
     "Nugget",
@@ -51,11 +66,17 @@ __all__ = [
     "Random",
     "Scaled",
     "Scaling",
+    "Sphere",
     "Spherical",
     "SquaredExponential",
     "Stationary",
     "Sum",
     "Supernodes",
+    "Tangent",
+    "TangentGradient",
+    "TangentRotational",
+    "Torus",
+    "TrackKernel",
     "Transform",
     "Triangular",
     "Voxel",
@@ -65,6 +86,7 @@ __all__ = [
     "factor",
     "knn_dense",
     "leave_one_out",
+    "local_frame",
     "pairs",
     "segment_max",
     "segment_mean",

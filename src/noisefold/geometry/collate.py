@@ -21,7 +21,7 @@ def collated(parts: list[Graphs]) -> Graphs:
     if not parts:
         raise ValueError("graphs must hold at least one batch, got an empty list.")
     first = parts[0]
-    for name in ("x", "node_type", "mask", "edge_index", "edge_attr", "edge_type", "label"):
+    for name in ("x", "node_type", "mask", "edge_index", "edge_attr", "edge_type", "label", "group", "time"):
         if len({getattr(p, name) is not None for p in parts}) > 1:
             raise ValueError(f"graphs to collate must all have {name}, or none of them.")
     if any(p.dim != first.dim or p.features != first.features for p in parts):
@@ -31,7 +31,7 @@ def collated(parts: list[Graphs]) -> Graphs:
     joined: dict[str, Any] = {
         "ptr": torch.cat([first.ptr[:1]] + [p.ptr[1:] + s for p, s in zip(parts, starts, strict=False)])
     }
-    for name in ("pos", "x", "mask", "edge_attr"):
+    for name in ("pos", "x", "mask", "edge_attr", "group", "time"):
         values = [getattr(p, name) for p in parts]
         joined[name] = None if values[0] is None else torch.cat(values)
     for name, names in _NAMES.items():

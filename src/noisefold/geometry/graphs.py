@@ -24,7 +24,7 @@ from noisefold.geometry.mapped import touched
 from noisefold.geometry.names import columns_of
 from noisefold.geometry.notebook import graphs_html
 from noisefold.geometry.scene import MOST, show_graphs
-from noisefold.geometry.selection import BY_NODE, EdgeOrder, selected, thinned
+from noisefold.geometry.selection import BY_EDGE, BY_GRAPH, BY_NODE, EdgeOrder, divided, selected, thinned
 from noisefold.geometry.validation import check_fields
 
 __all__ = ["Graphs", "Modality"]
@@ -71,6 +71,12 @@ class Graphs:
         such as UTM, keep their precision so: the user's coordinates are ``pos + origin`` in float64.
     modality
         What kind of measurement this is, if that matters; it decides how `split` divides the data.
+    group
+        Independent unit of each graph, such as a season or a year, ``[g]``, int64, or None. Equal numbers are
+        one unit, which `split` keeps together.
+    time
+        When each graph was measured, ``[g]``, int64, or None: seconds since 1970-01-01 in the calendar of the
+        data, or what else the modality says.
 
     Raises
     ------
@@ -93,6 +99,8 @@ class Graphs:
     feature_names: tuple[str, ...] = ()
     origin: tuple[float, ...] = ()
     modality: Modality | None = None
+    group: Tensor | None = None
+    time: Tensor | None = None
 
     def __post_init__(self) -> None:
         if vars(self)["ptr"] is None:
@@ -297,7 +305,7 @@ class Graphs:
     def nodes(self, rows: slice) -> Graphs:
         """Return consecutive nodes of all graphs as one graph without edges and class; tensors are views."""
         by_node = {name: None if (v := getattr(self, name)) is None else v[rows] for name in BY_NODE}
-        none = dict.fromkeys(("label", "edge_index", "edge_attr", "edge_type"))
+        none = dict.fromkeys((*BY_GRAPH, "edge_index", *BY_EDGE))
         pos = self.pos[rows]
         return self.replace(pos=pos, ptr=self.ptr.new_tensor([0, len(pos)]), **by_node, **none)
 
@@ -315,22 +323,19 @@ class Graphs:
     def split(self, fraction: float, seed: int = 0) -> tuple[Graphs, Graphs]:
         """Return two disjoint random parts, the first with this fraction of the graphs, at least one in each.
 
-        Graphs with a `modality` are divided as that says: a tissue into blocks of neighbouring cells.
+        A `group` is whole in either part, which then has about this fraction. Graphs with a `modality` are
+        divided as that says: a tissue into blocks of neighbouring cells.
 
         Raises
         ------
         ValueError
             If the fraction is not in (0, 1), or there is too little to divide.
         """
+        if self.modality is None:
+            return divided(self, fraction, torch.Generator().manual_seed(seed))
         if not 0 < fraction < 1:
             raise ValueError(f"fraction must lie strictly between 0 and 1, got {fraction}.")
-        if self.modality is not None:
-            return self.modality.split(self, fraction, seed)
-        if len(self) < 2:
-            raise ValueError(f"a split needs at least 2 graphs, got {len(self)}.")
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed)).to(self.device)
-        cut = min(max(round(fraction * len(self)), 1), len(self) - 1)
-        return self[order[:cut]], self[order[cut:]]
+        return self.modality.split(self, fraction, seed)
 
     def thin(self, nodes: int, keys: Tensor) -> Graphs:
         """Return at most this many nodes of each graph, those of the least ``keys [n]`` in [0, 1), no edges.

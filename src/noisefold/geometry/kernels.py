@@ -15,8 +15,9 @@ a `noisefold.geometry.Correlation`      isotropic, :math:`\rho(|x - x'|)` of var
 The nugget belongs to a node: two nodes at one position do not share it. All computation is in float64.
 
 **Vector-valued fields.** A kernel of `outputs` o gives the covariance of o values at each node, node by node:
-row :math:`i\, o + a` is value a of node i. Compositions pass the number on, so that a kernel of vector fields
-(curl-free, divergence-free) needs no more than `Kernel` asks for.
+row :math:`i\, o + a` is value a of node i, as in values ``[n, o]`` read row by row. Compositions pass the
+number on. Kernels of vector fields (curl-free, divergence-free, on the sphere) are in
+`noisefold.geometry.vector_kernels`.
 
 Source: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), chapter 4,
 https://gaussianprocess.org/gpml/; the composition follows GPyTorch, https://gpytorch.ai.
@@ -24,6 +25,7 @@ https://gaussianprocess.org/gpml/; the composition follows GPyTorch, https://gpy
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -54,6 +56,15 @@ class Kernel(ABC):
     def outputs(self) -> int:
         """Number o of values of the field at each node."""
         return 1
+
+    @property
+    def scalar(self) -> Kernel | None:
+        """The kernel k of a covariance :math:`k I_o`, a kernel of one output its own; None of all others.
+
+        The matrix on n nodes is then a Kronecker product, and that of k, ``[n, n]``, is all that need be made
+        or factorised.
+        """
+        return self if self.outputs == 1 else None
 
     @property
     @abstractmethod
@@ -120,12 +131,24 @@ class _Composed(Kernel):
             raise ValueError("parts must hold at least one kernel, got none.")
         outputs = [part.outputs for part in self.parts]
         if len(set(outputs)) > 1:
-            raise ValueError(f"parts must have one number of outputs, got {outputs}.")
+            raise ValueError(
+                f"parts must have one number of outputs, got {outputs}; "
+                "IndependentOutputs(kernel, o) has those of a scalar kernel."
+            )
 
     @property
     def outputs(self) -> int:
         """The number of outputs of every part."""
         return self.parts[0].outputs
+
+    @property
+    def scalar(self) -> Kernel | None:
+        """The same of the parts' scalar kernels, if all have one."""
+        if self.outputs == 1:
+            return self
+        found = tuple(part.scalar for part in self.parts)
+        known = tuple(part for part in found if part is not None)
+        return dataclasses.replace(self, parts=known) if len(known) == len(found) else None
 
     @abstractmethod
     def _combined(self, covariances: list[Tensor]) -> Tensor:
@@ -224,6 +247,12 @@ class Scaled(Kernel):
         return self.kernel.outputs
 
     @property
+    def scalar(self) -> Kernel | None:
+        """The same of the kernel's scalar kernel, if it has one."""
+        found = self.kernel.scalar
+        return None if found is None else dataclasses.replace(self, kernel=found)
+
+    @property
     def variance(self) -> float:
         """Factor times the kernel's variance."""
         return self.factor * self.kernel.variance
@@ -288,6 +317,12 @@ class Anisotropic(Kernel):
     def outputs(self) -> int:
         """The kernel's number of outputs."""
         return self.kernel.outputs
+
+    @property
+    def scalar(self) -> Kernel | None:
+        """The same of the kernel's scalar kernel, if it has one."""
+        found = self.kernel.scalar
+        return None if found is None else dataclasses.replace(self, kernel=found)
 
     @property
     def variance(self) -> float:

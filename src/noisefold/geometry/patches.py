@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from noisefold.geometry.coarsen import Balanced
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.mapped import gather
-from noisefold.geometry.selection import BY_NODE
+from noisefold.geometry.selection import BY_GRAPH, BY_NODE
 
 if TYPE_CHECKING:
     from scipy.spatial import KDTree
@@ -138,19 +138,18 @@ def take(graphs: Graphs, rows: Sequence[_Rows]) -> Graphs:
     graphs
         What the nodes are taken from.
     rows
-        Rows of `Graphs.pos` for each graph that is returned; it has the class of the graph they are of.
+        Rows of `Graphs.pos` for each graph that is returned; it has the class and the group of the graph they
+        are of.
     """
     device = graphs.device
     chosen = torch.from_numpy(np.concatenate(rows)).to(device)
     ptr = torch.from_numpy(np.cumsum([0, *map(len, rows)])).to(device)
-    label = graphs.label
-    if label is not None:
-        label = label[torch.searchsorted(graphs.ptr, chosen[ptr[:-1]], right=True) - 1]
     kept = {name: None if (v := getattr(graphs, name)) is None else gather(v, chosen) for name in BY_NODE}
+    owner = torch.searchsorted(graphs.ptr, chosen[ptr[:-1]], right=True) - 1
+    kept |= {name: None if (v := getattr(graphs, name)) is None else v[owner] for name in BY_GRAPH}
     return graphs.replace(
         pos=gather(graphs.pos, chosen),
         ptr=ptr,
-        label=label,
         edge_index=None,
         edge_attr=None,
         edge_type=None,

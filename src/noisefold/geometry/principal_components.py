@@ -21,17 +21,26 @@ def principal_components(values: Tensor, rank: int) -> tuple[Tensor, Tensor, Ten
     count, size = values.shape
     values = values.double()
     total = values.square().sum() / max(count, 1)
-    if size <= _EXACT_UP_TO:
-        found, vectors = torch.linalg.eigh(values.T @ values / max(count, 1))
+    if size <= min(count, _EXACT_UP_TO):
+        found, vectors = torch.linalg.eigh(values.T @ values / count)
         vectors, found = vectors.flip(1)[:, :rank], found.flip(0)[:rank]
     else:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            _, roots, vectors = torch.svd_lowrank(values, min(rank + 16, *values.shape), niter=4)
-        vectors, found = vectors[:, :rank], roots[:rank].square() / max(count, 1)
-        if len(found) < rank:  # fewer graphs than components: any others, of no variance
-            vectors = torch.linalg.qr(torch.cat([vectors, torch.eye(size, rank).to(vectors)], 1))[0][:, :rank]
-            found = torch.cat([found, found.new_zeros(rank - len(found))])
+        vectors, roots = _right(values, rank)
+        found = roots.square() / max(count, 1)
+    if len(found) < rank:  # fewer graphs than components: any others, of no variance
+        vectors = torch.linalg.qr(torch.cat([vectors, torch.eye(size, rank).to(vectors)], 1))[0][:, :rank]
+        found = torch.cat([found, found.new_zeros(rank - len(found))])
     rest = (total - found.sum()) / (size - rank) if size > rank else found[-1]
     rest = rest.clamp(min=_LEAST)
     return vectors, found.clamp(min=float(rest)), rest
+
+
+def _right(values: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """Return the first right singular vectors ``[D, r]`` and singular values ``[r]`` of ``values [k, D]``."""
+    if min(values.shape) <= _EXACT_UP_TO:
+        _, roots, rows = torch.linalg.svd(values, full_matrices=False)
+        return rows[:rank].T, roots[:rank]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        _, roots, vectors = torch.svd_lowrank(values, rank + 16, niter=4)
+    return vectors[:, :rank], roots[:rank]

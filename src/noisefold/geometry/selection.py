@@ -14,12 +14,14 @@ from noisefold.geometry.mapped import Ranges
 if TYPE_CHECKING:
     from noisefold.geometry.graphs import Graphs
 
-__all__ = ["BY_EDGE", "BY_NODE", "EdgeOrder", "rows_of", "selected", "thinned"]
+__all__ = ["BY_EDGE", "BY_GRAPH", "BY_NODE", "EdgeOrder", "divided", "rows_of", "selected", "thinned"]
 
 BY_NODE = ("x", "node_type", "mask")
 """Fields with a row for each node, besides positions."""
 BY_EDGE = ("edge_attr", "edge_type")
 """Fields with a row for each edge."""
+BY_GRAPH = ("label", "group", "time")
+"""Fields with an entry for each graph."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +65,51 @@ def selected(graphs: Graphs, index: int | slice | Sequence[int] | Tensor) -> Gra
         shift = torch.repeat_interleave(nodes.ptr[:-1] - nodes.starts, counts, output_size=len(edges))
         changes["edge_index"] = graphs.edge_index[:, edges] + shift
         changes |= {n: None if (v := getattr(graphs, n)) is None else v[edges] for n in BY_EDGE}
-    return graphs.replace(**changes, label=None if graphs.label is None else graphs.label[chosen])
+    changes |= {n: None if (v := getattr(graphs, n)) is None else v[chosen] for n in BY_GRAPH}
+    return graphs.replace(**changes)
+
+
+def divided(
+    graphs: Graphs, fraction: float, generator: torch.Generator | None = None
+) -> tuple[Graphs, Graphs]:
+    """Return two disjoint parts of whole groups, the size of the first as near to a fraction as can be.
+
+    Parameters
+    ----------
+    graphs
+        At least two groups, or two graphs without groups, each of which then is one.
+    fraction
+        Share of the graphs in the first part, in (0, 1).
+    generator
+        Draws the order in which groups go to the first part; None for rising numbers, so that the second part
+        has the last groups.
+
+    Raises
+    ------
+    ValueError
+        If the fraction is out of its range, or there are fewer than two graphs or groups.
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction must lie strictly between 0 and 1, got {fraction}.")
+    count, group = len(graphs), graphs.group
+    if count < 2:
+        raise ValueError(f"a split needs at least 2 graphs, got {count}.")
+    if group is None:
+        order = torch.arange(count) if generator is None else torch.randperm(count, generator=generator)
+        cut = min(max(round(fraction * count), 1), count - 1)
+        order = order.to(graphs.device)
+        return graphs[order[:cut]], graphs[order[cut:]]
+    codes, place, sizes = group.unique(return_inverse=True, return_counts=True)
+    if len(codes) < 2:
+        raise ValueError(
+            f"a split needs at least 2 groups, got {count} graphs of group {int(codes[0])}; forget the "
+            f"groups with graphs.replace(group=None)."
+        )
+    order = torch.arange(len(codes)) if generator is None else torch.randperm(len(codes), generator=generator)
+    taken = sizes[order.to(graphs.device)].cumsum(0)[:-1]
+    cut = int((taken - fraction * count).abs().argmin()) + 1
+    first = torch.isin(place, order[:cut].to(graphs.device))
+    return graphs[first], graphs[~first]
 
 
 def thinned(graphs: Graphs, nodes: int, keys: Tensor) -> Graphs:

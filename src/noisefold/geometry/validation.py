@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from noisefold.geometry.selection import BY_EDGE, BY_NODE
+from noisefold.geometry.selection import BY_EDGE, BY_GRAPH, BY_NODE
 
 if TYPE_CHECKING:
     from noisefold.geometry.graphs import Graphs
@@ -30,8 +30,12 @@ def check_fields(graphs: Graphs) -> None:
             raise ValueError(f"{name} must have one row for each of the {n} nodes, got {value.shape[0]}.")
     if graphs.x is not None and graphs.x.ndim != 2:
         raise ValueError(f"x must be [n, f], got shape {list(graphs.x.shape)}.")
-    if graphs.label is not None and graphs.label.shape != (len(graphs),):
-        raise ValueError(f"label must be [{len(graphs)}], got shape {list(graphs.label.shape)}.")
+    for name in BY_GRAPH:
+        value = getattr(graphs, name)
+        if value is not None and value.shape != (len(graphs),):
+            raise ValueError(f"{name} must be [{len(graphs)}], got shape {list(value.shape)}.")
+        if value is not None and name != "label" and value.dtype != torch.int64:
+            raise ValueError(f"{name} must be int64, got {value.dtype}; number it.")
     if graphs.edge_index is not None and (graphs.edge_index.ndim != 2 or graphs.edge_index.shape[0] != 2):
         raise ValueError(f"edge_index must be [2, e], got shape {list(graphs.edge_index.shape)}.")
     edges = 0 if graphs.edge_index is None else graphs.edge_index.shape[1]

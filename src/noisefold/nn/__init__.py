@@ -2,6 +2,7 @@
 
 from noisefold.nn import adaptive
 from noisefold.nn.adaptive.schedule import Adaptive
+from noisefold.nn.bidimensional import BiDimensionalAttention
 from noisefold.nn.compute_budget import ComputeBudget
 from noisefold.nn.denoiser import Denoiser
 from noisefold.nn.dit.network import DiT
@@ -16,15 +17,19 @@ from noisefold.nn.prior.gaussian_residual import GaussianResidual
 from noisefold.nn.prior.kriging_residual import KrigingResidual
 from noisefold.nn.set_transformer import SetTransformer
 from noisefold.nn.tiled import Tiled
+from noisefold.nn.track_transformer import TrackTransformer
+from noisefold.nn.vector_field_net import EquivariantFieldNet
 
 __all__ = [
     "DMP",
     "EGNN",
     "Adaptive",
+    "BiDimensionalAttention",
     "ComputeBudget",
     "Denoiser",
     "Details",
     "DiT",
+    "EquivariantFieldNet",
     "ExpertDenoisers",
     "Fittable",
     "GaussianResidual",
@@ -34,5 +39,6 @@ __all__ = [
     "PatchSchedule",
     "SetTransformer",
     "Tiled",
+    "TrackTransformer",
     "adaptive",
 ]

@@ -32,7 +32,9 @@ class SetTransformer(nn.Module):
         h \leftarrow \mathrm{Transformer}_k(h; p, \lambda),\ k = 1, \ldots, K, \qquad
         y = W \,\mathrm{norm}(h; \lambda) + b
 
-    Permutation-equivariant. A graph's result does not depend on its batch.
+    Permutation-equivariant. A graph's result does not depend on its batch. Without absolute positions,
+    :math:`h = \mathrm{MLP}[x]`, it is equivariant under translations of space, too: a stationary process is
+    learned once, and not anew at every place.
 
     Shapes:
         - **graphs** positions ``[n, pos_dim]`` and features ``[n, features]``
@@ -60,6 +62,13 @@ class SetTransformer(nn.Module):
         deviations of the data.
     expansion
         Hidden width of a block's perceptron, in multiples of its width.
+    absolute
+        Whether nodes see their own positions, or else relative ones in attention alone.
+
+    Raises
+    ------
+    ValueError
+        If there are neither absolute positions nor features, so that all nodes look the same.
     """
 
     def __init__(
@@ -73,11 +82,15 @@ class SetTransformer(nn.Module):
         classes: int = 0,
         frequencies: int = 6,
         expansion: int = 2,
+        absolute: bool = True,
     ) -> None:
         super().__init__()
-        self.fourier = Fourier(pos_dim, frequencies, 2 * torch.pi / 8, 2 * torch.pi * 4)
+        if not absolute and not features:
+            raise ValueError("absolute=False needs features, since nodes would all look the same; got none.")
+        self.fourier = Fourier(pos_dim, frequencies, 2 * torch.pi / 8, 2 * torch.pi * 4) if absolute else None
         self.condition = Condition(width, classes)
-        self.lift = perceptron(self.fourier.width + features, width, width)
+        placed = 0 if self.fourier is None else self.fourier.width
+        self.lift = perceptron(placed + features, width, width)
         self.places = RelativePosition(pos_dim, heads, width // heads, width)
         self.blocks = nn.ModuleList(Transformer(width, width, heads, expansion) for _ in range(blocks))
         self.norm = Modulation(width, width)
@@ -91,10 +104,13 @@ class SetTransformer(nn.Module):
         if _all_equal(log_snr) and (label is None or _all_equal(label)):
             log_snr, label = log_snr[:1], None if label is None else label[:1]
         condition = self.condition(log_snr, label)
-        inputs = self.fourier(graphs.pos)
+        inputs = [] if self.fourier is None else [self.fourier(graphs.pos)]
         if graphs.x is not None:
-            inputs = torch.cat([inputs, graphs.x], dim=-1)
-        h, _ = graphs.padded(self.lift(inputs))
+            inputs.append(graphs.x)
+        h, _ = graphs.padded(self.lift(torch.cat(inputs, dim=-1)))
+        if self.fourier is None:
+            # Attention sees differences alone; about the mean they lose the fewest digits.
+            pos = pos - pos.sum(1, keepdim=True) / graphs.sizes.to(pos)[:, None, None]
         encoding = self.places(pos[:1] if _all_equal(pos) else pos, condition)
         for block in self.blocks:
             h = block(h, condition, mask, encoding)

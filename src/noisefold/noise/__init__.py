@@ -9,18 +9,21 @@ from noisefold.geometry.kernels import Scaled as Scaled
 from noisefold.geometry.kernels import Sum as Sum
 from noisefold.noise.categories import Categories
 from noisefold.noise.classes import Classes
+from noisefold.noise.conditional_noise import ConditionalNoise
 from noisefold.noise.coupling import Coupling, Independent, MiniBatch
 from noisefold.noise.digits import Digits, decimals, digits
 from noisefold.noise.discrete import Discrete
 from noisefold.noise.gaussian import Gaussian, Transition
 from noisefold.noise.gp_noise import GPNoise
-from noisefold.noise.levels import LevelDistribution
+from noisefold.noise.levels import LevelDistribution, Levels, LogSNRUniform
 from noisefold.noise.path import ProbabilityPath
 from noisefold.noise.point_coupling import WithinCloud
 from noisefold.noise.prediction import Prediction
 from noisefold.noise.quasi_random import QuasiRandom, quasi_normal
+from noisefold.noise.riemannian import Riemannian
 from noisefold.noise.schedule import VE, VP, Cosine, Linear, Localization, Schedule, signal_level
 from noisefold.noise.source import Source, Streams, White, derive_seed, seeded
+from noisefold.noise.tangent_score import TangentScore
 from noisefold.noise.target import TARGETS, WEIGHTS, Target
 from noisefold.noise.variable import VARIABLES, Features, Known, Positions, Types, Variable, variable_of
 
@@ -32,6 +35,7 @@ __all__ = [
     "WEIGHTS",
     "Categories",
     "Classes",
+    "ConditionalNoise",
     "Cosine",
     "Coupling",
     "Digits",
@@ -42,16 +46,20 @@ __all__ = [
     "Independent",
     "Known",
     "LevelDistribution",
+    "Levels",
     "Linear",
     "Localization",
+    "LogSNRUniform",
     "MiniBatch",
     "Positions",
     "Prediction",
     "ProbabilityPath",
     "QuasiRandom",
+    "Riemannian",
     "Schedule",
     "Source",
     "Streams",
+    "TangentScore",
     "Target",
     "Transition",
     "Types",

@@ -1,4 +1,11 @@
-r"""Distributions of the noise level, over the signal level u, for training times and sampling steps alike.
+r"""Distributions of the noise level, for training times and sampling steps alike.
+
+=================== =============================================================================
+distribution        density
+=================== =============================================================================
+`LevelDistribution` constant in the signal level u between edges
+`LogSNRUniform`     constant in the log-SNR, under which the loss of the noise is a likelihood
+=================== =============================================================================
 
 Its quantile function turns evenly spread numbers into levels. Uniform random numbers give training times,
 evenly spaced ones a grid for a solver.
@@ -6,9 +13,10 @@ evenly spaced ones a grid for a solver.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,14 +24,22 @@ from torch import Tensor
 from noisefold.configuration import configurable
 from noisefold.noise.path import ProbabilityPath
 
-__all__ = ["LevelDistribution"]
+__all__ = ["LevelDistribution", "Levels", "LogSNRUniform"]
 
 S = TypeVar("S")
 
 
+class Levels(Protocol):
+    """What every distribution of the noise level offers."""
+
+    @abstractmethod
+    def __call__(self, path: ProbabilityPath[S], quantiles: Tensor) -> Tensor:
+        """Return times of a path, within its margin, at quantiles in [0, 1] of the level; same shape."""
+
+
 @configurable
 @dataclass(frozen=True)
-class LevelDistribution:
+class LevelDistribution(Levels):
     """Distribution of signal levels with a constant density between edges.
 
     It is a distribution of the level, not of the time, so it means the same on every path.
@@ -74,3 +90,42 @@ class LevelDistribution:
         inside = (q - cdf[part]) / (cdf[part + 1] - cdf[part])
         level = kept[part] + inside * (kept[part + 1] - kept[part])
         return path.clip(path.time(2 * torch.logit(level)))
+
+
+@configurable
+@dataclass(frozen=True)
+class LogSNRUniform(Levels):
+    r"""Uniform distribution of the log signal-to-noise ratio.
+
+    With it the loss of a network that predicts the noise, or of one that is weighted so
+    (``Target("velocity", weight="noise")``), is the variable part of the evidence lower bound.
+
+    Parameters
+    ----------
+    low, high
+        Ends of the log-SNR; what lies beyond the path's margin is cut off.
+
+    Raises
+    ------
+    ValueError
+        If the ends do not rise; on a call, if they lie beyond the margin of the path.
+
+    Source: Kingma et al., Variational Diffusion Models (2021), https://arxiv.org/abs/2107.00630.
+    """
+
+    low: float = -7.0
+    high: float = 13.0
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"low must be below high, got {self.low} and {self.high}.")
+
+    def __call__(self, path: ProbabilityPath[S], quantiles: Tensor) -> Tensor:
+        """Return times of a path, within its margin, at quantiles in [0, 1] of the level; same shape."""
+        q = quantiles.double()
+        low, high = path.log_snr(path.clip(q.new_tensor([1.0, 0.0]))).clamp(self.low, self.high)
+        if not low < high:
+            raise ValueError(
+                f"log-SNR from {self.low} to {self.high} lies beyond the margin of {path.about}."
+            )
+        return path.clip(path.time(low + q * (high - low)))

@@ -60,6 +60,15 @@ class ProbabilityPath(Protocol[S]):
             If it cannot.
         """
 
+    def check_observed(self, mask: S) -> None:
+        """Refuse a mask of observed values that this path cannot condition on; most paths take any.
+
+        Raises
+        ------
+        ValueError
+            If it cannot.
+        """
+
     @abstractmethod
     def prior(self, graphs: Graphs, like: S, t: Tensor, random: Streams) -> S:
         """Draw a state at time t for data of which only the spread is known.

@@ -19,13 +19,16 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from noisefold.configuration import configurable
 from noisefold.geometry.graphs import Graphs
+
+if TYPE_CHECKING:
+    from noisefold.noise.gp_noise import GPNoise
 
 __all__ = ["Drawn", "HeldStreams", "Source", "Streams", "White", "derive_seed", "seeded"]
 
@@ -153,6 +156,11 @@ class Source(Protocol):
         """Whether it is independent standard normal noise on every node and column."""
         return False
 
+    @property
+    def process(self) -> GPNoise | None:
+        """The Gaussian process that the noise is a draw of, where it is correlated over nodes."""
+        return None
+
     @abstractmethod
     def draw(
         self,
@@ -219,6 +227,11 @@ class Drawn(Source):
     def white(self) -> bool:
         """Whether the source is."""
         return self.source.white
+
+    @property
+    def process(self) -> GPNoise | None:
+        """That of the source."""
+        return self.source.process
 
     def draw(
         self,

@@ -25,6 +25,13 @@ A network answers at unit scale. With `residual` its answer r is what the best l
 so that zero is the exact answer for normal data of unit variance (correlated as the noise is), and near
 enough where noise hides all else; targets then differ by the weight of their errors alone.
 
+**The likelihood's weight.** What an error costs of the evidence lower bound is
+:math:`\tfrac12 \int E |L^{-1} (\hat\varepsilon - \varepsilon)|^2 d\lambda` with :math:`K = L L^T`. Under
+white noise that is the squared error of the noise. Under correlated noise squared errors weigh directions by
+K instead, and hardly count those that noise leaves clear, where the data are decided; `whitened` takes
+:math:`L^{-1}` of the error first, :math:`e^T K^{-1} e / (n d)` for that of a graph. Where entries are
+observed, K is that of the others.
+
 Source: Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models (2022), section 5,
 https://arxiv.org/abs/2206.00364.
 """
@@ -66,6 +73,9 @@ class Target(Prediction[Tensor, Tensor]):
         For "previous": the number of steps of the chain, so that the state predicted is that of t - 1/steps.
     residual
         Whether the network's answer is what the best linear estimate leaves, or else the target itself.
+    whitened
+        Whether errors are measured in the metric of the noise, :math:`K^{-1}`; under white noise that is the
+        mean squared error. With weight "noise" the loss is the likelihood's.
     """
 
     error_name: ClassVar[str] = "Mean squared error"
@@ -74,6 +84,7 @@ class Target(Prediction[Tensor, Tensor]):
     weight: str = "uniform"
     steps: int = 1000
     residual: bool = True
+    whitened: bool = False
 
     def __post_init__(self) -> None:
         if self.name not in TARGETS:
@@ -121,6 +132,8 @@ class Target(Prediction[Tensor, Tensor]):
         difference = found - self.value(clean, state, at, path)
         if known is not None:
             difference = difference.masked_fill(known.mask, 0.0)
+        if self.whitened:
+            difference = _whitened(difference, path, graphs, known)
         return self.loss_weight(t, path) * graph_means(graphs, difference.square().mean(1))
 
     def coefficients(self, t: Tensor, path: Gaussian) -> tuple[Tensor, Tensor]:
@@ -181,3 +194,14 @@ class Target(Prediction[Tensor, Tensor]):
             return path.log_snr(t).exp().clamp(max=5.0) / own**2
         other, _ = self._coefficients(self.weight, t, path)
         return (other / own) ** 2
+
+
+def _whitened(difference: Tensor, path: Gaussian, graphs: Graphs, known: Known[Tensor] | None) -> Tensor:
+    r"""Return :math:`L^{-1}` times values ``[n, d]`` of each graph, of the unobserved entries alone."""
+    process = path.source.process
+    if process is None:
+        return difference
+    sizes = graphs.sizes.tolist()
+    hidden = [None] * len(sizes) if known is None else (~known.mask).split(sizes)
+    parts = zip(graphs.unpack(), difference.split(sizes), hidden, strict=True)
+    return torch.cat([difference[:0], *(process.whiten(*part)[0] for part in parts)])

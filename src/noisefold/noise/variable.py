@@ -28,7 +28,16 @@ from noisefold.geometry.summary import DataSummary
 from noisefold.geometry.transform import Transform
 from noisefold.noise.categories import Categories
 
-__all__ = ["VARIABLES", "Features", "Known", "Positions", "Types", "Variable", "variable_of"]
+__all__ = [
+    "VARIABLES",
+    "Features",
+    "Known",
+    "Positions",
+    "Types",
+    "Variable",
+    "observed_entries",
+    "variable_of",
+]
 
 S = TypeVar("S")
 
@@ -50,6 +59,27 @@ class Known(Generic[S]):
     value: S
     mask: S
     graph: Tensor | None = None
+
+
+def observed_entries(known: Tensor, value: Tensor) -> Tensor:
+    """Return a mask of nodes ``[n]`` or entries as one of entries, ``[n, d]``, of a state of numbers.
+
+    Raises
+    ------
+    ValueError
+        If it fits neither, or an observed value is not finite.
+    """
+    n, d = value.shape
+    if known.dtype != torch.bool or tuple(known.shape) not in ((n,), (n, d)):
+        raise ValueError(
+            f"known must be bool [{n}] or [{n}, {d}], got {known.dtype} {list(known.shape)}; "
+            "True is known, False is to be drawn."
+        )
+    mask = known.to(value.device)
+    mask = mask if mask.ndim == 2 else mask[:, None].expand(n, d)
+    if not bool(value[mask].isfinite().all()):
+        raise ValueError("a value that is marked as known is NaN or infinite; mark it as unknown.")
+    return mask
 
 
 class Variable(Protocol[S]):

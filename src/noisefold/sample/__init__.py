@@ -4,6 +4,7 @@ from noisefold.sample import masks
 from noisefold.sample.amortized import Amortized
 from noisefold.sample.chain_bound import ChainBound
 from noisefold.sample.completion import Completion, complete
+from noisefold.sample.conditional_likelihood import conditional_log_prob, consistency_gap
 from noisefold.sample.conditioning import Bound, Conditioning, Guided
 from noisefold.sample.constraint import Constrained
 from noisefold.sample.defaults import default_conditioning, default_grid, default_solver
@@ -11,13 +12,15 @@ from noisefold.sample.densities import LikelihoodMethod
 from noisefold.sample.discrete import D3PM, DiscreteFlow, Renoising
 from noisefold.sample.draw import generate
 from noisefold.sample.evidence_bound import EvidenceBound
+from noisefold.sample.geodesic import GeodesicHeun, GeodesicRandomWalk
 from noisefold.sample.graph_completion import GraphCompletion, extended
 from noisefold.sample.grid import CosineGrid, Grid, Karras, LevelGrid, LogSNR, Power, Uniform
 from noisefold.sample.langevin import LangevinCorrection, UnderdampedLangevin
 from noisefold.sample.likelihood import LogProb, log_det, log_prob
 from noisefold.sample.probability_flow import ProbabilityFlow
 from noisefold.sample.reconstruction import Reconstructed, Reconstruction
-from noisefold.sample.replacement import Repaint, Replaced, Replacement, Resampled
+from noisefold.sample.replacement import Kriged, Repaint, Replaced, Replacement, Resampled
+from noisefold.sample.riemannian_likelihood import GeodesicFlow
 from noisefold.sample.sampling import Sampling, SamplingOptions
 from noisefold.sample.solver import (
     DDIM,
@@ -48,11 +51,15 @@ __all__ = [
     "Euler",
     "EvidenceBound",
     "GaussianTask",
+    "GeodesicFlow",
+    "GeodesicHeun",
+    "GeodesicRandomWalk",
     "GraphCompletion",
     "Grid",
     "Guided",
     "Heun",
     "Karras",
+    "Kriged",
     "Langevin",
     "LangevinCorrection",
     "LevelGrid",
@@ -76,6 +83,8 @@ __all__ = [
     "UnderdampedLangevin",
     "Uniform",
     "complete",
+    "conditional_log_prob",
+    "consistency_gap",
     "default_conditioning",
     "default_grid",
     "default_solver",

@@ -75,6 +75,7 @@ def _(
     *,
     method: Any = None,
     guidance: float = 1.0,
+    known: Tensor | None = None,
     end: None = None,
     seed: int = 0,
     batch: int = 64,
@@ -83,6 +84,8 @@ def _(
     check_least(batch=(batch, 1))
     if not isinstance(method, ChainBound):
         raise ValueError(f"method {type(method).__name__} is not for discrete paths; use ChainBound().")
+    if known is not None:
+        raise ValueError("known is for features and positions; a bound given a part of a graph is not known.")
     if end is not None:
         raise ValueError("end is for Gaussian paths: a discrete path ends in its noise exactly.")
     times = method.grid(path, method.steps)
@@ -100,7 +103,13 @@ def _(
     ends = path.log_snr(torch.tensor([0.0, 1.0], dtype=torch.float64))
     sizes = graphs.sizes.cpu()
     return LogProb(
-        values.mean(0), error, "bound", torch.zeros_like(error), sizes, 1, (float(ends[0]), float(ends[1]))
+        values.mean(0),
+        error,
+        "bound",
+        torch.zeros_like(error),
+        sizes,
+        sizes,
+        (float(ends[0]), float(ends[1])),
     )
 
 

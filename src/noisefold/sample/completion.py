@@ -20,7 +20,7 @@ from noisefold.geometry.patches import take
 from noisefold.geometry.transform import Transform
 from noisefold.nn.denoiser import Denoiser
 from noisefold.noise.source import Streams, derive_seed
-from noisefold.noise.variable import Known, Variable
+from noisefold.noise.variable import Known, Variable, observed_entries
 from noisefold.progress import progress
 from noisefold.sample.conditioning import Conditioning
 from noisefold.sample.draw import generate
@@ -270,7 +270,7 @@ def completed(
             f"graphs have no {variable.noun} of which some could be observed; complete edges and types with "
             'a model of variable="types".'
         )
-    mask = _entries(known, given)
+    mask = observed_entries(known, given)
     unit = units.apply(variable.write(graphs, given.masked_fill(~mask, 0.0)))
     observed = variable.entries(mask, units)
     work = _Work(denoiser, units, method, sampling, unit, observed)
@@ -365,18 +365,3 @@ class _Work:
         )  # fmt: skip
         made = self.units.undo(made.to(home))
         return made.unpack(variable.read(made))
-
-
-def _entries(known: Tensor, value: Tensor) -> Tensor:
-    """Return the mask by entries, ``[n, d]``."""
-    n, d = value.shape
-    if known.dtype != torch.bool or tuple(known.shape) not in ((n,), (n, d)):
-        raise ValueError(
-            f"known must be bool [{n}] or [{n}, {d}], got {known.dtype} {list(known.shape)}; "
-            "True is known, False is to be drawn."
-        )
-    mask = known.to(value.device)
-    mask = mask if mask.ndim == 2 else mask[:, None].expand(n, d)
-    if not bool(value[mask].isfinite().all()):
-        raise ValueError("a value that is marked as known is NaN or infinite; mark it as unknown.")
-    return mask

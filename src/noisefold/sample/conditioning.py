@@ -15,7 +15,7 @@ from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.variable import Known
 from noisefold.sample.solver import Solver
 
-__all__ = ["Bound", "Conditioning", "Guided", "white_noise"]
+__all__ = ["Bound", "Conditioning", "Guided", "check_normal"]
 
 S = TypeVar("S")
 E = TypeVar("E")
@@ -126,18 +126,18 @@ class Guided(Generic[S, E]):
         return replace(self, bound=self.bound.given(known))
 
 
-def white_noise(path: Gaussian, method: str) -> None:
-    """Refuse a path whose noise is not white.
+def check_normal(path: Gaussian, method: str) -> None:
+    """Refuse a path whose noise is neither white nor of a Gaussian process.
 
     Raises
     ------
     ValueError
-        If it is not.
+        If it is neither.
     """
-    if not path.source.white:
+    if not path.source.white and path.source.process is None:
         raise ValueError(
-            f"method {method} needs white noise, and this path has {path.source!r}; "
-            "use Repaint() or Replacement(), or train with White()."
+            f"method {method} needs normal noise, and this path has {path.source!r}; "
+            "use Repaint() or Replacement(), or train with White() or GPNoise(kernel)."
         )
 
 

@@ -65,16 +65,17 @@ def _(path: Discrete, solver: Solver) -> Grid:
 def default_conditioning(path: Any, variable: Variable[Any]) -> Conditioning:
     """Return the way of conditioning for a path and a variable, without a network made for completion.
 
-    On Gaussian paths that is `LangevinCorrection` for features under white noise, which was measured to be
-    nearest to the exact posterior (``noisefold study conditioning``); else `Repaint`, which any path can do.
+    On Gaussian paths that is `LangevinCorrection` for features under white or Gaussian-process noise, which
+    was measured to be nearest to the exact posterior (``noisefold study conditioning``); else `Repaint`,
+    which any path can do.
     """
     return Repaint()
 
 
 @default_conditioning.register
 def _(path: Gaussian, variable: Variable[Any]) -> Conditioning:
-    white = variable.positions_given and path.source.white
-    return LangevinCorrection() if white else Repaint()
+    normal = path.source.white or path.source.process is not None
+    return LangevinCorrection() if variable.positions_given and normal else Repaint()
 
 
 def method_for(

@@ -21,10 +21,8 @@ from typing import ClassVar, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from noisefold.geometry.gp import whiten
 from noisefold.geometry.graphs import Graphs
 from noisefold.noise.gaussian import Gaussian
-from noisefold.noise.gp_noise import GPNoise
 from noisefold.noise.source import Streams
 
 __all__ = ["EndDensity", "Estimate", "LikelihoodMethod", "UnitState", "check_least", "level", "place"]
@@ -97,6 +95,8 @@ class UnitState:
         Their variable ``[n, d]``.
     ends
         The log-SNR where the data are and the one where the noise is.
+    free
+        Which entries the density is of ``[n, d]``, bool; the denoiser conditions on the others. None: all.
     """
 
     path: Gaussian
@@ -104,18 +104,22 @@ class UnitState:
     graphs: Graphs
     data: Tensor
     ends: tuple[float, float]
+    free: Tensor | None = None
 
     def velocity(self, y: Tensor, log_snr: Tensor) -> Tensor:
-        """Return v ``[n, d]`` of a state at a scalar log-SNR."""
+        """Return v ``[n, d]`` of a state at a scalar log-SNR; 0 where the density is of nothing."""
         t = self.path.schedule.time(log_snr)
         a = float(log_snr.sigmoid().sqrt())
         estimate = self.denoise(float(self.path.scale(t)) * y, t)
-        return a / 2 * (estimate - a * y)
+        moved = a / 2 * (estimate - a * y)
+        return moved if self.free is None else moved * self.free
 
     @property
     def numbers(self) -> Tensor:
-        """Numbers in each graph, ``[g]``, float64."""
-        return self.graphs.sizes.cpu().double() * self.data.shape[1]
+        """Numbers of each graph that the density is of, ``[g]``, float64."""
+        if self.free is None:
+            return self.graphs.sizes.cpu().double() * self.data.shape[1]
+        return self.sums(self.free)
 
     def sums(self, values: Tensor) -> Tensor:
         """Return the sum of ``[n, d]`` over each graph, ``[g]``, float64 on the CPU."""
@@ -128,12 +132,19 @@ class UnitState:
         return -0.5 * (self.sums(white.square()) + self.numbers * math.log(2 * math.pi)) - volume
 
     def whitened(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``L^{-1} v [n, d]`` for K = L L^T of each graph, and log det L of all columns, ``[g]``."""
+        """Return ``L^{-1} v [n, d]`` for K = L L^T of each graph, and log det L of all values, ``[g]``.
+
+        K is that of the entries that the density is of; for the others 0 is returned.
+        """
         wide = values.detach().cpu().double()
-        source = self.path.source
-        if not isinstance(source, GPNoise):
-            return wide, torch.zeros(len(self.graphs), dtype=torch.float64)
-        factors = [source.factor(pos) for pos in self.graphs.unpack()]
-        parts = wide.split(self.graphs.sizes.tolist())
-        white = [whiten(factor, part) for factor, part in zip(factors, parts, strict=True)]
-        return torch.cat(white), torch.stack([wide.shape[1] * f.diagonal().log().sum() for f in factors])
+        sizes, free = self.graphs.sizes.tolist(), None if self.free is None else self.free.cpu()
+        process = self.path.source.process
+        if process is None:
+            volume = torch.zeros(len(self.graphs), dtype=torch.float64)
+            return wide if free is None else wide * free, volume
+        masks = [None] * len(sizes) if free is None else free.split(sizes)
+        parts = zip(self.graphs.unpack(), wide.split(sizes), masks, strict=True)
+        found = [process.whiten(*each) for each in parts]
+        if not found:
+            return wide, wide.new_zeros(0)
+        return torch.cat([white for white, _ in found]), torch.stack([volume for _, volume in found])

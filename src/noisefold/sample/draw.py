@@ -84,5 +84,6 @@ def generate(
     state = path.prior(graphs, variable.read(graphs), times[0], random)
     if given is not None:
         known, conditioning = given
+        path.check_observed(known.mask)
         task, solver = conditioning(task, solver, known)
     return variable.write(graphs, solver(task, state, report))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from noisefold.configuration import configurable
-from noisefold.noise.levels import LevelDistribution
+from noisefold.noise.levels import LevelDistribution, Levels
 from noisefold.noise.path import ProbabilityPath
 
 __all__ = ["CosineGrid", "Grid", "Karras", "LevelGrid", "LogSNR", "Power", "Uniform"]
@@ -150,7 +150,7 @@ class LevelGrid(Grid):
         The distribution; default even in the signal level.
     """
 
-    levels: LevelDistribution = _EVEN
+    levels: Levels = _EVEN
 
     def __call__(self, path: ProbabilityPath[Any], steps: int) -> Tensor:
         """Return times at the quantiles 0, 1 / steps, ... of the distribution, and 0."""

@@ -5,9 +5,11 @@ A state x with a velocity v moves by
 .. math:: dx = v\,dt, \qquad dv = s(x, t)\,dt - \gamma v\,dt + \sqrt{2 \gamma}\,dw,
 
 with the score :math:`s = (\alpha \hat x_0 - x)/\sigma^2` of a fixed noise level, which leaves the marginal of
-that level in place, as plain Langevin steps do. For a mode of variance :math:`\lambda` plain steps need
-:math:`\lambda/\sigma^2` of them, steps with momentum :math:`\sqrt\lambda/\sigma`. This matters most at little
-noise, where the score given noised observed values becomes the score given the observed values.
+that level in place, as plain Langevin steps do. Under noise of covariance K score and noise are K times the
+gradient and N(0, K), which is the same dynamics in the coordinates :math:`K^{-1/2} x`. For a mode of variance
+:math:`\lambda` plain steps need :math:`\lambda/\sigma^2` of them, steps with momentum
+:math:`\sqrt\lambda/\sigma`. This matters most at little noise, where the score given noised observed values
+becomes the score given the observed values.
 
 Source: Leimkuhler and Matthews, Molecular Dynamics (2015), for the splitting,
 https://doi.org/10.1007/978-3-319-16375-8; Song et al. (2021), predictor-corrector samplers,
@@ -25,7 +27,7 @@ from torch import Tensor
 from noisefold.configuration import configurable
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.variable import Known
-from noisefold.sample.conditioning import Conditioning, white_noise
+from noisefold.sample.conditioning import Conditioning, check_normal
 from noisefold.sample.replacement import replaced
 from noisefold.sample.solver import GaussianTask, Memory, Solver
 
@@ -101,9 +103,16 @@ class LangevinCorrection(Conditioning):
     posterior. For any distribution that a network has learned, not only Gaussian ones, more steps come nearer
     to the posterior.
 
+    Under correlated noise of covariance K steps on the unknown entries are preconditioned by the Schur
+    complement :math:`C = K_{**} - K_{*c} K_{cc}^{-1} K_{c*}`: velocities are N(0, C), kicks
+    :math:`C \nabla_{x_*} \log p`. Two other choices are in the literature. All of K, with the observed
+    entries put back after each step, has another fixed point: if K is the data's covariance, the prior. The
+    block :math:`K_{**}` makes the steps unstable, since :math:`K_{**} [K^{-1}]_{**}` has eigenvalues up to
+    :math:`1 / (1 - \rho^2)`, rho the largest canonical correlation of unknown and observed entries.
+
     Evaluations of the network: (steps + 1) times those of the solver, less the last step's. When to use: the
-    default for features of models that were not made for completion. The noise must be white. Errors are
-    measured in "Choosing", section "A way to complete", of the documentation.
+    default for features of models that were not made for completion. Errors are measured in "Choosing",
+    section "A way to complete", of the documentation.
 
     Parameters
     ----------
@@ -115,7 +124,8 @@ class LangevinCorrection(Conditioning):
     Raises
     ------
     ValueError
-        If a number is out of its range; on a call, if the noise is not white.
+        If a number is out of its range; on a call, if the noise is neither white nor of a
+        Gaussian process.
     """
 
     steps: int = 10
@@ -131,9 +141,9 @@ class LangevinCorrection(Conditioning):
         self, task: GaussianTask, solver: Solver, known: Known[Tensor]
     ) -> tuple[GaussianTask, Solver]:
         """Return the task with observed values put in, and the solver with its corrections."""
-        white_noise(task.path, "LangevinCorrection")
+        check_normal(task.path, "LangevinCorrection")
         corrected = UnderdampedLangevin(solver, self.steps, self.ratio, self.friction)
-        return replaced(task, known, task.random), corrected
+        return replaced(task.path, task, corrected, known, task.random)
 
 
 def _check(steps: int, ratio: float, friction: float) -> None:

@@ -32,6 +32,7 @@ from noisefold.nn.denoiser import Denoiser
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.gp_noise import GPNoise
 from noisefold.noise.source import Streams, White
+from noisefold.noise.variable import Known, observed_entries
 from noisefold.sample.conditioning import Bound, Guided
 from noisefold.sample.densities import EndDensity, Estimate, LikelihoodMethod, UnitState, check_least
 from noisefold.sample.probability_flow import ProbabilityFlow
@@ -55,9 +56,9 @@ class LogProb:
         What the value lacks because the noisiest state still holds some data ``[g]``, to first order and with
         its sign: ``value + end_error`` is nearer to the data's density. 0 for a bound, which accounts for it.
     nodes
-        Nodes of each graph ``[g]``.
-    columns
-        Columns of the variable.
+        Nodes of each graph ``[g]``; of a conditional density those with a value that was not observed.
+    numbers
+        Numbers that the density is of, ``[g]``.
     log_snr
         The log-SNR where the data were taken to be, and the one where the noise was.
     """
@@ -67,7 +68,7 @@ class LogProb:
     kind: str
     end_error: Tensor
     nodes: Tensor
-    columns: int
+    numbers: Tensor
     log_snr: tuple[float, float]
 
     @property
@@ -78,7 +79,7 @@ class LogProb:
     @property
     def per_dimension(self) -> Tensor:
         """Nats per number, ``[g]``."""
-        return self.value / (self.nodes * self.columns)
+        return self.value / self.numbers
 
     @property
     def bits_per_dimension(self) -> Tensor:
@@ -108,6 +109,7 @@ def log_prob(
     *,
     method: Any = None,
     guidance: float = 1.0,
+    known: Tensor | None = None,
     end: EndDensity | None = None,
     seed: int = 0,
     batch: int = 64,
@@ -129,6 +131,9 @@ def log_prob(
         Default `ProbabilityFlow`; or `EvidenceBound`. On discrete paths `ChainBound`.
     guidance
         Weight of classifier-free guidance; 1 is none.
+    known
+        Which nodes ``[n]`` or entries ``[n, d]`` are observed, bool: the density is that of the others given
+        these, by a denoiser that conditions on them directly. None: the density of all.
     end
         Exact log-density at the noisy end, where it is known; default N(0, K).
     seed
@@ -146,9 +151,9 @@ def log_prob(
     ValueError
         If the path has no likelihood, its source no density, or an argument is out of its range.
     """
-    known = ", ".join(kind.__name__ for kind in log_prob.registry if kind is not object)
+    kinds = ", ".join(kind.__name__ for kind in log_prob.registry if kind is not object)
     raise ValueError(
-        f"path {path!r} has no likelihood; those of {known} paths have, "
+        f"path {path!r} has no likelihood; those of {kinds} paths have, "
         "and log_prob.register adds that of another kind."
     )
 
@@ -161,6 +166,7 @@ def _(
     *,
     method: LikelihoodMethod | None = None,
     guidance: float = 1.0,
+    known: Tensor | None = None,
     end: EndDensity | None = None,
     seed: int = 0,
     batch: int = 64,
@@ -169,20 +175,36 @@ def _(
     check_least(batch=(batch, 1))
     if not isinstance(path.source, White | GPNoise):
         raise ValueError(f"source {path.source!r} has no density; train with White() or GPNoise(kernel).")
-    columns = denoiser.variable.read(graphs).shape[1]
+    value = denoiser.variable.read(graphs)
+    free = torch.ones_like(value, dtype=torch.bool) if known is None else ~observed_entries(known, value)
+    if known is not None and end is not None:
+        raise ValueError("end is a density of whole graphs; leave it out where values are known.")
     ends = _within(path, method.log_snr)
+    numbers = graph_sums(graphs, free.sum(1))
     empty = torch.empty(0, dtype=torch.float64)
     parts, places = [Estimate(empty, empty, empty)], [empty.long()]
-    for chosen in _batches(method, graphs.sizes.cpu() * columns, batch):
+    for chosen in _batches(method, numbers, batch):
         some = graphs[chosen.to(graphs.device)]
         bound = Bound(denoiser, some, some.label)
-        denoise = bound if guidance == 1 else Guided(bound, guidance)
-        state = UnitState(path, denoise, some, denoiser.variable.read(some), ends)
+        denoise: Bound[Any, Any] | Guided[Any, Any] = bound if guidance == 1 else Guided(bound, guidance)
+        data, apart = denoiser.variable.read(some), None
+        if known is not None:
+            apart = torch.cat([free[graphs.ptr[i] : graphs.ptr[i + 1]] for i in chosen.tolist()])
+            data = data.masked_fill(~apart, 0.0)
+            denoise = denoise.given(Known(denoiser.variable.read(some), ~apart, some.batch))
+        state = UnitState(path, denoise, some, data, ends, apart)
         parts.append(method(state, seed, Streams(seed, chosen.tolist()), end))
         places.append(chosen)
     order = torch.cat(places).argsort()
-    value, error, end_error = (torch.cat(column)[order] for column in zip(*parts, strict=True))
-    return LogProb(value, error, method.kind, end_error, graphs.sizes.cpu(), columns, ends)
+    values, error, end_error = (torch.cat(column)[order] for column in zip(*parts, strict=True))
+    nodes = graph_sums(graphs, free.any(1))
+    return LogProb(values, error, method.kind, end_error, nodes, numbers, ends)
+
+
+def graph_sums(graphs: Graphs, counts: Tensor) -> Tensor:
+    """Return the sums over the nodes of every graph ``[g]`` of counts ``[n]``, int64 on the CPU."""
+    whole = counts.cpu().long()
+    return whole.new_zeros(len(graphs)).index_add(0, graphs.batch.cpu(), whole)
 
 
 def _within(path: Gaussian, log_snr: tuple[float, float]) -> tuple[float, float]:
@@ -207,7 +229,7 @@ def _batches(method: LikelihoodMethod, numbers: Tensor, batch: int) -> Iterator[
 
 
 @singledispatch
-def log_det(transform: object, graphs: Graphs, variable: str) -> Tensor:
+def log_det(transform: object, graphs: Graphs, variable: str, known: Tensor | None = None) -> Tensor:
     r"""Return :math:`\log |\det \partial z / \partial x|` of a transformation x -> z of each graph, ``[g]``.
 
     The log-density in the units of x is that of z plus this.
@@ -220,6 +242,8 @@ def log_det(transform: object, graphs: Graphs, variable: str) -> Tensor:
         The data, in the units before the transformation.
     variable
         "pos" or "x": what the density is of.
+    known
+        Which nodes ``[n]`` or entries ``[n, d]`` are observed, bool, and do not count; None: none.
 
     Raises
     ------
@@ -233,16 +257,22 @@ def log_det(transform: object, graphs: Graphs, variable: str) -> Tensor:
 
 
 @log_det.register
-def _(transform: Scaling, graphs: Graphs, variable: str) -> Tensor:
+def _(transform: Scaling, graphs: Graphs, variable: str, known: Tensor | None = None) -> Tensor:
     axes = transform.axis_scale or (transform.pos_scale,) * len(transform.pos_mean)
-    scale = axes if variable == "pos" else transform.x_scale
-    return -graphs.sizes.cpu().double() * math.fsum(math.log(s) for s in scale)
+    scale = torch.tensor(axes if variable == "pos" else transform.x_scale, dtype=torch.float64)
+    if known is None:
+        return -graphs.sizes.cpu().double() * math.fsum(scale.log().tolist())
+    free = ~(known if known.ndim == 2 else known[:, None]).cpu()
+    lost = (free * scale.log()).sum(1)
+    return -lost.new_zeros(len(graphs)).index_add(0, graphs.batch.cpu(), lost)
 
 
 @log_det.register
-def _(transform: Chain, graphs: Graphs, variable: str) -> Tensor:
+def _(transform: Chain, graphs: Graphs, variable: str, known: Tensor | None = None) -> Tensor:
     total = torch.zeros(len(graphs), dtype=torch.float64)
     for part in transform.parts:
-        total = total + log_det(part, graphs, variable)
+        total = total + log_det(part, graphs, variable, known)
         graphs = part.apply(graphs)
+        if known is not None and variable == "x":
+            known = part.entries(known if known.ndim == 2 else known[:, None].expand(-1, graphs.features))
     return total

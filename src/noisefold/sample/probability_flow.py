@@ -130,13 +130,15 @@ def trace(v: Tensor, at: Tensor, state: UnitState) -> Tensor:
 
     Graphs do not see each other, so that one product gives one row of the Jacobian of every graph.
     """
-    columns = at.shape[1]
-    local = torch.arange(len(at), device=at.device) - state.graphs.ptr[state.graphs.batch]
-    number = local[:, None] * columns + torch.arange(columns, device=at.device)
+    free = torch.ones_like(at, dtype=torch.bool) if state.free is None else state.free
+    upto = free.flatten().cumsum(0)
+    before = torch.cat([upto.new_zeros(1), upto])[state.graphs.ptr * at.shape[1]]
+    # The numbers of a graph that the density is of, 1, 2, ...
+    number = (upto.view_as(at) - before[state.graphs.batch, None]) * free
     total = torch.zeros_like(at)
-    count, step = int(state.graphs.sizes.max()) * columns, max(1, _ENTRIES // max(1, at.numel()))
+    count, step = int(number.max()), max(1, _ENTRIES // max(1, at.numel()))
     for start in range(0, count, step):
-        k = torch.arange(start, min(start + step, count), device=at.device)[:, None, None]
+        k = torch.arange(start + 1, min(start + step, count) + 1, device=at.device)[:, None, None]
         here = (number == k).to(at)
         total += (here * _rows(v, at, here)).sum(0)
     return state.sums(total)[None]

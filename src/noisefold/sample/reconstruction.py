@@ -4,15 +4,16 @@ The denoiser gives the mean of the data given the state, :math:`\hat x_0(x)`, an
 covariance (Tweedie's formulas of first and second order),
 
 .. math:: \hat x_0 = E[x_0 \mid x_t], \qquad
-          C = \mathrm{Cov}[x_0 \mid x_t] = \frac{\sigma^2}{\alpha} \frac{\partial \hat x_0}{\partial x}.
+          C = \mathrm{Cov}[x_0 \mid x_t] = \frac{\sigma^2}{\alpha} \frac{\partial \hat x_0}{\partial x} K,
 
+K the covariance of the noise, I of white noise.
 With H the rows that are observed and y their values, the Gaussian with these two moments, given y, has mean
 
 .. math:: E[x_0 \mid x_t, y] \approx \hat x_0 + C H^\top (H C H^\top)^{-1} (y - H \hat x_0),
 
 exactly so for Gaussian data. This is the guidance :math:`(\sigma^2/\alpha) \nabla_x \log p(y \mid x)` through
 the denoiser, with its right weight. C is never formed: its product with a vector is one derivative of the
-denoiser backwards, and the system is solved by conjugate gradients, each graph for itself.
+denoiser backwards, times K, and the system is solved by conjugate gradients, each graph for itself.
 
 Source: Boys et al., Tweedie Moment Projected Diffusions for Inverse Problems (2023),
 https://arxiv.org/abs/2310.06721; Song et al., Pseudoinverse-Guided Diffusion Models for Inverse Problems
@@ -29,9 +30,10 @@ import torch
 from torch import Tensor
 
 from noisefold.configuration import configurable
+from noisefold.geometry.graphs import Graphs
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.variable import Known
-from noisefold.sample.conditioning import Conditioning, white_noise
+from noisefold.sample.conditioning import Conditioning, check_normal
 from noisefold.sample.solver import GaussianTask, Solver
 
 __all__ = ["Reconstructed", "Reconstruction"]
@@ -67,7 +69,8 @@ class Reconstruction(Conditioning):
     Raises
     ------
     ValueError
-        If an option is unknown or out of its range; on a call, if the noise is not white.
+        If an option is unknown or out of its range; on a call, if the noise is neither
+        white nor of a Gaussian process.
     """
 
     covariance: str = "full"
@@ -88,8 +91,8 @@ class Reconstruction(Conditioning):
         self, task: GaussianTask, solver: Solver, known: Known[Tensor]
     ) -> tuple[GaussianTask, Solver]:
         """Return the task with the denoiser of the conditional distribution, and the solver as it was."""
-        white_noise(task.path, "Reconstruction")
-        return replace(task, denoise=Reconstructed(task.denoise, known, task.path, self)), solver
+        check_normal(task.path, "Reconstruction")
+        return replace(task, denoise=Reconstructed(task.denoise, known, task.path, self, task.graphs)), solver
 
 
 @dataclass(frozen=True)
@@ -106,12 +109,15 @@ class Reconstructed:
         The Gaussian path of the states.
     options
         How the covariance is treated.
+    graphs
+        Where noise is correlated over positions, the graphs of the states.
     """
 
     denoise: Callable[[Tensor, Tensor], Tensor]
     known: Known[Tensor]
     path: Gaussian
     options: Reconstruction
+    graphs: Graphs | None = None
 
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
         """Return the estimate of the data ``[n, d]`` given the state; observed values are exact."""
@@ -125,13 +131,21 @@ class Reconstructed:
         def spread(v: Tensor) -> Tensor:
             # The exact derivative is symmetric, so that its transpose, which is cheap, does as well.
             (product,) = torch.autograd.grad(estimate, state, v, retain_graph=True)
-            return gain.to(x) * product
+            return gain.to(x) * self._correlated(product)
 
         gap = torch.where(known.mask, known.value - mean, 0.0)
         # Posterior variance of white data of unit variance.
         white = float((schedule.sigma(t) / self.path.scale(t)) ** 2)
         change = self._solve(spread, gap, white)
         return torch.where(known.mask, known.value, mean + change)
+
+    def _correlated(self, values: Tensor) -> Tensor:
+        """Return K times values ``[n, d]``."""
+        process = self.path.source.process
+        if process is None or self.graphs is None:
+            return values
+        parts = values.split(self.graphs.sizes.tolist())
+        return torch.cat(list(map(process.correlate, self.graphs.unpack(), parts)))
 
     def _solve(self, spread: Callable[[Tensor], Tensor], gap: Tensor, white: float) -> Tensor:
         """Return the change of the estimate, ``[n, d]``."""

@@ -77,9 +77,12 @@ STUDIES: dict[str, Study] = {
         ),
         Study("conditioning", "sampling.conditioning", "error of known posteriors against cost", _SMALL),
         Study("couplings", "sampling.couplings", "fewer sampling steps by coupling noise and data"),
+        Study("cyclones", "functions.cyclones", "cyclone tracks on the sphere, beside Gaussian baselines"),
         Study("depth", "networks.oversmoothing", "oversmoothing: 1 to 64 layers of messages, and a remedy"),
         Study("diffusion", "diffusion.ablation", _FACTORS, _SMALL, takes_data=True),
         Study("digits", "images.digits", "one model of handwritten digits: scores, and what training cost"),
+        Study("dimension", "functions.dimension", "vector fields in one to four dimensions, and symmetry"),
+        Study("fields", "functions.fields", "random vector fields: equivariance, graph and number of fields"),
         Study("graph-samplers", "graphs.samplers", "samplers of graphs, each with an exact denoiser", _SMALL),
         Study("image-classifier", "images.classifier", "trains the classifier that scores digits", _SMALL),
         Study("images", "images.patches", "patches by noise level, targets and base estimates on images"),
@@ -88,6 +91,7 @@ STUDIES: dict[str, Study] = {
             "pretrained", "shapes.pretrained", "trains, scores and describes the model shipped in the package"
         ),
         Study("range", "neighbors.range", _RANGE, _SMALL, takes_data=True),
+        Study("regression", "functions.regression", "functions on the line beside exact likelihoods"),
         Study(
             "resolution",
             "neighbors.resolution",
@@ -103,6 +107,7 @@ STUDIES: dict[str, Study] = {
         Study(
             "transcriptomics", "transcriptomics.limb_bud", "NCGN on a limb bud: generate, forecast, impute"
         ),
+        Study("winds", "functions.winds", "currents from stations: fitted Gaussian processes and networks"),
     )
 }
 """All studies by name."""

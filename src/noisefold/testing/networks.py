@@ -114,6 +114,7 @@ def assert_rotation_equivariant(
     *,
     groups: Sequence[str] = GROUPS[:2],
     count: int = 4,
+    vector_features: int = 0,
     seed: int = 3,
     tolerance: float = 1e-4,
 ) -> None:
@@ -122,7 +123,9 @@ def assert_rotation_equivariant(
     Parameters
     ----------
     net, graphs, log_snr, label
-        The network and a batch for it. Features stay as they are.
+        The network and a batch for it. Features stay as they are, but for
+    vector_features
+        vectors of d columns each, the first of the features, that rotate and reflect with space, too.
     groups
         Which motions: "rotations", "reflections", "translations" (which leave vectors as they are).
     count
@@ -132,7 +135,7 @@ def assert_rotation_equivariant(
     tolerance
         As of `assert_batch_independent`.
     """
-    _symmetry(net, graphs, log_snr, label, True, groups, count, seed, tolerance)
+    _symmetry(net, graphs, log_snr, label, True, groups, count, vector_features, seed, tolerance)
 
 
 def assert_rotation_invariant(
@@ -147,7 +150,7 @@ def assert_rotation_invariant(
     tolerance: float = 1e-4,
 ) -> None:
     """Moved positions get the same answers; parameters as of `assert_rotation_equivariant`."""
-    _symmetry(net, graphs, log_snr, label, False, groups, count, seed, tolerance)
+    _symmetry(net, graphs, log_snr, label, False, groups, count, 0, seed, tolerance)
 
 
 @torch.no_grad()
@@ -159,6 +162,7 @@ def _symmetry(
     vectors: bool,
     groups: Sequence[str],
     count: int,
+    vector_features: int,
     seed: int,
     tolerance: float,
 ) -> None:
@@ -177,7 +181,11 @@ def _symmetry(
             turn[:, 0] *= -1
         shift = torch.randn(d, generator=generator, dtype=torch.float64) * ("translations" in groups)
         turn, shift = turn.to(graphs.pos), shift.to(graphs.pos)
-        moved = net(graphs.replace(pos=graphs.pos @ turn + shift), log_snr, label)
+        x = graphs.x
+        if x is not None and vector_features:
+            turning, rest = x.tensor_split([vector_features * d], dim=1)
+            x = torch.cat([(turning.unflatten(1, (-1, d)) @ turn).flatten(1), rest], dim=1)
+        moved = net(graphs.replace(pos=graphs.pos @ turn + shift, x=x), log_snr, label)
         close(f"motion {number} of space", moved, out @ turn if vectors else out, tolerance)
 
 

@@ -12,6 +12,7 @@ from noisefold.geometry.variogram import Variogram, variogram
 from noisefold.noise.point_information import point_information, weighted_information
 from noisefold.theory.field import Field, GaussianProcess
 from noisefold.theory.graph_oracle import FiniteGraphs, SpanningTrees, propagated
+from noisefold.theory.heat_mixture import HeatMixture
 from noisefold.theory.information import (
     ball_integrals,
     best_radius,
@@ -21,6 +22,7 @@ from noisefold.theory.information import (
 )
 from noisefold.theory.localization import Martingale, believe, martingale, observe
 from noisefold.theory.oracle import GaussianMixture
+from noisefold.theory.propagation import Moments, propagated_moments
 from noisefold.theory.resolution import Resolution, resolution
 from noisefold.theory.validity import require_valid, spectral_density
 from noisefold.theory.views import Point, alpha_bars, betas, rate, reverse_drift
@@ -31,7 +33,9 @@ __all__ = [
     "Fit",
     "GaussianMixture",
     "GaussianProcess",
+    "HeatMixture",
     "Martingale",
+    "Moments",
     "Point",
     "Resolution",
     "SpanningTrees",
@@ -49,6 +53,7 @@ __all__ = [
     "observe",
     "point_information",
     "propagated",
+    "propagated_moments",
     "rate",
     "require_valid",
     "resolution",

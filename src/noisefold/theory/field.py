@@ -13,6 +13,9 @@ Given observed values y at some nodes o, the field is Gaussian again,
 :math:`m' = m + C_{\cdot o} C_{oo}^{-1} (y - m_o)` and :math:`C' = C - C_{\cdot o} C_{oo}^{-1} C_{o \cdot}`,
 so that the conditional distribution has the same closed forms at every noise level.
 
+A kernel of o outputs, of the field or of the noise, correlates columns: there are then o of them, and all
+above is of the values ``[n, o]`` read row by row, with matrices ``[n o, n o]``.
+
 Source: Mathieu et al., Geometric Neural Diffusion Processes, appendix B, https://arxiv.org/abs/2307.05431;
 Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), chapter 2,
 https://gaussianprocess.org/gpml/.
@@ -32,8 +35,7 @@ from noisefold.geometry.gp import cholesky, condition, factor
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.kernels import Kernel
 from noisefold.noise.gaussian import Gaussian
-from noisefold.noise.gp_noise import GPNoise
-from noisefold.noise.source import Streams, White
+from noisefold.noise.source import Streams
 from noisefold.theory.spectral import DiagonalMixture, Seen
 
 __all__ = ["Field", "GaussianProcess"]
@@ -73,26 +75,30 @@ class GaussianProcess:
         Raises
         ------
         ValueError
-            If the positions of two graphs differ, the kernel has several outputs, the covariance cannot be
-            factorised, or the path's source is neither `White` nor `GPNoise`.
+            If the positions of two graphs differ, the covariance cannot be factorised, kernels of field and
+            noise have different numbers of outputs, or the path's source is neither `White` nor `GPNoise`.
         """
-        if self.kernel.outputs != 1:
-            raise ValueError(
-                f"kernel must have one output, since columns are independent, got {self.kernel.outputs}."
-            )
         places = _places(graphs)
-        covariance, _ = cholesky(self.kernel, places, self.jitter)
+        kernels = [self.kernel] if path.source.process is None else [self.kernel, path.source.process.kernel]
+        outputs = {kernel.outputs for kernel in kernels if kernel.scalar is None}
+        if len(outputs) > 1:
+            raise ValueError(f"kernel must have as many outputs as that of the noise, got {sorted(outputs)}.")
+        o = outputs.pop() if outputs else 1
+        covariance, _ = cholesky(self.kernel.scalar or self.kernel, places, self.jitter)
         noise = _noise(path, places)
-        mean = torch.full((len(graphs), len(places), 1), self.mean, dtype=torch.float64, device=places.device)
-        return Field(graphs, path, mean, covariance, noise)
+        n = o * len(places)
+        mean = torch.full((len(graphs), n, 1), self.mean, dtype=torch.float64, device=places.device)
+        lifted = (None if value is None else _of_all(value, n) for value in (covariance, noise))
+        return Field(graphs, path, mean, *lifted)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
 class Field:
     """A Gaussian distribution of fields on g graphs of n nodes, and its marginals and posteriors on a path.
 
-    States are ``[g n, f]`` as in the graphs, times a scalar or ``[g]``. Computed in float64 whatever the type
-    of the states, in which results are returned. Made by `GaussianProcess.on`; `denoise` has the signature
+    Where columns are correlated, n counts the values of all of them, row by row. States are ``[g n, f]`` as
+    in the graphs, times a scalar or ``[g]``. Computed in float64 whatever the type of the states, in which
+    results are returned. Made by `GaussianProcess.on`; `denoise` has the signature
     that solvers ask for. Making it takes of the order of n^3 operations, a call n^2 for each column.
 
     Attributes
@@ -102,7 +108,7 @@ class Field:
     mean
         m, ``[g, n, 1]`` or ``[g, n, f]``.
     covariance
-        C, ``[n, n]``.
+        C, of a column or of all values, ``[n, n]``.
     noise
         K, ``[n, n]``; None for the identity.
     """
@@ -116,14 +122,16 @@ class Field:
     def sample(self, columns: int, streams: Streams, t: Tensor | None = None) -> Tensor:
         """Draw ``[g n, f]``, float64: of the data, or of x_t at times t; one stream for each graph."""
         white = streams.normal(self.graphs.sizes, columns, torch.empty(0, dtype=torch.float64))
+        self._check(white)
+        g, n, _ = self.mean.shape
         half = (self._diagonal.basis[0] * self._diagonal.spread[0].sqrt()).to(white)
-        parts = [half @ z for z in self.graphs.unpack(white)]
+        parts = [half @ z for z in white.reshape(g, n, -1)]
         x0 = self._flat(torch.stack(parts).to(self.mean) + self.mean)
         if t is None:
             return x0
         graphs = self.graphs.to(dtype=torch.float64)
         eps = self.path.source.draw(graphs, columns, streams)
-        return self.path.mix(x0, eps, self._times(t).repeat_interleave(self.mean.shape[1])[:, None])
+        return self.path.mix(x0, eps, self._times(t).repeat_interleave(len(x0) // g)[:, None])
 
     def log_prob(self, x: Tensor, t: Tensor) -> Tensor:
         """Return the joint log-density of the marginal in nats, over nodes and columns, ``[g]``."""
@@ -142,7 +150,7 @@ class Field:
         return self._rows(seen.mean + mean, x)
 
     def posterior_covariance(self, t: Tensor) -> Tensor:
-        """Return the covariance of a column of the data given x_t, ``[n, n]``, at a scalar time."""
+        """Return the covariance of a column (or all values) of the data given x_t, ``[n, n]``, at a time."""
         mixture = self._diagonal
         alpha, sigma = (f(t.to(mixture.means)) for f in (self.path.schedule.alpha, self.path.schedule.sigma))
         narrow = sigma**2 * mixture.spread[0] / (alpha**2 * mixture.spread[0] + sigma**2)
@@ -156,7 +164,8 @@ class Field:
         value
             ``[g n, f]``; other nodes are ignored.
         known
-            Which nodes are observed, bool ``[n]``, the same in every graph and column.
+            Which nodes are observed, bool ``[n]``, the same in every graph and column; of correlated columns
+            which values, ``[n]`` row by row.
 
         Raises
         ------
@@ -166,7 +175,7 @@ class Field:
         g, n, _ = self.mean.shape
         if known.dtype != torch.bool or tuple(known.shape) != (n,):
             raise ValueError(
-                f"known must be bool [{n}], one for each node of a graph, "
+                f"known must be bool [{n}], one for each node of a graph (of all its values row by row), "
                 f"got {known.dtype} {list(known.shape)}."
             )
         self._check(value)
@@ -217,12 +226,14 @@ class Field:
         g, n, _ = self.mean.shape
         return self._flat(values.reshape(g, -1, n).mT).to(x)
 
-    @staticmethod
-    def _flat(values: Tensor) -> Tensor:
-        return values.reshape(-1, values.shape[-1])
+    def _flat(self, values: Tensor) -> Tensor:
+        """Return ``[g, n, f]`` in the layout of states."""
+        return values.reshape(self.graphs.num_nodes, -1)
 
     def _check(self, x: Tensor) -> None:
-        nodes, columns = self.graphs.num_nodes, self.mean.shape[2]
+        g, n, columns = self.mean.shape
+        nodes = self.graphs.num_nodes
+        columns = columns * g * n // max(1, nodes)
         if x.ndim != 2 or len(x) != nodes or columns not in (1, x.shape[1]):
             asked = "f" if columns == 1 else str(columns)
             raise ValueError(f"states must be [{nodes}, {asked}], got {list(x.shape)}.")
@@ -239,10 +250,16 @@ def _places(graphs: Graphs) -> Tensor:
     return every[0]
 
 
+def _of_all(covariance: Tensor, n: int) -> Tensor:
+    """Return the covariance ``[n, n]`` of all values of independent columns, from that of one."""
+    copies = n // len(covariance)
+    return covariance if copies == 1 else torch.kron(covariance, torch.eye(copies).to(covariance))
+
+
 def _noise(path: Gaussian, pos: Tensor) -> Tensor | None:
     source = path.source
-    if isinstance(source, White):
+    if source.white:
         return None
-    if isinstance(source, GPNoise):
-        return source.covariance(pos)
+    if source.process is not None:
+        return source.process.covariance(pos)
     raise ValueError(f"source must be White() or GPNoise(kernel) for an exact denoiser, got {source!r}.")

@@ -10,7 +10,7 @@ from torch import Tensor
 from noisefold.geometry.graphs import Graphs
 from noisefold.nn.denoiser import Denoiser
 from noisefold.noise.coupling import Coupling
-from noisefold.noise.levels import LevelDistribution
+from noisefold.noise.levels import Levels
 from noisefold.noise.source import Streams
 from noisefold.noise.variable import Known
 from noisefold.train.masks import Masks
@@ -26,7 +26,7 @@ def batch_loss(
     random: Streams,
     quantiles: Tensor,
     coupling: Coupling,
-    levels: LevelDistribution | None = None,
+    levels: Levels | None = None,
     masks: Masks | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the loss of each graph, ``[g]``, and the times ``[g]`` it was measured at.

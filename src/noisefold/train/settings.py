@@ -9,7 +9,7 @@ from typing import TypedDict
 
 from noisefold.configuration import configurable
 from noisefold.noise.coupling import Coupling, Independent
-from noisefold.noise.levels import LevelDistribution
+from noisefold.noise.levels import Levels
 from noisefold.train.device import PRECISIONS, is_device
 from noisefold.train.masks import Masks
 
@@ -48,7 +48,7 @@ class TrainingOptions(TypedDict, total=False):
     ema: float
     label_drop: float
     coupling: Coupling
-    levels: LevelDistribution | None
+    levels: Levels | None
     masks: Masks | None
     precision: str
     device: str
@@ -120,7 +120,7 @@ class Training:
     ema: float = 0.999
     label_drop: float = 0.1
     coupling: Coupling = field(default_factory=Independent)
-    levels: LevelDistribution | None = None
+    levels: Levels | None = None
     masks: Masks | None = None
     precision: str = "float32"
     device: str = "auto"

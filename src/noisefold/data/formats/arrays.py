@@ -8,6 +8,8 @@ array                          meaning
                                `quant` if there is one
 `x`, `feature_names`           features, ``[g, n, f]`` or ``[n, f]``, and their names
 `label`, `classes`             a class per graph ``[g]``, and the names
+`group`, `time`                the independent unit of each graph, such as a year, and when it was:
+                               whole numbers ``[g]``
 `edge_index`                   ``[2, e]``, rows of the positions, with `edge_attr` ``[e, c]``
 `node_type`, `node_types`      a type per point, and the names; so `edge_type` and `edge_types`
 `mask`                         a flag per point
@@ -54,7 +56,7 @@ __all__ = [
 ]
 
 _POSITIONS = ("pos", "points")
-_TENSORS = ("x", "label", "edge_index", "edge_attr", "mask", "node_type", "edge_type")
+_TENSORS = ("x", "label", "group", "time", "edge_index", "edge_attr", "mask", "node_type", "edge_type")
 _WORDS = ("classes", "feature_names", "node_types", "edge_types")
 _REMEDY = "which are never opened; save plain arrays with numpy.save or numpy.savez."
 _NOT_NUMPY = "this is not a NumPy file; save plain arrays with numpy.save or numpy.savez."
@@ -123,6 +125,10 @@ def from_arrays(arrays: Mapping[str, Any], ask: Ask = ASK) -> Graphs | Part:
     ):
         if key in arrays:
             fields[key] = convert(arrays[key], key)
+    g = len(fields["ptr"]) - 1 if "ptr" in fields else len(graphs)
+    for key in ("group", "time"):  # real numbers, or one for each node, are arrays of another meaning
+        if key in arrays and np.shape(arrays[key]) == (g,) and np.asarray(arrays[key]).dtype.kind in "iu":
+            fields[key] = _integers(arrays[key], key)
     if "mask" in arrays:
         fields["mask"] = torch.from_numpy(np.asarray(arrays["mask"]).astype(bool).reshape(-1))
     graphs = graphs.replace(**fields)

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from noisefold.data.earth.netcdf import is_gridded
 from noisefold.data.formats.backed import Backed, backed
 from noisefold.data.formats.guard import available_memory
 from noisefold.data.formats.sparse import check_sparse
@@ -133,7 +134,7 @@ def is_sparse(values: Any) -> bool:
 def is_tissue(path: str | os.PathLike[str]) -> bool:
     """Return whether the name says that this holds cells and genes: a file, or a .zarr folder."""
     path = Path(path)
-    if set(str(path)) & set("*?[") and not path.exists():
+    if (set(str(path)) & set("*?[") and not path.exists()) or is_gridded(path):
         return False
     return path.suffix.lower() in TISSUES or any(p.suffix.lower() == ".zarr" for p in path.parents)
 

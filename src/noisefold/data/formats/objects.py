@@ -13,6 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from noisefold.data.earth.gridded import Gridded
+from noisefold.data.earth.libraries import is_xarray
+from noisefold.data.earth.netcdf import decoded
 from noisefold.data.formats.delimited import table_of_arrays
 from noisefold.data.formats.reader import Ask, Part
 from noisefold.data.formats.tables import part_of
@@ -32,8 +35,8 @@ def from_object(source: Any, ask: Ask) -> Graphs | Part | None:
     ----------
     source
         A `Data`, `HeteroData`, `Batch`, data set or loader of PyG; a `Dataset` of PyTorch with graphs of PyG;
-        a graph of NetworkX; a molecule of RDKit; a DataFrame; an object with `vertices` and `faces`, such as
-        a mesh of trimesh.
+        a graph of NetworkX; a molecule of RDKit; a DataFrame; a Dataset or DataArray of xarray; an object
+        with `vertices` and `faces`, such as a mesh of trimesh.
     ask
         What was asked for; points on a mesh are a function of the seed and its vertices.
 
@@ -49,7 +52,9 @@ def from_object(source: Any, ask: Ask) -> Graphs | Part | None:
     def surface(pos: Tensor, face: Tensor) -> Tensor:
         return torch.from_numpy(sampler(_mesh(pos.detach().cpu(), face.detach().cpu().T)))
 
-    networkx, xarray, rdkit = (sys.modules.get(name) for name in ("networkx", "xarray", "rdkit.Chem"))
+    networkx, rdkit = (sys.modules.get(name) for name in ("networkx", "rdkit.Chem"))
+    if is_xarray(source):
+        return Gridded.of(decoded(source), ask).part()
     if is_pyg(source) or hasattr(source, "to_data_list"):
         return from_pyg(source, surface)
     if isinstance(source, torch.utils.data.Dataset):
@@ -60,8 +65,6 @@ def from_object(source: Any, ask: Ask) -> Graphs | Part | None:
         return from_rdkit([source], hydrogens=ask.hydrogens)
     if hasattr(source, "columns") and hasattr(source, "dtypes"):
         return part_of(table_of_arrays({str(name): np.asarray(source[name]) for name in source.columns}), ask)
-    if xarray is not None and isinstance(source, xarray.Dataset | xarray.DataArray):
-        raise ValueError("objects of xarray are not read; give their values, {'pos': ..., 'x': ...}.")
     if getattr(source, "vertices", None) is not None and getattr(source, "faces", None) is not None:
         return Graphs(torch.from_numpy(sampler(_mesh(source.vertices, source.faces))))
     if getattr(source, "pos", None) is not None:

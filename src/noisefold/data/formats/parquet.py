@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from noisefold.data.formats.arrays import parsing
-from noisefold.data.formats.delimited import table_of_arrays
+from noisefold.data.formats.delimited import Table, table_of_arrays
 from noisefold.data.formats.reader import Ask, Part
 from noisefold.data.formats.tables import named_columns, part_of
 from noisefold.geometry.graphs import Graphs
 
-__all__ = ["read_parquet", "write_parquet"]
+__all__ = ["parquet_bytes", "parquet_table", "read_parquet", "write_parquet"]
 
 _LARGEST = 2**30
 
 
 def read_parquet(data: bytes, ask: Ask) -> Part:
     """Return the graphs in the bytes of a .parquet file, whose columns mean what those of a .csv file do.
+
+    Raises
+    ------
+    ImportError, ValueError
+        As `parquet_table`, and as any table.
+    """
+    return part_of(parquet_table(data), ask)
+
+
+def parquet_table(data: bytes) -> Table:
+    """Return the columns in the bytes of a .parquet file.
 
     Raises
     ------
@@ -43,14 +55,19 @@ def read_parquet(data: bytes, ask: Ask) -> Part:
         }
     if len(arrays) < columns:
         raise ValueError("two columns have the same name, or one holds lists; give each number a column.")
-    return part_of(table_of_arrays(arrays), ask)
+    return table_of_arrays(arrays)
 
 
 def write_parquet(graphs: Graphs) -> bytes:
     """Return all graphs as the bytes of a .parquet file, with the columns of a .csv file."""
+    return parquet_bytes(named_columns(graphs))
+
+
+def parquet_bytes(columns: Mapping[str, Any]) -> bytes:
+    """Return named columns as the bytes of a .parquet file."""
     arrow, parquet = _libraries()
     buffer = io.BytesIO()
-    parquet.write_table(arrow.table(named_columns(graphs)), buffer)
+    parquet.write_table(arrow.table(dict(columns)), buffer)
     return buffer.getvalue()
 
 

@@ -41,6 +41,14 @@ class Ask:
         Whether molecules that cannot be read are left out instead of refused.
     hydrogens
         Whether the hydrogens of a molecule that its file writes out stay atoms.
+    vector
+        Of the earth: the variables of the components of a vector along east and north.
+    level
+        Of the earth: the levels to take; None for all.
+    mask
+        Of the earth: the variable that says where there is something, such as the sea.
+    time
+        Of tables with latitude and longitude: the column of the time.
     """
 
     points: int | None = None
@@ -52,6 +60,10 @@ class Ask:
     missing: bool = False
     skip: bool = False
     hydrogens: bool = False
+    vector: tuple[str, ...] | None = None
+    level: tuple[str, ...] | None = None
+    mask: str | None = None
+    time: str | None = None
 
     def random(self, content: bytes) -> np.random.Generator:
         """Return random numbers that are a function of the seed and a file's content alone."""

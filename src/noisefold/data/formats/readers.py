@@ -15,6 +15,8 @@ ending                       what is read
 .smi .smiles .sdf            with rdkit, molecules, as a .csv or .tsv file with a column of SMILES:
                              `noisefold.data.formats.smiles`, `noisefold.data.formats.sdf`
 .h5ad .zarr .h5              a tissue, or one for each group of cells: `noisefold.data.Tissue`
+.nc .nc4 .cdf .zarr          with xarray, fields and stations on the sphere: `noisefold.data.earth.gridded`; a
+                             table with latitudes and longitudes: `noisefold.data.earth.stations`
 ===========================  ========================================================================
 
 All but .h5ad may be compressed, as ``.csv.gz``. `noisefold.data.save` writes them.
@@ -27,6 +29,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from noisefold.data.earth.netcdf import ENDINGS, is_gridded
 from noisefold.data.formats.adjacency import read_adjlist, read_edgelist, read_mtx
 from noisefold.data.formats.arrays import read_npy, read_npz
 from noisefold.data.formats.compressed import ending_of
@@ -70,7 +73,7 @@ READERS: dict[str, Reader] = {
     ".sdf": read_sdf,
 }
 """Reader of each ending; its bytes may be compressed (.gz)."""
-READABLE: tuple[str, ...] = (*READERS, *TISSUES)
+READABLE: tuple[str, ...] = (*READERS, *TISSUES, *ENDINGS)
 """Endings that `load` knows."""
 
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".dill", ".bin")
@@ -97,8 +100,10 @@ def reader_of(ending: str) -> Reader:
 def is_readable(path: Path) -> bool:
     """Return whether a file holds graphs, by its ending and, of text, its first lines."""
     ending, packed = ending_of(path)
-    if ending in TISSUES and not packed:
+    if is_gridded(path) or (ending in TISSUES and not packed):
         return path.exists()
+    if ending in ENDINGS:
+        return path.is_file()
     if ending not in READERS or not path.is_file():
         return False
     # Notes and licences are text, too.

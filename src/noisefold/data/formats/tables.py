@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from noisefold.data.classes import coded
+from noisefold.data.earth.stations import Stations, has_stations
 from noisefold.data.formats.columns import Roles, roles_of
 from noisefold.data.formats.delimited import Cells, Line, Table, table_of
 from noisefold.data.formats.molecules import are_molecules, read_molecules
@@ -135,11 +136,15 @@ def holds_points(data: bytes) -> bool:
 def part_of(table: Table, ask: Ask) -> Part:
     """Return the graphs of a table and what became of its columns.
 
+    One with latitudes and longitudes is read by `noisefold.data.earth.stations`.
+
     Raises
     ------
     ValueError
         If there are no positions, or a cell of a position or a feature is no number.
     """
+    if has_stations(table, ask):
+        return Stations.of(table, ask).part
     roles = roles_of(table, ask)
     names = [table.names[i] for i in roles.x]
     if sorted(names) == sorted(f"f{k}" for k in range(len(names))):  # as graphs without names are written

@@ -11,6 +11,7 @@ from noisefold.nn.adaptive.schedules import (
     ReLU,
     clean_range,
 )
+from noisefold.nn.adaptive.stepwise import Stepwise
 
 __all__ = [
     "Adaptive",
@@ -21,5 +22,6 @@ __all__ = [
     "Linear",
     "Logarithmic",
     "ReLU",
+    "Stepwise",
     "clean_range",
 ]

@@ -29,7 +29,8 @@ __all__ = ["PatchSchedule"]
 class _Shape(Protocol):
     """A schedule given by its shape, such as `noisefold.nn.adaptive.Exponential`."""
 
-    reverse: bool
+    @property
+    def reverse(self) -> bool: ...
 
     def fraction(self, signal: Tensor) -> Tensor: ...
 

@@ -3,11 +3,11 @@ r"""A network that starts from the Gaussian of the data: their mean and covarian
 Where noise hides most, the best estimate is nearly linear, and the covariance of the data gives it in closed
 form. So the answer for the residual target is
 
-.. math:: r(y, \lambda) = g(\lambda)\, r_G(y, \lambda) + \mathrm{net}([y, r_G], \lambda),
+.. math:: r(y, \lambda) = g(\lambda)\, r_G(y, \lambda) + \mathrm{net}(y, \lambda),
 
 with :math:`r_G` what the Gaussian leaves of the residual target (`noisefold.nn.prior.low_rank_gaussian`). The
-network sees it as well. The gate g is in [0, 1] and learned with the network: the logistic of a function that
-is linear between knots of log-SNR: near the clean end the data's own shape says more than their covariance.
+gate g is in [0, 1] and learned with the network: the logistic of a function that is linear between knots of
+log-SNR. Near the clean end the data's own shape says more than their covariance.
 
 The gate begins at what is measured at each knot: the share of the Gaussian's squared error that is left if
 its estimate of every value is replaced by the best function of that estimate. For Gaussian data this is 1;
@@ -57,8 +57,7 @@ class GaussianResidual(nn.Module):
     Parameters
     ----------
     net
-        ``net(graphs, log_snr [g], label) -> [n, columns]`` that takes `columns` more features than the
-        wrapper: those of the Gaussian's answer, last.
+        ``net(graphs, log_snr [g], label) -> [n, columns]`` that takes the features of the wrapper.
     columns
         Features that are generated.
     nodes
@@ -69,6 +68,8 @@ class GaussianResidual(nn.Module):
         Principal components r of each Gaussian; at most ``nodes * columns``. The rest has one variance.
     classes
         Number of classes, each with a Gaussian of its own, beside that of all graphs; 0 for none.
+    shown
+        Whether the network sees :math:`r_G` as well, as `columns` further features, the last.
 
     Raises
     ------
@@ -88,6 +89,7 @@ class GaussianResidual(nn.Module):
         dim: int = 2,
         rank: int = 48,
         classes: int = 0,
+        shown: bool = False,
     ) -> None:
         super().__init__()
         grids = (nodes,) if isinstance(nodes, int) else tuple(nodes)
@@ -100,7 +102,7 @@ class GaussianResidual(nn.Module):
             )
         if len(set(grids)) < len(grids):
             raise ValueError(f"nodes must differ from grid to grid, got {nodes}.")
-        self.net, self.columns = net, columns
+        self.net, self.columns, self.shown = net, columns, shown
         self.grids = nn.ModuleList(GridGaussian(count, columns, dim, rank, classes) for count in grids)
         self.register_buffer("learned", torch.tensor(False))
         self.gate = nn.Parameter(torch.full((_KNOTS,), 3.0))
@@ -160,8 +162,9 @@ class GaussianResidual(nn.Module):
             )
         with torch.autocast(graphs.x.device.type, enabled=False), torch.no_grad():
             start = self.start(graphs, log_snr, label)
-        inner = graphs.replace(x=torch.cat([graphs.x, start.to(graphs.x.dtype)], dim=1))
-        left: Tensor = self.net(inner, log_snr, label)
+        if self.shown:
+            graphs = graphs.replace(x=torch.cat([graphs.x, start.to(graphs.x.dtype)], dim=1))
+        left: Tensor = self.net(graphs, log_snr, label)
         return self.gates(log_snr)[graphs.batch, None] * start + left
 
     def start(self, graphs: Graphs, log_snr: Tensor, label: Tensor | None = None) -> Tensor:

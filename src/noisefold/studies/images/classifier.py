@@ -6,6 +6,7 @@ The weights are written as ``SCALE-classifier.safetensors``; those of the scale 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -108,7 +109,7 @@ def figure(result: Result) -> Figure:
     return picture
 
 
-def _make(run: Run[Scale]) -> list:  # type: ignore[type-arg]
+def _make(run: Run[Scale]) -> list[Path]:
     result, net = measure(run)
     run.out.mkdir(parents=True, exist_ok=True)
     weights = run.out / f"{run.scale}-classifier.safetensors"

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from noisefold.geometry import DataSummary, Graphs, Scaling
 from noisefold.geometry.lattice import pixel_positions
@@ -43,7 +44,8 @@ def digits(stand_in: bool = False, most: int | None = None) -> Sets:
         about = f"MNIST was not found in {data_folder()}: bars in ten directions; the numbers mean nothing."
     else:
         raise ValueError(f"this study needs MNIST as {_FILE} in $NOISEFOLD_DATA, or ../shared/data.")
-    return Sets(*(_graphs(torch.from_numpy(x), torch.from_numpy(y).long()) for x, y in parts), about)
+    train, test = (_graphs(torch.from_numpy(x), torch.from_numpy(y).long()) for x, y in parts)
+    return Sets(train, test, about)
 
 
 def image_summary(data: Graphs) -> DataSummary:
@@ -58,7 +60,7 @@ def _graphs(images: torch.Tensor, label: torch.Tensor) -> Graphs:
     return Graphs.dense(place.expand(len(images), -1, -1), x, label, _DIGITS)
 
 
-def _bars(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _bars(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     random = np.random.default_rng(seed)
     label = np.arange(count) % len(_DIGITS)
     angle = np.pi * label / len(_DIGITS) + 0.1 * random.standard_normal(count)

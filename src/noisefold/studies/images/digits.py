@@ -76,7 +76,8 @@ SCALES = {
 
 def measure(run: Run[Scale]) -> Result:
     """Return cost, loss by level, scores and some images."""
-    return run.cached("result", partial(_measure, run))  # type: ignore[no-any-return]
+    result: Result = run.cached("result", partial(_measure, run))
+    return result
 
 
 def _measure(run: Run[Scale]) -> Result:
@@ -114,7 +115,7 @@ def _sample(model: Model, like: Graphs, count: int, steps: int, guidance: float,
 
 def _some(graphs: Graphs) -> list[list[list[int]]]:
     shown = min(len(graphs), _SHOWN * 10)
-    return (255 * pictures(graphs[:shown])).round().int().tolist()  # type: ignore[no-any-return]
+    return (255 * pictures(graphs[:shown])).round().int().tolist()
 
 
 def table(result: Result) -> str:

@@ -18,9 +18,8 @@ from noisefold.geometry.lattice import lattices
 from noisefold.model import Model
 from noisefold.nn import DiT, GaussianResidual, PatchSchedule
 from noisefold.nn.flops import count_flops
-from noisefold.noise import Gaussian, Streams, Target
+from noisefold.noise import Gaussian, Streams, Target, seeded
 from noisefold.studies.images.data import image_summary
-from noisefold.studies.kit.trials import seeded
 from noisefold.train import Training
 
 __all__ = ["BASES", "LEVELS", "ImageModel", "NoNetwork", "level_losses", "mean_flops", "pictures", "trained"]
@@ -73,9 +72,10 @@ class ImageModel:
     def network(self, data: Graphs) -> nn.Module:
         """Return the network."""
         classes, nodes = len(data.classes), int(data.sizes[0])
-        wrapped = self.base == "Gaussian"
-        inner = DiT(1 + wrapped, 1, classes=classes, patches=self.patches, **self.net)
-        return GaussianResidual(inner, 1, nodes, rank=RANK, classes=classes) if wrapped else inner
+        inner = DiT(1, classes=classes, patches=self.patches, **self.net)
+        if self.base != "Gaussian":
+            return inner
+        return GaussianResidual(inner, 1, nodes, rank=RANK, classes=classes)
 
 
 def trained(model: Model, data: Graphs, settings: Training, out: Path | None = None) -> float:
@@ -117,7 +117,7 @@ def mean_flops(model: ImageModel, data: Graphs) -> float:
     """Return the operations of a forward pass for one image, over uniform signal levels."""
     net, one = model.network(data), data[:1]
     if isinstance(net, GaussianResidual):
-        net, one = net.net, one.replace(x=torch.zeros(one.num_nodes, 2))
+        net = net.net
     edges = (0.0, *model.patches.splits)
     counts = []
     for low, share in zip(edges, model.patches.shares, strict=True):

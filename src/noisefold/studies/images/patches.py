@@ -193,15 +193,20 @@ def _steps(size: Scale, flops: float) -> int:
 
 def _costs(size: Scale, sets: Sets) -> dict[str, float]:
     """Return the CPU seconds of a training step by patches, measured in turns, with the Gaussian base."""
-    times: dict[str, list[float]] = {name: [] for name in PATCHES}
-    models = {name: _plan(size, Cell(name), sets.train).build(sets.train, 0) for name in PATCHES}
+    names = dict.fromkeys([_REFERENCE, *(cell.patches for cell in size.cells)])
+    times: dict[str, list[float]] = {name: [] for name in names}
+    models = {name: _plan(size, Cell(name), sets.train).build(sets.train, 0) for name in names}
     some = sets.train[: min(len(sets.train), 512)]
     for _ in range(4):
         for name, model in models.items():
             marks: list[float] = []
-            model.fit(some, settings=settings(4, 0), on_step=lambda _, m=marks: m.append(time.process_time()))
+            model.fit(some, settings=settings(4, 0), on_step=partial(_mark, marks))
             times[name] += [marks[2] - marks[1]]
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _mark(marks: list[float], step: int) -> None:
+    marks.append(time.process_time())
 
 
 def _trial(run: Run[Scale], sets: Sets, cell: Cell, seed: int, costs: Mapping[str, float]) -> Result:

@@ -1,0 +1,1 @@
+"""Fields and stations on the earth: NetCDF, zarr, xarray, and tables with latitudes and longitudes."""

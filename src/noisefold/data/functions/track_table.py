@@ -1,0 +1,185 @@
+"""Tables of tracks: rows of storm, time, latitude and longitude, as best-track archives write them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noisefold.data.notice import notify
+
+__all__ = ["TrackTable", "table_of_npz", "table_of_text"]
+
+_NAMES = {
+    "track": ("sid", "track_id", "storm_id", "storm", "track", "id"),
+    "time": ("iso_time", "time", "datetime", "date"),
+    "lat": ("lat", "latitude", "usa_lat"),
+    "lon": ("lon", "longitude", "long", "usa_lon"),
+    "season": ("season", "year"),
+    "wind": ("usa_wind", "wmo_wind", "wind", "wind_kt", "vmax"),
+    "type": ("track_type",),
+}
+_NEEDED = ("track", "time", "lat", "lon")
+
+
+@dataclass(frozen=True)
+class TrackTable:
+    """Fixes of tracks, one a row.
+
+    Parameters
+    ----------
+    track
+        Number of the track of each fix, ``[n]``.
+    names
+        Names of the tracks, ``[g]``.
+    hours
+        Hours since 1970-01-01 00:00 UTC, ``[n]``, float64.
+    latitude, longitude
+        Degrees, ``[n]``.
+    season
+        Year of each track, ``[g]``.
+    wind
+        Wind of each fix, NaN where missing, ``[n]``.
+    """
+
+    track: NDArray[np.int64]
+    names: tuple[str, ...]
+    hours: NDArray[np.float64]
+    latitude: NDArray[np.float64]
+    longitude: NDArray[np.float64]
+    season: NDArray[np.int64]
+    wind: NDArray[np.float64]
+
+
+def table_of_npz(path: Path) -> TrackTable:
+    """Read arrays ``storm_id``, ``season``, ``offset`` by storm and ``lat``, ``lon``, ``time_s`` by fix.
+
+    The time may be ``time_min`` instead, in minutes; ``wind_kt`` is -1 where missing.
+
+    Raises
+    ------
+    ValueError
+        If an array is missing.
+    """
+    with np.load(path, allow_pickle=False) as arrays:
+        missing = [k for k in ("storm_id", "season", "offset", "lat", "lon") if k not in arrays]
+        unit = next((k for k in ("time_s", "time_min") if k in arrays), None)
+        if missing or unit is None:
+            raise ValueError(f"{path} has no array {(missing or ['time_s'])[0]!r}, which tracks need.")
+        offset = arrays["offset"]
+        hours = arrays[unit].astype(np.float64) / (3600 if unit == "time_s" else 60)
+        wind = arrays["wind_kt"].astype(np.float64) if "wind_kt" in arrays else np.full(len(hours), -1.0)
+        return TrackTable(
+            np.repeat(np.arange(len(offset) - 1), np.diff(offset)),
+            tuple(str(v) for v in arrays["storm_id"]),
+            hours,
+            arrays["lat"].astype(np.float64),
+            arrays["lon"].astype(np.float64),
+            arrays["season"].astype(np.int64),
+            np.where(wind < 0, np.nan, wind),
+        )
+
+
+def table_of_text(path: Path) -> TrackTable:
+    """Read a CSV table with a header, such as IBTrACS distributes.
+
+    Columns are found by their names, of IBTrACS or the common words. Rows of units after the header, rows
+    without a place or a time, and spur tracks are left out, and a notice says how many.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, a number cannot be read or a latitude is beyond a pole, or no row is left.
+    """
+    rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
+    rows = [row for row in rows if any(cell.strip() for cell in row)]
+    if not rows:
+        raise ValueError(f"{path} holds no rows.")
+    place = _columns(rows[0], path)
+    body = rows[1:]
+    # Units stand in rows whose latitude is a word.
+    while body and _is_words(_cell(body[0], place["lat"])):
+        body = body[1:]
+    tracks: dict[str, int] = {}
+    kept: list[tuple[int, float, float, float, float]] = []
+    seasons: list[int] = []
+    dropped = spurs = 0
+    for row in body:
+        if "spur" in _cell(row, place.get("type")).lower():
+            spurs += 1
+            continue
+        name, when = _cell(row, place["track"]), _cell(row, place["time"])
+        lat, lon = (_number(_cell(row, place[k]), k, path) for k in ("lat", "lon"))
+        if not name or not when or np.isnan(lat) or np.isnan(lon):
+            dropped += 1
+            continue
+        if abs(lat) > 90 or abs(lon) > 540:
+            raise ValueError(f"{path}: place {lat:g}, {lon:g} of {name} is not on the Earth in degrees.")
+        if name not in tracks:
+            tracks[name] = len(tracks)
+            season = _number(_cell(row, place.get("season")), "season", path)
+            seasons.append(int(when[:4]) if np.isnan(season) else int(season))
+        wind = _number(_cell(row, place.get("wind")), "wind", path)
+        kept.append((tracks[name], _hours(when, path), lat, lon, wind))
+    if not kept:
+        raise ValueError(f"{path} holds no fix with a track, a time and a place.")
+    if dropped or spurs:
+        notify(f"{path.name}: {dropped} rows without track, time or place and {spurs} of spurs are left out.")
+    columns = np.array(kept, dtype=np.float64).T
+    return TrackTable(
+        columns[0].astype(np.int64), tuple(tracks), *columns[1:4], np.array(seasons), columns[4]
+    )
+
+
+def _columns(header: list[str], path: Path) -> dict[str, int]:
+    names = [cell.strip().lower() for cell in header]
+    found: dict[str, int] = {}
+    for key, words in _NAMES.items():
+        here = next((word for word in words if word in names), None)
+        if here is not None:
+            found[key] = names.index(here)
+        elif key in _NEEDED:
+            raise ValueError(
+                f"{path} has no column for {key}; call it one of {', '.join(words)}, "
+                f"got {', '.join(header[:12])}."
+            )
+    return found
+
+
+def _cell(row: list[str], place: int | None) -> str:
+    return row[place].strip() if place is not None and place < len(row) else ""
+
+
+def _is_words(cell: str) -> bool:
+    return bool(cell) and _parsed(cell) is None
+
+
+def _parsed(cell: str) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def _number(cell: str, name: str, path: Path) -> float:
+    """Return a number, NaN for none."""
+    if not cell or cell.lower() in ("na", "nan", "null", "-", "-999", "-9999"):
+        return float("nan")
+    value = _parsed(cell)
+    if value is None:
+        raise ValueError(f"{path}: {name} must be a number, got {cell!r}.")
+    return value
+
+
+def _hours(cell: str, path: Path) -> float:
+    try:
+        when = datetime.fromisoformat(cell)
+    except ValueError as error:
+        raise ValueError(f"{path}: time must be as 2005-08-28 18:00:00, got {cell!r}.") from error
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return when.timestamp() / 3600

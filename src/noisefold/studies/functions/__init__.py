@@ -1,0 +1,1 @@
+"""Studies of random functions: regression, fields of vectors, stations, tracks, and their dimension."""
