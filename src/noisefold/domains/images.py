@@ -74,7 +74,7 @@ class Images(Domain):
         classes = len(data.classes) if data.label is not None else 0
         based = kind_in(request.changes) in (None, _BASED) and _has_base(data, shapes, channels)
         arguments: dict[str, Any] = {
-            "features": channels * (1 + request.for_completion + based),
+            "features": channels * (1 + request.for_completion),
             "out_dim": channels,
             "width": 64 if channels == 1 else 96,
             "blocks": 4,
