@@ -269,7 +269,7 @@ class Model(ModelState):
         score = domain_of(test, self.variable).score
         seen, unseen = None if train is None else self.training_graphs(train), self.test_graphs(test)
         how: dict[str, Any] = {"seed": 0, **options}
-        return score(self.sample_for, unseen, seen, draws=draws, metrics=metrics, **how)
+        return score(self, unseen, seen, draws=draws, metrics=metrics, **how)
 
     def skill(
         self, test: Graphs, *, nodes: int | None = None, levels: int = 20, seed: int = 0

@@ -40,8 +40,8 @@ def test_relative_positions_are_equivariant_under_translations():
     relative = perturbed(SetTransformer(**SMALL, **sizes, absolute=False)).double()
     assert relative(*batch).norm() > 1e-2
     assert_rotation_invariant(relative, *batch, groups=("translations",), tolerance=1e-10)
+    absolute = perturbed(SetTransformer(**SMALL, **sizes)).double()
     with pytest.raises(AssertionError, match="motion"):
-        absolute = perturbed(SetTransformer(**SMALL, **sizes)).double()
         assert_rotation_invariant(absolute, *batch, groups=("translations",))
     with pytest.raises(ValueError, match="absolute"):
         SetTransformer(absolute=False)

@@ -1,4 +1,4 @@
-"""Noise given that it is zero at observed entries: against dense algebra, on ragged batches, entry by entry."""
+"""Noise that is zero at observed entries, against dense algebra, on ragged batches and entry by entry."""
 
 import pytest
 import torch

@@ -7,6 +7,7 @@ from typing import Any
 from noisefold.domains.clouds import PointClouds
 from noisefold.domains.domain import Domain
 from noisefold.domains.fields import Fields
+from noisefold.domains.functions import Functions
 from noisefold.domains.graphs import DiscreteGraphs
 from noisefold.domains.images import Images
 from noisefold.domains.molecules import Molecules
@@ -22,6 +23,7 @@ __all__ = [
     "DiscreteGraphs",
     "Domain",
     "Fields",
+    "Functions",
     "Images",
     "Molecules",
     "PlanarGraphs",
@@ -41,6 +43,7 @@ DOMAINS: tuple[Domain, ...] = (
     PlanarGraphs(),
     DiscreteGraphs(),
     SphereFunctions(),
+    Functions(),
     Fields(),
     PointClouds(),
 )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from noisefold.domains.domain import Domain, SampleFor
+from noisefold.domains.domain import Domain, ScoredModel
 from noisefold.domains.recipe import Recipe, Request, recommended
 from noisefold.eval.cloud_scores import CLOUD_METRICS, score_clouds
 from noisefold.eval.score_table import Scores
@@ -35,7 +35,7 @@ class PointClouds(Domain):
 
     def score(
         self,
-        sample_for: SampleFor,
+        model: ScoredModel,
         test: Graphs,
         train: Graphs | None,
         *,
@@ -46,5 +46,5 @@ class PointClouds(Domain):
     ) -> Scores:
         """Compare as many samples as there are test clouds, unless `draws` says otherwise."""
         chosen = CLOUD_METRICS if metrics is None else metrics
-        generated = sample_for(test, draws, seed=seed, **sampling)
+        generated = model.sample_for(test, draws, seed=seed, **sampling)
         return score_clouds(generated, test, train, metrics=chosen, seed=seed)

@@ -14,11 +14,29 @@ from noisefold.domains.recipe import Recipe, Request
 from noisefold.eval.score_table import Scores
 from noisefold.geometry.graphs import Graphs
 from noisefold.noise.variable import Variable
+from noisefold.sample.likelihood import LogProb
 
-__all__ = ["Domain", "SampleFor"]
+__all__ = ["Domain", "ScoredModel"]
 
-SampleFor = Callable[..., Graphs]
-"""Draws samples to compare with a test set, as `noisefold.Model.sample_for` does."""
+
+class ScoredModel(Protocol):
+    """The part of `noisefold.Model` that scores ask."""
+
+    @property
+    def for_completion(self) -> bool:
+        """Whether it conditions on observed values directly."""
+
+    @property
+    def sample_for(self) -> Callable[..., Graphs]:
+        """Return samples to compare with a test set."""
+
+    @property
+    def complete(self) -> Callable[..., Any]:
+        """Draw what is not observed."""
+
+    @property
+    def log_prob(self) -> Callable[..., LogProb]:
+        """Return log-densities in the units of the data."""
 
 
 class Domain(Protocol):
@@ -62,7 +80,7 @@ class Domain(Protocol):
     @abstractmethod
     def score(
         self,
-        sample_for: SampleFor,
+        model: ScoredModel,
         test: Graphs,
         train: Graphs | None,
         *,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from noisefold.domains.domain import Domain, SampleFor
+from noisefold.domains.domain import Domain, ScoredModel
 from noisefold.domains.recipe import Recipe, Request, outline, recommended
 from noisefold.eval.field_scores import score_fields
 from noisefold.eval.score_table import Scores
@@ -39,7 +39,7 @@ class Fields(Domain):
 
     def score(
         self,
-        sample_for: SampleFor,
+        model: ScoredModel,
         test: Graphs,
         train: Graphs | None,
         *,
@@ -49,11 +49,11 @@ class Fields(Domain):
         **sampling: Any,
     ) -> Scores:
         """Compare fields on the positions of half of the test set with the other half."""
-        return field_scores(sample_for, test, train, draws, metrics, seed, **sampling)
+        return field_scores(model, test, train, draws, metrics, seed, **sampling)
 
 
 def field_scores(
-    sample_for: SampleFor,
+    model: ScoredModel,
     test: Graphs,
     train: Graphs | None,
     draws: int | None,
@@ -63,5 +63,5 @@ def field_scores(
 ) -> Scores:
     """Return the scores of `noisefold.eval.score_fields` for samples on half of the test positions."""
     half = test[::2]
-    generated = sample_for(half, draws, seed=seed, **{"like": half, **sampling})
+    generated = model.sample_for(half, draws, seed=seed, **{"like": half, **sampling})
     return score_fields(generated, test, train, metrics=metrics, seed=seed)

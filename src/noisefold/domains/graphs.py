@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 
 from noisefold.data.notice import notify
-from noisefold.domains.domain import Domain, SampleFor
+from noisefold.domains.domain import Domain, ScoredModel
 from noisefold.domains.recipe import Recipe, Request, planned
 from noisefold.eval.graph_scores import score_graphs
 from noisefold.eval.score_table import Scores
@@ -80,7 +80,7 @@ class DiscreteGraphs(Domain):
 
     def score(
         self,
-        sample_for: SampleFor,
+        model: ScoredModel,
         test: Graphs,
         train: Graphs | None,
         *,
@@ -90,7 +90,7 @@ class DiscreteGraphs(Domain):
         **sampling: Any,
     ) -> Scores:
         """Compare as many samples as there are test graphs, unless `draws` says otherwise."""
-        generated = sample_for(test, draws, seed=seed, **sampling)
+        generated = model.sample_for(test, draws, seed=seed, **sampling)
         return noted(score_graphs(generated, test, train, metrics=metrics, seed=seed), sampling)
 
 

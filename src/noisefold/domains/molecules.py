@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 
 from noisefold.data.molecules import is_molecular, to_rdkit
-from noisefold.domains.domain import Domain, SampleFor
+from noisefold.domains.domain import Domain, ScoredModel
 from noisefold.domains.graphs import DiscreteGraphs, noted
 from noisefold.domains.recipe import Recipe, Request
 from noisefold.eval.molecule_scores import score_molecules
@@ -54,7 +54,7 @@ class Molecules(Domain):
 
     def score(
         self,
-        sample_for: SampleFor,
+        model: ScoredModel,
         test: Graphs,
         train: Graphs | None,
         *,
@@ -68,7 +68,7 @@ class Molecules(Domain):
         The row ``independent`` is of atoms and bonds that are drawn independently, with the shares of the
         data.
         """
-        generated = sample_for(test, draws, seed=seed, **sampling)
+        generated = model.sample_for(test, draws, seed=seed, **sampling)
         rows = {"model": to_rdkit(generated), "independent": to_rdkit(_independent(generated, test, seed))}
         known = None if train is None else to_rdkit(train)
         about = {"independent": "atoms and bonds drawn independently, with the shares of the data."}

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from noisefold.domains.domain import Domain, SampleFor
+from noisefold.domains.domain import Domain, ScoredModel
 from noisefold.domains.recipe import Recipe, Request, planned
 from noisefold.eval.graph_scores import score_graphs
 from noisefold.eval.score_table import Scores
@@ -85,7 +85,7 @@ class PlanarGraphs(Domain):
 
     def score(
         self,
-        sample_for: SampleFor,
+        model: ScoredModel,
         test: Graphs,
         train: Graphs | None,
         *,
@@ -95,7 +95,7 @@ class PlanarGraphs(Domain):
         **sampling: Any,
     ) -> Scores:
         """Compare as many samples as there are test graphs, unless `draws` says otherwise, by edges alone."""
-        generated = sample_for(test, draws, seed=seed, **sampling)
+        generated = model.sample_for(test, draws, seed=seed, **sampling)
         return score_graphs(generated, test, train, metrics=metrics, seed=seed)
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from noisefold.data.functions.modality import FunctionSamples
 from noisefold.domains.clouds import PointClouds
-from noisefold.domains.domain import Domain, SampleFor
+from noisefold.domains.domain import Domain, ScoredModel
 from noisefold.domains.fields import field_scores
 from noisefold.domains.recipe import Recipe, Request, planned
 from noisefold.eval.score_table import Scores
@@ -91,7 +91,7 @@ class SphereFunctions(Domain):
 
     def score(
         self,
-        sample_for: SampleFor,
+        model: ScoredModel,
         test: Graphs,
         train: Graphs | None,
         *,
@@ -102,10 +102,8 @@ class SphereFunctions(Domain):
     ) -> Scores:
         """Compare samples with a test set: unit vectors as features at given inputs, or as points."""
         if test.features:
-            return field_scores(sample_for, test, train, draws, metrics, seed, **sampling)
-        return PointClouds().score(
-            sample_for, test, train, draws=draws, metrics=metrics, seed=seed, **sampling
-        )
+            return field_scores(model, test, train, draws, metrics, seed, **sampling)
+        return PointClouds().score(model, test, train, draws=draws, metrics=metrics, seed=seed, **sampling)
 
 
 def _fitted(data: Graphs, scaling: Scaling) -> tuple[float, float, float, float]:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from noisefold.data.tissue.expression import Expression
 from noisefold.data.tissue.modality import SpatialTranscriptomics
-from noisefold.domains.domain import Domain, SampleFor
+from noisefold.domains.domain import Domain, ScoredModel
 from noisefold.domains.fields import field_scores
 from noisefold.domains.recipe import Recipe, Request, outline, recommended
 from noisefold.eval.field_scores import score_fields
@@ -66,7 +66,7 @@ class Tissues(Domain):
 
     def score(
         self,
-        sample_for: SampleFor,
+        model: ScoredModel,
         test: Graphs,
         train: Graphs | None,
         *,
@@ -81,9 +81,9 @@ class Tissues(Domain):
         compared, since a distance between sets of a few fields says nothing.
         """
         if len(test) >= _COMPARED:
-            return field_scores(sample_for, test, train, draws, metrics, seed, **sampling)
+            return field_scores(model, test, train, draws, metrics, seed, **sampling)
         smaller = replace(_modality(test), patch=max(2, test.num_nodes // _COMPARED))
-        generated = sample_for(test, len(test), seed=seed, **{"like": test, **sampling})
+        generated = model.sample_for(test, len(test), seed=seed, **{"like": test, **sampling})
         rows = smaller.blocks(test)
         reference = None if train is None else take(train, smaller.blocks(train))
         made = take(generated, rows[::2])

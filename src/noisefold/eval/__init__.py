@@ -19,6 +19,8 @@ from noisefold.eval.field_metrics import (
     sliced_wasserstein,
 )
 from noisefold.eval.field_scores import FIELD_METRICS, score_fields
+from noisefold.eval.function_scores import FUNCTION_METRICS, context_masks, score_functions
+from noisefold.eval.gp_regression import FittedGP, GPRegression
 from noisefold.eval.graph_discrepancy import polygraph_discrepancy
 from noisefold.eval.graph_metrics import STATISTICS, graph_mmd, mmd_ratio, nearest_spectra
 from noisefold.eval.graph_scores import GRAPH_METRICS, score_graphs
@@ -44,6 +46,7 @@ __all__ = [
     "CLOUD_METRICS",
     "FID",
     "FIELD_METRICS",
+    "FUNCTION_METRICS",
     "GRAPH_METRICS",
     "IMAGE_METRICS",
     "MOLECULE_METRICS",
@@ -51,6 +54,8 @@ __all__ = [
     "VALIDITY",
     "Baseline",
     "FeatureKNN",
+    "FittedGP",
+    "GPRegression",
     "GaussianField",
     "GraphStatistics",
     "Kriging",
@@ -67,6 +72,7 @@ __all__ = [
     "StereographicGaussian",
     "adjacency",
     "chamfer_matrix",
+    "context_masks",
     "coverage",
     "crps",
     "emd",
@@ -98,6 +104,7 @@ __all__ = [
     "roughness",
     "score_clouds",
     "score_fields",
+    "score_functions",
     "score_graphs",
     "score_images",
     "score_molecules",
