@@ -14,7 +14,7 @@ from torch import nn
 from noisefold.data.images.canvas import Canvas, shapes_of
 from noisefold.data.images.modality import Pictures
 from noisefold.data.images.pixels import PixelGraphs
-from noisefold.domains.domain import Domain, SampleFor
+from noisefold.domains.domain import Domain, ScoredModel
 from noisefold.domains.plan import kind_in
 from noisefold.domains.recipe import Recipe, Request, planned
 from noisefold.eval.image_scores import score_images
@@ -112,7 +112,7 @@ class Images(Domain):
 
     def score(
         self,
-        sample_for: SampleFor,
+        model: ScoredModel,
         test: Graphs,
         train: Graphs | None,
         *,
@@ -124,7 +124,7 @@ class Images(Domain):
         """Compare half as many samples as there are test images, at most 2,000, like some of them."""
         count = min(max(len(test) // 2, 1), _SCORED) if draws is None else draws
         like = test[torch.linspace(0, len(test) - 1, count).round().long()]
-        generated = sample_for(like, count, seed=seed, **{"like": like, **sampling})
+        generated = model.sample_for(like, count, seed=seed, **{"like": like, **sampling})
         return score_images(generated, test, train, metrics=metrics, seed=seed)
 
 
