@@ -50,6 +50,8 @@ def made(folder: Path) -> tuple[xarray.Dataset, xarray.Dataset]:
     table.to_csv(folder / "stations.csv", index=False)
     gaps = table[table["time"] < table["time"].unique()[3]].copy()
     gaps.loc[gaps.index[::3], "speed"] = np.nan
+    new = {"time": table["time"].iloc[0], "lat": 31.5, "lon": 3.25, "speed": np.nan}  # a place of no data
+    gaps = pandas.concat([gaps, pandas.DataFrame([new])], ignore_index=True)
     gaps.to_csv(folder / "gaps.csv", index=False)
     return data, partial
 
