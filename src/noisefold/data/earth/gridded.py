@@ -81,8 +81,8 @@ class Gridded:
         along = [n for n in found(data, "time", TIME) if tuple(data[n].dims) == what.space.dims]
         if along and not what.space.axes:
             raise ValueError(
-                f"its places and its time {along[0]!r} lie along one dimension, as those of a ship; save it as "
-                f"a table, such as with to_dataframe().to_csv()."
+                f"its places and its time {along[0]!r} lie along one dimension, as those of a ship; save it "
+                f"as a table, such as with to_dataframe().to_csv()."
             )
         if ask.level is not None:
             if what.level is None:
