@@ -24,7 +24,7 @@ LESS = {
     "train": ["--steps", "2", "-o", "training.batch=2", "-o", "training.warmup=1", "-o", "net.width=16"],
     "complete": ["--draws", "20", "--steps", "2"],
     "sample": ["--steps", "2"],
-    "evaluate": ["--steps", "2", "--draws", "4"],
+    "evaluate": ["--steps", "2", "--draws", "19"],
 }
 
 
