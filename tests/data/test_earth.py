@@ -390,3 +390,45 @@ def test_real_reanalysis_comes_back(tmp_path, shared):
         np.testing.assert_allclose(found[inner], expected[inner], atol=2e-5)
         np.testing.assert_allclose(found[~inner], expected[~inner], atol=0.2)
     assert back["u"].attrs["standard_name"] == "eastward_wind"
+
+
+def test_features_in_another_order_keep_their_names(tmp_path):
+    data = winds().assign(t2m=temperature(land=False)["t2m"])
+    graphs = load(data).with_features(("t2m", "v10", "u10"))
+    back = back_to(tmp_path / "a.nc", data, graphs, data)
+    alone = back_to(tmp_path / "b.nc", data, graphs, None)
+    for name in ("u10", "v10"):
+        np.testing.assert_allclose(back[name][0], data[name], atol=2e-6)
+        np.testing.assert_allclose(alone[name][0], data[name], atol=2e-6)
+
+
+def test_a_ship_is_refused_and_its_table_is_read(tmp_path):
+    place = {"lat": ("obs", [1.0, 2.0, 3.0]), "lon": ("obs", [4.0, 5.0, 6.0])}
+    time = ("obs", np.datetime64("2001-01-01", "ns") + np.arange(3) * np.timedelta64(1, "h"))
+    ship = xarray.Dataset({"sst": ("obs", [7.0, 8.0, 9.0])}, {**place, "time": time})
+    with pytest.raises(ValueError, match="time"):
+        load(ship)
+    table = tmp_path / "ship.csv"
+    table.write_text("lat,lon,time,sst\n1,4,2001-01-01,7.5\n2,5,2001-01-01T01:00,8.5\n")
+    assert load(table).time.diff().tolist() == [3600]
+
+
+def test_draws_for_other_data_are_refused_before_they_are_made(tmp_path):
+    from noisefold.data.earth.write import check_draws
+
+    graphs, other = load(temperature()), winds(times=2)
+    with pytest.raises(ValueError, match="t2m"):
+        check_draws(tmp_path / "a.nc", graphs, 2, like=other)
+    later = temperature(times=5).isel(time=slice(3, 5))
+    with pytest.raises(ValueError, match="time"):
+        check_draws(tmp_path / "a.nc", graphs, 2, like=later)
+    shifted = temperature(lon=np.arange(10.0, 370.0, 30.0))
+    with pytest.raises(ValueError, match="latitude"):
+        check_draws(tmp_path / "a.nc", graphs, 2, like=shifted)
+
+
+def test_points_of_a_large_grid_are_drawn_at_random():
+    graphs = load(temperature(), points=10)
+    assert graphs.sizes.tolist() == [10] * 3
+    assert torch.equal(graphs.pos, load(temperature(), points=10).pos)
+    assert not torch.equal(graphs.pos, load(temperature(), points=10, seed=1).pos)

@@ -67,15 +67,20 @@ def complete_earth(
     import torch
 
     from noisefold.data.earth.write import check_draws, write_draws
+    from noisefold.data.formats.compressed import ending_of
 
     count = how["draws"]
-    check_draws(out, graphs, count, source=Path(data))
+    tables = [ending_of(p)[0] in (".csv", ".tsv", ".parquet") for p in (Path(data), out)]
+    like = data if tables[0] == tables[1] else None
+    check_draws(out, graphs, count, Path(data), like)
     if stations * graphs.features >= max(count - 1, 1):
         raise ValueError(
             f"--draws must be more than {stations * graphs.features + 1} for --next-stations {stations}, got "
             f"{count}."
         )
-    graphs, left = _seen(run, model.matched(graphs))
+    graphs, left = model.matched(graphs), ""
+    if not tables[0]:  # whose rows are places that somebody asked for
+        graphs, left = _seen(run, graphs)
     assert graphs.x is not None
     known = ~graphs.x.isnan()
     if bool(known.all()):
@@ -87,7 +92,7 @@ def complete_earth(
     done = model.complete(some, known[of], **how)
     values = graphs.x[None].repeat(count, 1, 1)
     values[:, of] = done.values
-    write_draws(out, graphs, values, like=data)
+    write_draws(out, graphs, values, like=like)
     said = f"{int((~known).sum()):,} values drawn, {count} times; in {out}"
     return f"{said}{left}{_placed(some, done, stations) if stations else ''}"
 

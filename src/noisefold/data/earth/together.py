@@ -19,8 +19,16 @@ __all__ = ["common_modality", "coordinates_of", "describe_earth", "on_earth", "t
 
 
 def coordinates_of(graphs: Graphs) -> Coordinates | None:
-    """Return how graphs on the sphere were named and measured in the data that were read, if they were."""
-    return graphs.modality.coordinates if isinstance(graphs.modality, FunctionSamples) else None
+    """Return how graphs on the sphere were named and measured in the data that were read, if they were.
+
+    Variables are in the order of the features that the graphs have now.
+    """
+    modality = graphs.modality
+    if not isinstance(modality, FunctionSamples) or modality.coordinates is None:
+        return None
+    if modality.outputs == "vector" or not graphs.feature_names:
+        return modality.coordinates
+    return replace(modality.coordinates, variables=graphs.feature_names)
 
 
 def on_earth(graphs: Graphs) -> bool:
