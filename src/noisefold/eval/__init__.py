@@ -37,6 +37,7 @@ from noisefold.eval.score_table import Metric, Score, Scores, half_sampled
 from noisefold.eval.scoring_rules import crps, energy_score
 from noisefold.eval.spatial_statistics import morans_i, power_spectrum, roughness, spectral_distance
 from noisefold.eval.stereographic import StereographicGaussian, persisted
+from noisefold.eval.track_metrics import TRACK_METRICS, forecast_masks, score_tracks
 from noisefold.eval.track_scores import PlaceScores, geodesic_median, score_places
 from noisefold.eval.transport import emd, emd_matrix, transport_cost, wasserstein
 
@@ -47,6 +48,7 @@ __all__ = [
     "GRAPH_METRICS",
     "MOLECULE_METRICS",
     "STATISTICS",
+    "TRACK_METRICS",
     "VALIDITY",
     "Baseline",
     "FeatureKNN",
@@ -76,6 +78,7 @@ __all__ = [
     "energy_distance",
     "energy_score",
     "erdos_renyi_like",
+    "forecast_masks",
     "geodesic_median",
     "graph_mmd",
     "half_sampled",
@@ -104,6 +107,7 @@ __all__ = [
     "score_molecules",
     "score_places",
     "score_posterior",
+    "score_tracks",
     "shared_validity",
     "sliced_wasserstein",
     "spectral_distance",
