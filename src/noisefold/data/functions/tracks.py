@@ -24,7 +24,7 @@ from noisefold.geometry.geographic import latitude_longitude, unit_vectors
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.manifold import Sphere
 
-__all__ = ["Tracks", "read_tracks", "write_tracks"]
+__all__ = ["Tracks", "read_tracks", "tracks_of", "write_tracks"]
 
 _SPHERE = Sphere()
 _HOUR = 1 / 60  # hours: times as near as this are the same
@@ -188,11 +188,13 @@ def read_tracks(path: str | Path) -> Tracks:
         If it holds no tracks, or something that cannot be read.
     """
     path = Path(path)
-    table = table_of_npz(path) if path.suffix == ".npz" else table_of_text(path)
-    return _of_table(table, path)
+    if path.suffix == ".npz":
+        return tracks_of(table_of_npz(path), path.name)
+    return tracks_of(table_of_text(path.read_text(encoding="utf-8"), path.name), path.name)
 
 
-def _of_table(table: TrackTable, path: Path) -> Tracks:
+def tracks_of(table: TrackTable, name: str) -> Tracks:
+    """Return the tracks of a table; the name of its file is for messages."""
     order = np.lexsort((table.hours, table.track))
     track, hours = table.track[order], table.hours[order]
     same = np.r_[False, (np.diff(track) == 0) & (np.diff(hours) < _HOUR)]
@@ -200,13 +202,13 @@ def _of_table(table: TrackTable, path: Path) -> Tracks:
     keep = ~same & (counts[track] > 1)
     if int((~keep).sum()):
         notify(
-            f"{path.name}: {int(same.sum())} fixes at the time of another and "
+            f"{name}: {int(same.sum())} fixes at the time of another and "
             f"{int((counts == 1).sum())} tracks of one fix are left out."
         )
     order, track, hours = order[keep], track[keep], hours[keep]
     used, number, sizes = np.unique(track, return_inverse=True, return_counts=True)
     if not len(used):
-        raise ValueError(f"{path} holds no track of two fixes or more.")
+        raise ValueError(f"{name} holds no track of two fixes or more.")
     ptr = torch.tensor(np.r_[0, sizes.cumsum()])
     first = hours[ptr[:-1].numpy()]
     x = torch.tensor(unit_vectors(table.latitude[order], table.longitude[order])).float()
