@@ -87,11 +87,14 @@ def sample(
     labels = names_of(label, model.classes, "--label")
     if devices > 1:
         made = _divided(devices, count)
+        if model.summary is not None and model.summary.frames is not None:
+            made = made.replace(modality=model.summary.frames([0.0]).modality)
     else:
         made = model.sample(
             numbers, nodes=nodes, like=frame, labels=labels, seed=seed, precision=precision, **how
         )
-    say(f"{made} in {save(made, out)}")
+    # Of a part of the samples every digit is kept, which pictures do not hold.
+    say(f"{made} in {save(made if part is None else made.replace(modality=None), out)}")
 
 
 def _form(model: Model, frame: Graphs | None) -> Graphs | None:

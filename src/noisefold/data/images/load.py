@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -61,7 +61,7 @@ def load_pictures(
 
 def _path(path: Path, size: tuple[int, int] | None, classes: Sequence[str] | None) -> PixelGraphs | None:
     if path.is_dir():
-        if is_tissue(path) or is_tu(path) or any(is_readable(p) for p in path.rglob("*")):
+        if is_tissue(path) or is_tu(path) or any(is_readable(p) for p in _seen(path)):
             return None
         return read_folder(path, size, classes)
     if is_picture(path):
@@ -75,6 +75,11 @@ def _path(path: Path, size: tuple[int, int] | None, classes: Sequence[str] | Non
         return None
     files = [Path(p) for p in sorted(glob.glob(str(path), recursive=True)) if Path(p).is_file()]
     return read_pictures(files, size=size) if files and all(map(is_picture, files)) else None
+
+
+def _seen(folder: Path) -> Iterator[Path]:
+    """Yield all files below a folder that are not hidden."""
+    return (p for p in folder.rglob("*") if not any(n.startswith(".") for n in p.relative_to(folder).parts))
 
 
 def _in_memory(source: Any, size: tuple[int, int] | None) -> PixelGraphs | None:

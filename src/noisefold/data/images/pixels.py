@@ -78,12 +78,12 @@ class PixelGraphs(Graphs):
         vars(self).update(fields, classes=classes, modality=modality, feature_names=names)
 
     @property
-    def pos(self) -> Tensor:  # type: ignore[override]
+    def pos(self) -> Tensor:
         """Row and column of each pixel, ``[n, 2]``."""
         return self._kept("_pos")
 
     @property
-    def x(self) -> Tensor:  # type: ignore[override]
+    def x(self) -> Tensor:
         """Values of each pixel, ``[n, c]``, float32 in [0, 255]."""
         return self._kept("_x")
 
