@@ -124,6 +124,11 @@ class GaussianResidual(nn.Module):
         if graphs.x is None or graphs.features != self.columns:
             raise ValueError(f"graphs must have {self.columns} features, got {graphs.features}.")
         sizes = graphs.sizes
+        known = [grid.nodes for grid in self._grids()]
+        if other := set(sizes.unique().tolist()) - set(known):
+            raise ValueError(
+                f"nodes must name all sizes of the graphs, got {known} and graphs of {min(other)}."
+            )
         for grid in self._grids():
             own = graphs[sizes == grid.nodes]
             if len(own) == 0:
