@@ -9,7 +9,7 @@ import torch
 
 from noisefold.noise import Gaussian
 from noisefold.studies.sampling import conditioning as study
-from noisefold.studies.sampling import posteriors
+from noisefold.studies.sampling import correlated, posteriors
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,19 @@ def test_guidance_is_nearer_than_replacement_and_that_than_the_prior(result):
     for law in ("line", "field"):
         found = {row["method"]: row["mean"] for row in result["rows"] if row["law"] == law}
         assert found["full 4"] < 0.3 * found["replacement"] < 0.3 * found["prior"]
+
+
+@pytest.mark.slow
+def test_samplers_of_functions(result):
+    """Corrections are nearest under every noise, and the block of K diverges under all that are not white."""
+    rows = {(row["limit"], row["way"]): row for row in result["functions"]}
+    assert len(rows) == len(result["functions"]) == len(correlated.LIMITS) * len(correlated.WAYS)
+    for limit in correlated.LIMITS:
+        best = rows[limit, "kinetic Langevin, Schur"]["relative"]
+        assert best < 0.1
+        assert best < 0.5 * rows[limit, "replacement, noise drawn apart"]["relative"]
+        diverged = rows[limit, "published: block of K"]["relative"] is None
+        assert diverged == (limit != "white")
 
 
 def test_the_posterior_is_that_of_the_law():
