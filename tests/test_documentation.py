@@ -110,12 +110,14 @@ def cut_down(monkeypatch: pytest.MonkeyPatch) -> None:
         return shapes(min(count, 48), points=min(points, 24), **rest)
 
     def short(denoiser, data, settings, **rest):
-        less = replace(settings, steps=min(settings.steps, 2), batch=4, warmup=1, nodes=16)
+        nodes = None if isinstance(data.modality, nf.data.Pictures) else 16
+        less = replace(settings, steps=min(settings.steps, 2), batch=4, warmup=1, nodes=nodes)
         return train(denoiser, data, less, **rest)
 
     def few_samples(self, count: int, **rest) -> nf.Graphs:
         sizes = rest.get("nodes")
-        rest["nodes"] = sizes if isinstance(sizes, list) and len(sizes) <= 2 else 24
+        if self.data.frames is None:
+            rest["nodes"] = sizes if isinstance(sizes, list) and len(sizes) <= 2 else 24
         return sample(self, min(count, 8), **{**rest, "steps": min(rest.get("steps", 2), 2)})
 
     monkeypatch.setattr(nf.data, "shapes", few_shapes)

@@ -294,7 +294,7 @@ class Model(ModelState):
     ) -> Graphs:
         """Return samples to compare with a test set: of its number, classes, sizes or the model's."""
         labels = test.label.tolist() if self.conditional and test.label is not None else None
-        if like is None and nodes is None:
+        if like is None and nodes is None and self.data.frames is None:
             sizes = self.data.sizes
             nodes = list(sizes) if len(set(sizes)) == 1 else test.sizes.tolist()
         return self.sample(draws or len(test), like=like, nodes=nodes, labels=labels, **options)
@@ -315,8 +315,9 @@ class Model(ModelState):
         Parameters
         ----------
         graphs, known, route
-            Graphs in the data's units, with their classes; which nodes ``[n]`` or entries ``[n, d]`` are
-            observed, for the density of the others given these (`noisefold.sample.conditional_log_prob`).
+            Graphs in the data's units, with their classes (of images rounded values, whose log-probability
+            is bounded); which nodes ``[n]`` or entries ``[n, d]`` are observed, for the density of the others
+            given these (`noisefold.sample.conditional_log_prob`).
         method, guidance, seed, batch
             `ProbabilityFlow`, `EvidenceBound`, `ChainBound` or `GeodesicFlow`; as for sampling.
 
@@ -326,10 +327,9 @@ class Model(ModelState):
             If the path has no likelihood, or the model's transformation no known Jacobian.
         """
         self.net.eval()
-        matched = self.prepared(graphs)
-        known = in_columns(known, graphs, matched)
+        matched, known, cells = self.spread(graphs, known, seed)
         how = {"method": method, "guidance": guidance, "seed": seed, "batch": batch}
-        return log_prob_in_units(self.denoiser, self.units, matched, known, route=route, **how)
+        return log_prob_in_units(self.denoiser, self.units, matched, known, route=route, **how).plus(cells)
 
     def report(
         self, path: str | Path, test: Graphs | None = None, train: Graphs | None = None, **shown: Any

@@ -194,6 +194,19 @@ class ModelState(Pretrained):
         """Return the graphs that the model is judged on."""
         return self.matched(domain_of(data, self.variable).test_graphs(data))
 
+    def spread(self, graphs: Graphs, known: Tensor | None, seed: int) -> tuple[Graphs, Tensor | None, Tensor]:
+        """Return data with a density, what is known of them, and the log-volume of unknown cells, ``[g]``."""
+        data = self.prepared(graphs)
+        known = in_columns(known, graphs, data)
+        wide, cell = domain_of(data, self.variable).dequantised(data, seed)
+        count = torch.zeros(len(data), dtype=torch.float64)
+        if cell:
+            free = torch.ones(data.num_nodes, data.features, dtype=torch.float64)
+            if known is not None:
+                free = free * ~(known if known.ndim == 2 else known[:, None]).cpu()
+            count.index_add_(0, data.batch.cpu(), free.sum(1))
+        return wide, known, cell * count
+
     def sampled_by(self, sampling: Sampling | None, options: SamplingOptions) -> Sampling:
         """Return how to sample, and make the network ready for it."""
         how = (sampling or Sampling()).changed(options)

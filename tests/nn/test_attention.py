@@ -50,9 +50,9 @@ def test_bfloat16_path_agrees_with_the_fused_one():
     q, k, v = (torch.randn(2, 2, 7, 8, dtype=torch.bfloat16) for _ in range(3))
     mask = torch.arange(7) < torch.tensor([4, 7])[:, None]
     for m in (None, mask):
-        exact = attention._attend(q.double(), k.double(), v.double(), m, 8**-0.5)
+        exact = attention.attend(q.double(), k.double(), v.double(), m, 8**-0.5)
         # bfloat16 keeps eight bits: 4e-3 of numbers of about one, through two products.
-        torch.testing.assert_close(attention._attend(q, k, v, m, 8**-0.5).double(), exact, rtol=0, atol=0.03)
+        torch.testing.assert_close(attention.attend(q, k, v, m, 8**-0.5).double(), exact, rtol=0, atol=0.03)
 
 
 def test_heads_must_divide():

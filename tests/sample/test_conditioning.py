@@ -1,12 +1,14 @@
 """Guidance: the formula, its special weights, and what the network is asked."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
 from noisefold.geometry import Graphs
 from noisefold.noise import Gaussian, Positions, Target
-from noisefold.sample import Bound, GaussianTask, Guided, Heun, Uniform
+from noisefold.sample import Bound, GaussianTask, Guided, Heun, Sampling, Uniform
 
 GRAPHS = Graphs.ragged([torch.zeros(2, 2).double(), torch.zeros(3, 2).double()])
 LABEL = torch.tensor([2, 0])
@@ -17,7 +19,7 @@ T = torch.tensor(0.4, dtype=torch.float64)
 class Recorder:
     """A denoiser whose estimate depends on state, time, class and graph, and that keeps its inputs."""
 
-    variable, target = Positions(), Target()
+    variable, target, path = Positions(), Target(), Gaussian()
 
     def __init__(self) -> None:
         self.seen: list[tuple[Graphs, Tensor, Tensor, Tensor | None]] = []
@@ -77,6 +79,23 @@ def test_guided_asks_once_for_both():
     assert torch.equal(x, torch.cat([X, X]))
     assert t.shape == (4,)
     assert label.tolist() == [2, 0, -1, -1]
+
+
+@pytest.mark.parametrize(("interval", "inside"), [((-1.0, 2.0), True), ((1.0, 9.0), False), (None, True)])
+def test_guidance_in_an_interval(interval, inside):
+    """Outside, the estimate is the conditional one and the unconditional one is not computed."""
+    assert Gaussian().log_snr(T) == pytest.approx(2 * math.log(0.6 / 0.4))
+    denoiser = Recorder()
+    bound = Bound(denoiser, GRAPHS, LABEL)
+    expected = Guided(bound, 3.0)(X, T) if inside else bound(X, T)
+    denoiser.seen.clear()
+    assert torch.equal(Guided(bound, 3.0, interval)(X, T), expected)
+    assert len(denoiser.seen[0][0]) == (4 if inside else 2)
+
+
+def test_sampling_refuses_an_empty_interval():
+    with pytest.raises(ValueError, match="guidance_interval"):
+        Sampling(guidance_interval=(3.0, -1.0))
 
 
 def test_guided_needs_classes():

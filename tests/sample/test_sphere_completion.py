@@ -1,4 +1,4 @@
-"""Completion of functions on the sphere where data are odd: few points, coincident ones, gaps, and very many."""
+"""Completion on the sphere where data are odd: few points, coincident ones, gaps, and very many."""
 
 from __future__ import annotations
 

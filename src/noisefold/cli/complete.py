@@ -1,8 +1,8 @@
 """``noisefold complete``: files with something missing in, files filled in out.
 
-What is missing is NaN in the file. Of a tissue it may also be named: genes, a region, a time. Where several
-of these are named, what fits all of them is missing: these genes in this region at this time. A discrete
-graph in a file is the known part of one of more nodes.
+What is missing is NaN in the file, or transparent in a picture. Of a tissue it may also be named: genes, a
+region, a time. Where several of these are named, what fits all of them is missing: these genes in this region
+at this time. A discrete graph in a file is the known part of one of more nodes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ __all__ = ["complete"]
 def complete(
     run: RunFolder,
     data: Annotated[str, typer.Argument(help="File in which what is missing is NaN, or named below.")],
-    out: Annotated[Path, typer.Option(help="File to write; .h5ad for .h5ad.")],
+    out: Annotated[
+        Path, typer.Option(help="File to write; .h5ad for .h5ad; of pictures a folder, .png or .npz.")
+    ],
     draws: Annotated[int, typer.Option(help="Draws from the posterior.")] = 32,
     genes: Genes = None,
     region: Annotated[
@@ -72,6 +74,7 @@ def complete(
     from dataclasses import asdict, replace
 
     from noisefold.cli.earth import complete_earth, earth_of
+    from noisefold.data.images.canvas import Canvas
     from noisefold.data.tissue.missing import Missing
     from noisefold.model import Model
     from noisefold.runs import Run
@@ -88,9 +91,20 @@ def complete(
         raise ValueError(
             f"--nodes is for models of discrete graphs; this one generates {model.variable.noun}."
         )
+    if model.summary is not None and isinstance(model.summary.frames, Canvas):
+        from noisefold.cli.pictures import completed_pictures
+
+        if missing != Missing():
+            raise ValueError(
+                "--genes, --region and --time are for .h5ad files; name what is missing by --mask."
+            )
+        say(completed_pictures(model, Path(data), None if mask is None else Path(mask), out, **how))
+        return
     earth = None if data.lower().endswith(".h5ad") else earth_of(run, data, mask)
     if earth is None and (mask is not None or next_stations):
-        raise ValueError("--mask and --next-stations are for data with latitudes and longitudes.")
+        raise ValueError(
+            "--mask is for pictures and data of the earth, --next-stations for the latter alone."
+        )
     if earth is not None and missing == Missing():
         say(complete_earth(model, run, earth, data, out, next_stations, **how))
         return

@@ -15,10 +15,12 @@ from noisefold.cli.options import (
     Patch,
     Points,
     Pos,
+    Size,
     Skip,
     Time,
     Values,
     Vector,
+    size_of,
 )
 from noisefold.cli.output import console, say
 
@@ -37,6 +39,7 @@ def inspect(
     patch: Patch = 200,
     label: Label = None,
     skip: Skip = False,
+    size: Size = None,
     level: Level = None,
     vector: Vector = None,
     mask: Mask = None,
@@ -47,6 +50,7 @@ def inspect(
 
     from noisefold.data import describe_columns
     from noisefold.data.describe import describe
+    from noisefold.data.images.modality import Pictures
     from noisefold.data.source import HELD_OUT, DataSource
     from noisefold.domains import Request, domain_of
 
@@ -65,6 +69,7 @@ def inspect(
         names_of(level, option="--level"),
         names_of(vector, option="--vector"),
         mask,
+        size_of(size),
     )
     said = source.tissue().describe() if source.is_tissue else {}
     train = source.divided(HELD_OUT if source.is_tissue else 0.0)[0]
@@ -75,7 +80,7 @@ def inspect(
     for name, value in said.items():
         console.print(f"[bold]{name:>10}[/]", end="  ", highlight=False)
         say(value)
-    plain = not source.is_tissue and data != "shapes"
+    plain = not source.is_tissue and data != "shapes" and not isinstance(train.modality, Pictures)
     for column in describe_columns(data, **source.named) if plain else []:
         say(f"    column  {column['name']}: {column['role']}{', ' * bool(column['why'])}{column['why']}")
     console.print(

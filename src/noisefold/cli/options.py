@@ -31,13 +31,16 @@ __all__ = [
     "Precision",
     "RunFolder",
     "Seed",
+    "Size",
     "Skip",
     "Steps",
     "Time",
     "Values",
     "Vector",
     "grid_of",
+    "interval_of",
     "method_of",
+    "size_of",
     "solver_of",
 ]
 
@@ -52,7 +55,7 @@ METHODS = ("amortized", "reconstruction", "langevincorrection", "repaint", "repl
 
 _LISTED = "repeat the option, separate by commas, or @file with one a line"
 Data = Annotated[
-    str, typer.Argument(help='File, folder or pattern ("shapes/*.ply"), or "shapes" for built-in ones.')
+    str, typer.Argument(help='File, folder or pattern ("shapes/*.ply"), or "shapes" or "digits", built in.')
 ]
 RunFolder = Annotated[Path, typer.Argument(help='Run folder, saved model, or "noisefold/shapes".')]
 Points = Annotated[int | None, typer.Option(help="Points sampled on each mesh and kept of each cloud.")]
@@ -93,6 +96,10 @@ Skip = Annotated[
     bool,
     typer.Option("--skip", help="Leave out molecules that cannot be read, instead of refusing the file."),
 ]
+Size = Annotated[
+    str | None,
+    typer.Option(help="Of pictures: pixels a side, 32, or height x width, 32x48; others are resized."),
+]
 Patch = Annotated[int, typer.Option(help="Of .h5ad: cells of the patches that tissues are cut into.")]
 ForCompletion = Annotated[
     bool,
@@ -110,6 +117,28 @@ def grid_of(name: str | None) -> Grid | None:
     """Return a time grid by its name in any case."""
     found: Grid | None = _named("grid", name, GRIDS)
     return found
+
+
+def size_of(text: str | None) -> int | tuple[int, int] | None:
+    """Return pixels a side, or height and width, from ``32`` or ``32x48``."""
+    if text is None:
+        return None
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.strip().isdecimal() for side in sides):
+        raise ValueError(f"--size must be pixels a side, 32, or height x width, 32x48, got {text!r}.")
+    numbers = [int(side) for side in sides]
+    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
+
+
+def interval_of(text: str | None) -> tuple[float, float] | None:
+    """Return two numbers from ``-4:3``."""
+    if text is None:
+        return None
+    try:
+        low, high = (float(end) for end in text.split(":"))
+    except ValueError:
+        raise ValueError(f"--guidance-interval must be two log-SNR, such as -4:3, got {text!r}.") from None
+    return low, high
 
 
 def method_of(name: str | None) -> Conditioning | None:

@@ -22,6 +22,7 @@ from noisefold.cli.options import (
     Seed,
     Steps,
     grid_of,
+    interval_of,
     solver_of,
 )
 from noisefold.cli.output import say
@@ -48,6 +49,9 @@ def sample(
     solver: Annotated[str | None, typer.Option(help=", ".join(SOLVERS))] = None,
     grid: GridName = None,
     constraint: Constraint = None,
+    guidance_interval: Annotated[
+        str | None, typer.Option(help='Log-SNR at which guidance counts, such as "-4:3"; default everywhere.')
+    ] = None,
     seed: Seed = 0,
     precision: Precision = "float32",
     like: Annotated[
@@ -65,7 +69,8 @@ def sample(
     from noisefold.model import Model
     from noisefold.train.device import resolve_device
 
-    check_target(out, count or 1)
+    if out.suffix.lower() not in ("", ".png"):  # for images, which only the model tells
+        check_target(out, count or 1)
     model = Model.from_pretrained(run, device=str(resolve_device(device)))
     frame = None if like is None or not model.variable.positions_given else frame_of(model, run, like, out)
     if frame is None:
@@ -78,14 +83,18 @@ def sample(
     numbers = range(count) if part is None else range(int(part.split("/")[0]), count, int(part.split("/")[1]))
     how: dict[str, Any] = {"steps": steps, "solver": solver_of(solver), "guidance": guidance}
     how |= {"grid": grid_of(grid), "constraint": constraint}
+    how |= {"guidance_interval": interval_of(guidance_interval)}
     labels = names_of(label, model.classes, "--label")
     if devices > 1:
         made = _divided(devices, count)
+        if model.summary is not None and model.summary.frames is not None:
+            made = made.replace(modality=model.summary.frames([0.0]).modality)
     else:
         made = model.sample(
             numbers, nodes=nodes, like=frame, labels=labels, seed=seed, precision=precision, **how
         )
-    say(f"{made} in {save(made, out)}")
+    # Of a part of the samples every digit is kept, which pictures do not hold.
+    say(f"{made} in {save(made if part is None else made.replace(modality=None), out)}")
 
 
 def _form(model: Model, frame: Graphs | None) -> Graphs | None:
@@ -94,6 +103,8 @@ def _form(model: Model, frame: Graphs | None) -> Graphs | None:
 
     from noisefold.geometry.graphs import Graphs
 
+    if frame is None and model.summary is not None and model.summary.frames is not None:
+        return model.variable.blank(model.summary.frames([0.0]), model.summary)
     if frame is not None or model.summary is None or not model.variable.scaffolds:
         return frame
     return model.variable.blank(Graphs(torch.zeros(1, 0)), model.summary)

@@ -23,10 +23,12 @@ from noisefold.cli.options import (
     Points,
     Pos,
     Seed,
+    Size,
     Skip,
     Time,
     Values,
     Vector,
+    size_of,
 )
 from noisefold.cli.output import in_processes, say
 
@@ -53,6 +55,7 @@ def train(
     patch: Patch = 200,
     label: Label = None,
     skip: Skip = False,
+    size: Size = None,
     level: Level = None,
     vector: Vector = None,
     mask: Mask = None,
@@ -87,6 +90,7 @@ def train(
         names_of(level, option="--level"),
         names_of(vector, option="--vector"),
         mask,
+        size_of(size),
     )
     learned, held = source.divided(hold_out, seed)
     named = {"steps": steps, "device": device}

@@ -15,6 +15,18 @@ from noisefold.data.functions import (
     write_tracks,
 )
 from noisefold.data.graph_sets import community, graph_set, grid, planar, sbm, tree
+from noisefold.data.images import (
+    Canvas,
+    Pictures,
+    PixelGraphs,
+    digits,
+    enlarged,
+    known_channels,
+    known_outside,
+    known_pixels,
+    pictures,
+    with_margin,
+)
 from noisefold.data.limb_bud import simulation as simulate
 from noisefold.data.limb_bud.dataset import limb_bud
 from noisefold.data.limb_bud.range_by_time import RangeByTime
@@ -32,11 +44,14 @@ from noisefold.data.tissue.tissue import Tissue
 
 __all__ = [
     "FAMILIES",
+    "Canvas",
     "Coordinates",
     "DataNotice",
     "Expression",
     "FolderSplit",
     "FunctionSamples",
+    "Pictures",
+    "PixelGraphs",
     "RangeByTime",
     "SpatialTranscriptomics",
     "Tissue",
@@ -44,15 +59,21 @@ __all__ = [
     "UniformInputs",
     "community",
     "describe_columns",
+    "digits",
+    "enlarged",
     "gaussian_process",
     "graph_set",
     "grid",
+    "known_channels",
+    "known_outside",
+    "known_pixels",
     "limb_bud",
     "load",
     "mixture",
     "modelnet40",
     "molecules",
     "open_shards",
+    "pictures",
     "planar",
     "read_tracks",
     "region",
@@ -62,6 +83,7 @@ __all__ = [
     "shapes",
     "simulate",
     "tree",
+    "with_margin",
     "write_draws",
     "write_layers",
     "write_shards",

@@ -15,6 +15,8 @@ import torch
 
 from noisefold.arguments import one_of, seed_of, whole
 from noisefold.data.classes import select
+from noisefold.data.earth.together import on_earth, with_units
+from noisefold.data.images.load import load_pictures
 from noisefold.data.mesh import unit_sphere
 from noisefold.data.parts import columns_of, joined
 from noisefold.data.reading import Reading
@@ -32,10 +34,11 @@ def load(
     points: int | None = None,
     classes: Sequence[str] | None = None,
     normalize: str | None = None,
+    size: int | tuple[int, int] | None = None,
     seed: int = 0,
     **parts: Any,
 ) -> Graphs:
-    """Return graphs from files, folders, arrays, PyG data, NetworkX or RDKit, in float32.
+    """Return graphs from files, folders, arrays, pictures, PyG data, NetworkX or RDKit, in float32.
 
     Names of features and classes come along, and several files are joined by them. Labels that are numbers
     become the names of classes. Coordinates far from zero are centred in float64; `Graphs.origin` says where.
@@ -46,8 +49,10 @@ def load(
     source
         A file; a folder of files, or of one folder for each class; a pattern such as ``"shapes/*.ply"``;
         an array or tensor, ``[n, d]`` for one graph or ``[g, n, d]``; a dictionary of arrays as in .npz;
-        a PyG `Data` or `Batch`; a graph of NetworkX; a molecule of RDKit; an AnnData; `Graphs`; or a list
-        of these.
+        a PyG `Data` or `Batch`; a graph of NetworkX; a molecule of RDKit; an AnnData; a Dataset or DataArray
+        of xarray; `Graphs`; or a list of these. Pictures in files and folders, in arrays ``[n, h, w, c]`` or
+        of bytes ``[n, h, w]`` (`noisefold.data.pictures` takes any), of Pillow, or in a data set of
+        torchvision.
     points
         Points sampled uniformly by area on each mesh (None: 1024), and the most kept, at random, of each
         cloud (None: all).
@@ -56,6 +61,9 @@ def load(
     normalize
         ``"unit"`` centres each graph on its mean and scales it into the unit sphere; None leaves
         coordinates as they are (a model standardises by itself).
+    size
+        Of pictures: pixels a side, or height and width, to which each is cropped around its middle and
+        resized with anti-aliasing; None leaves them as they are.
     seed
         Seed of the points. What is drawn from a file is a function of the seed and its content alone.
     **parts
@@ -65,7 +73,9 @@ def load(
         where there is no header; of other files ``x=`` chooses among named features. ``missing=True`` lets
         coordinates and features be NaN where they are missing, for `Model.complete`. Of molecules:
         ``skip=True`` leaves out those that cannot be read and says how many, ``hydrogens=True`` keeps the
-        hydrogens that a file writes out as atoms, and ``label="kind"`` names the classes.
+        hydrogens that a file writes out as atoms, and ``label="kind"`` names the classes. Of the earth
+        (NetCDF, gridded zarr, xarray): the variables ``x=("t2m",)`` or ``vector=("u", "v")``, ``level=500``,
+        ``mask="sea"`` for a variable that is 1 where there is something, and `missing`.
 
     Returns
     -------
@@ -90,7 +100,17 @@ def load(
                 f"{source}: {name} is chosen when shards are written; give it to noisefold convert."
             )
         graphs = open_shards(source)
+        graphs = with_units(graphs.replace(group=None)) if on_earth(graphs) else graphs
         return graphs if classes is None else select(graphs, classes)
+    images = load_pictures(source, size, classes)
+    if images is not None:
+        other = {"points": points, "normalize": normalize, **parts}
+        named = next((name for name, value in other.items() if value is not None), None)
+        if named is not None:
+            raise ValueError(f"{named} is not for pictures; leave it out (size= makes them smaller).")
+        return images
+    if size is not None:
+        raise ValueError("size is for pictures, and the source holds none; points= thins clouds.")
     reading = Reading(points, seed_of(seed), classes, parts)
     graphs = joined(reading.pieces(source), reading.ask.x is not None)
     if classes is not None:

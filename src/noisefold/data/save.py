@@ -14,9 +14,13 @@ ending                   what is written
 .edgelist                edges with their types; one graph a file
 .g6 .s6                  edges alone, a graph a line
 .smi .sdf                molecules by their types, with rdkit; several graphs
+.png                     images: one, or several in a grid
+.npz of images           ``arr_0`` ``[n, h, w, c]`` in uint8, ``labels`` and ``classes``
+no ending, of images     a folder of PNG files, in one folder for each class
 ======================== ==============================================================================
 
-Text may be compressed, as ``.csv.gz``. Positions are written in the user's own frame, origin added.
+Text may be compressed, as ``.csv.gz``. Positions are written in the user's own frame, origin added. Values of
+images are clipped and rounded (`noisefold.data.images.write`).
 """
 
 from __future__ import annotations
@@ -42,6 +46,7 @@ from noisefold.data.formats.ply import write_ply
 from noisefold.data.formats.sdf import write_sdf
 from noisefold.data.formats.smiles import write_smiles
 from noisefold.data.formats.tables import write_csv, write_points, write_pts, write_tsv
+from noisefold.data.images.write import is_pictures, picture_files
 from noisefold.data.notice import notify
 from noisefold.files import check_out, staged
 from noisefold.geometry.graphs import Graphs
@@ -135,6 +140,8 @@ def save(graphs: Graphs, path: str | os.PathLike[str], *, feature_names: Sequenc
     FileExistsError
         If that folder is there already; a file is replaced.
     """
+    if is_pictures(graphs, Path(path)):
+        return _save_pictures(graphs, Path(path))
     target = check_target(path, len(graphs))
     ending, packed = ending_of(Path(path))
     try:
@@ -155,6 +162,17 @@ def save(graphs: Graphs, path: str | os.PathLike[str], *, feature_names: Sequenc
     if graphs.label is not None and not WRITERS[ending].classes:
         notify(f"{path}: {ending} files do not hold classes; they were left out.")
     _write(target, {name: gzip_bytes(data) if packed else data for name, data in content.items()})
+    return target
+
+
+def _save_pictures(images: Graphs, path: Path) -> Path:
+    """Write images as such."""
+    target = check_target(path, len(images), images)
+    try:
+        content = picture_files(images, path)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    _write(target, content)
     return target
 
 
@@ -188,9 +206,15 @@ def check_target(
     """
     path, count = Path(path), whole("count", count, least=0)
     ending, packed = ending_of(path)
+    if count > 0 and like is not None and is_pictures(like, path):
+        if path.is_dir() and ending == "":
+            raise FileExistsError(f"{path}: this is there already; remove it or choose another name.")
+        check_out(path, room=numbers)
+        return path
     if ending not in WRITERS:
         raise ValueError(
-            f"{path}: the ending {ending!r} cannot be written, only {' '.join(WRITABLE)}; choose one."
+            f"{path}: the ending {ending!r} cannot be written, only {' '.join(WRITABLE)}, and .png of "
+            "images; choose one."
         )
     writer = WRITERS[ending]
     if packed and not writer.text:

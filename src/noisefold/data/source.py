@@ -10,6 +10,7 @@ from typing import Any
 from noisefold.data.earth.netcdf import ENDINGS
 from noisefold.data.formats.compressed import ending_of
 from noisefold.data.formats.h5ad import is_tissue
+from noisefold.data.images.digits import digits
 from noisefold.data.load import load
 from noisefold.data.shapes import shapes
 from noisefold.data.tissue.modality import SpatialTranscriptomics
@@ -20,7 +21,7 @@ __all__ = ["HELD_OUT", "DataSource"]
 
 HELD_OUT = 0.1
 """Share of the data that a training does not see, unless it is told."""
-_LISTS = ("classes", "pos", "genes", "level", "vector")
+_LISTS = ("classes", "pos", "genes", "level", "vector", "size")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class DataSource:
     Parameters
     ----------
     source
-        File, folder, pattern, or "shapes" for procedural ones.
+        File, folder, pattern, or "shapes" for procedural ones and "digits" for handwritten ones.
     points, classes
         Most points of each cloud; names of the classes to keep. Not for tissues.
     pos, x, genes, group, time
@@ -43,6 +44,8 @@ class DataSource:
     level, vector, mask
         Of the earth: levels to take, components of a vector, and the variable that says where there is
         something.
+    size
+        Of pictures: height and width to which they are cropped and resized, or one number for both.
     patch
         Cells of the patches that a tissue is cut into.
 
@@ -66,6 +69,7 @@ class DataSource:
     level: tuple[str, ...] | None = None
     vector: tuple[str, ...] | None = None
     mask: str | None = None
+    size: int | tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.is_tissue:
@@ -76,7 +80,7 @@ class DataSource:
             if named:
                 raise ValueError(f"--{named[0]} is for tissues such as .h5ad files; {self.source} is none.")
             return
-        for name in ("points", "classes", "label", "level", "vector", "mask"):
+        for name in ("points", "classes", "label", "level", "vector", "mask", "size"):
             if getattr(self, name) is not None:
                 raise ValueError(f"--{name} is not for tissues; see --patch, --genes and --group.")
 
@@ -86,7 +90,7 @@ class DataSource:
         known = {k: v for k, v in facts.items() if k in cls.__dataclass_fields__}
         for name in _LISTS:
             value = known.get(name)
-            if value is not None:
+            if value is not None and not isinstance(value, int):
                 known[name] = tuple(value.split(",") if isinstance(value, str) else value)
         return cls(**known)
 
@@ -101,7 +105,7 @@ class DataSource:
 
     def of(self, source: str) -> DataSource:
         """Return other data, read as these are."""
-        like = DataSource(source, self.points, self.classes)
+        like = DataSource(source, self.points, self.classes, size=self.size)
         if self.is_tissue and like.is_tissue:
             return replace(self, source=source)
         gridded = all(ending_of(Path(s))[0] in (*ENDINGS, ".zarr") for s in (self.source, source))
@@ -115,7 +119,7 @@ class DataSource:
         ValueError
             If it is none, or cannot be read.
         """
-        named = {n: getattr(self, n) for n in ("level", "vector", "mask")}
+        named = {n: getattr(self, n) for n in ("level", "vector", "mask", "time")}
         x = None if self.x == "X" else self.x.split(",")
         return load(source, missing=missing, **{k: v for k, v in {**named, "x": x}.items() if v is not None})
 
@@ -139,6 +143,8 @@ class DataSource:
         if self.source == "shapes" and not Path(self.source).exists():
             count = 200 if held_out else 2000
             return shapes(count, points=self.points or 1024, families=chosen, seed=int(held_out))
+        if self.source == "digits" and not Path(self.source).exists():
+            return load(digits(), classes=chosen, size=self._sides)
         return load(self.source, points=self.points, classes=chosen, **self.named)
 
     @property
@@ -154,8 +160,16 @@ class DataSource:
             "vector": self.vector,
             "mask": self.mask,
             "time": self.time,
+            "size": self._sides,
         }
         return {k: v for k, v in columns.items() if v is not None}
+
+    @property
+    def _sides(self) -> int | tuple[int, int] | None:
+        if self.size is None or isinstance(self.size, int):
+            return self.size
+        height, width = self.size
+        return height, width
 
     def divided(self, hold_out: float, seed: int = 0) -> tuple[Graphs, Graphs | None]:
         """Return the data without a share that is held out, and that share, or None where it cannot be.

@@ -9,6 +9,7 @@ from noisefold.domains.domain import Domain
 from noisefold.domains.fields import Fields
 from noisefold.domains.functions import Functions
 from noisefold.domains.graphs import DiscreteGraphs
+from noisefold.domains.images import Images
 from noisefold.domains.molecules import Molecules
 from noisefold.domains.planar_graphs import PlanarGraphs
 from noisefold.domains.recipe import Recipe, Request
@@ -23,6 +24,7 @@ __all__ = [
     "Domain",
     "Fields",
     "Functions",
+    "Images",
     "Molecules",
     "PlanarGraphs",
     "PointClouds",
@@ -35,6 +37,7 @@ __all__ = [
 ]
 
 DOMAINS: tuple[Domain, ...] = (
+    Images(),
     Tissues(),
     Molecules(),
     PlanarGraphs(),

@@ -70,6 +70,13 @@ class Domain(Protocol):
         """Return the graphs that a model is judged on: the prepared ones, unless a domain cuts them."""
         return self.prepared(data)
 
+    def dequantised(self, data: Graphs, seed: int) -> tuple[Graphs, float]:
+        """Return data that have a density, and the logarithm of the volume of a value's cell.
+
+        The data themselves, unless they are rounded: then with uniform noise within each cell.
+        """
+        return data, 0.0
+
     @abstractmethod
     def score(
         self,

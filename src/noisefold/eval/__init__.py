@@ -26,6 +26,8 @@ from noisefold.eval.graph_metrics import STATISTICS, graph_mmd, mmd_ratio, neare
 from noisefold.eval.graph_scores import GRAPH_METRICS, score_graphs
 from noisefold.eval.graph_statistics import GraphStatistics, adjacency, orbit_counts
 from noisefold.eval.graph_validity import VALIDITY, shared_validity, valid_graphs
+from noisefold.eval.image_scores import IMAGE_METRICS, score_images
+from noisefold.eval.inception import FID, fid
 from noisefold.eval.isomorphism import isomorphism_classes
 from noisefold.eval.kriging import Kriging
 from noisefold.eval.molecule_scores import MOLECULE_METRICS, score_molecules
@@ -43,9 +45,11 @@ from noisefold.eval.transport import emd, emd_matrix, transport_cost, wasserstei
 
 __all__ = [
     "CLOUD_METRICS",
+    "FID",
     "FIELD_METRICS",
     "FUNCTION_METRICS",
     "GRAPH_METRICS",
+    "IMAGE_METRICS",
     "MOLECULE_METRICS",
     "STATISTICS",
     "TRACK_METRICS",
@@ -78,6 +82,7 @@ __all__ = [
     "energy_distance",
     "energy_score",
     "erdos_renyi_like",
+    "fid",
     "forecast_masks",
     "geodesic_median",
     "graph_mmd",
@@ -104,6 +109,7 @@ __all__ = [
     "score_fields",
     "score_functions",
     "score_graphs",
+    "score_images",
     "score_molecules",
     "score_places",
     "score_posterior",

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
-
 from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.mapped import touched
 
 __all__ = ["is_large", "node_chunks"]
 
@@ -24,19 +21,5 @@ def node_chunks(graphs: Graphs) -> Iterator[Graphs]:
     """Yield consecutive nodes as one graph each, without edges and classes; tensors are views."""
     step = max(1, _VALUES // max(graphs.dim + graphs.features, 1))
     for start in range(0, graphs.num_nodes, step):
-        rows = slice(start, min(start + step, graphs.num_nodes))
-        yield graphs.replace(
-            pos=graphs.pos[rows],
-            x=None if graphs.x is None else graphs.x[rows],
-            ptr=torch.tensor([0, rows.stop - rows.start], device=graphs.device),
-            mask=None if graphs.mask is None else graphs.mask[rows],
-            node_type=None if graphs.node_type is None else graphs.node_type[rows],
-            label=None,
-            group=None,
-            time=None,
-            edge_index=None,
-            edge_attr=None,
-            edge_type=None,
-        )
-        for tensor in (graphs.pos, graphs.x):
-            touched(tensor, step * 4 * (graphs.dim + graphs.features))
+        yield graphs.nodes(slice(start, min(start + step, graphs.num_nodes)))
+        graphs.touched(step)

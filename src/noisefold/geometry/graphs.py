@@ -20,10 +20,11 @@ import torch
 from torch import Tensor
 
 from noisefold.geometry.collate import collated
+from noisefold.geometry.mapped import touched
 from noisefold.geometry.names import columns_of
 from noisefold.geometry.notebook import graphs_html
 from noisefold.geometry.scene import MOST, show_graphs
-from noisefold.geometry.selection import EdgeOrder, divided, selected, thinned
+from noisefold.geometry.selection import BY_EDGE, BY_GRAPH, BY_NODE, EdgeOrder, divided, selected, thinned
 from noisefold.geometry.validation import check_fields
 
 __all__ = ["Graphs", "Modality"]
@@ -300,6 +301,18 @@ class Graphs:
     def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> Graphs:
         """Return some of the graphs, in order: by int, slice, list, int tensor or bool tensor ``[g]``."""
         return selected(self, index)
+
+    def nodes(self, rows: slice) -> Graphs:
+        """Return consecutive nodes of all graphs as one graph without edges and class; tensors are views."""
+        by_node = {name: None if (v := getattr(self, name)) is None else v[rows] for name in BY_NODE}
+        none = dict.fromkeys((*BY_GRAPH, "edge_index", *BY_EDGE))
+        pos = self.pos[rows]
+        return self.replace(pos=pos, ptr=self.ptr.new_tensor([0, len(pos)]), **by_node, **none)
+
+    def touched(self, rows: int) -> None:
+        """Say that so many rows were read: of tensors that lie in files, pages are given back."""
+        for tensor in (self.pos, self.x):
+            touched(tensor, rows * 4 * (self.dim + self.features))
 
     @cached_property
     def edge_order(self) -> EdgeOrder:

@@ -1,7 +1,7 @@
 """Land and sea, for coastlines of maps: a mask of cells of 0.1 degrees.
 
-A cell is land where at least half of it is land in GLOBE, the elevations of the world at a kilometre. Lakes are
-land, too.
+A cell is land where at least half of it is land in GLOBE, the elevations of the world at a kilometre. Lakes
+are land, too.
 
 Source: Global Land One-kilometer Base Elevation, NOAA, public domain,
 https://www.ngdc.noaa.gov/mgg/topo/globe.html, by global-land-mask 1.0 (MIT licence),

@@ -102,13 +102,18 @@ class Scaling(Transform):
         """Return the graphs in standard units."""
         mean, scale, x_mean, x_scale = self._tensors(graphs)
         x = None if graphs.x is None else (graphs.x - x_mean) / x_scale
-        return graphs.replace(pos=(graphs.pos - mean) / scale, x=x)
+        return graphs.replace(pos=graphs.pos if self._keeps_places else (graphs.pos - mean) / scale, x=x)
 
     def undo(self, graphs: Graphs) -> Graphs:
         """Return the graphs in the data's units."""
         mean, scale, x_mean, x_scale = self._tensors(graphs)
         x = None if graphs.x is None else graphs.x * x_scale + x_mean
-        return graphs.replace(pos=graphs.pos * scale + mean, x=x)
+        return graphs.replace(pos=graphs.pos if self._keeps_places else graphs.pos * scale + mean, x=x)
+
+    @property
+    def _keeps_places(self) -> bool:
+        """Whether positions are as they were, as those of pixels."""
+        return not any(self.pos_mean) and self.pos_scale == 1 and not self.axis_scale
 
     def entries(self, known: Tensor) -> Tensor:
         """Return the same entries, ``[n, f]``."""

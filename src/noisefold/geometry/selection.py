@@ -14,7 +14,7 @@ from noisefold.geometry.mapped import Ranges
 if TYPE_CHECKING:
     from noisefold.geometry.graphs import Graphs
 
-__all__ = ["BY_EDGE", "BY_GRAPH", "BY_NODE", "EdgeOrder", "divided", "selected", "thinned"]
+__all__ = ["BY_EDGE", "BY_GRAPH", "BY_NODE", "EdgeOrder", "divided", "rows_of", "selected", "thinned"]
 
 BY_NODE = ("x", "node_type", "mask")
 """Fields with a row for each node, besides positions."""
@@ -56,7 +56,7 @@ class EdgeOrder:
 
 def selected(graphs: Graphs, index: int | slice | Sequence[int] | Tensor) -> Graphs:
     """Return the graphs at an index of any kind, in order; time and memory are linear in what is returned."""
-    chosen = _positions(len(graphs), index, graphs.device)
+    chosen = rows_of(len(graphs), index, graphs.device)
     nodes = Ranges(graphs.ptr[chosen], graphs.sizes[chosen])
     changes: dict[str, Any] = {"pos": nodes.of(graphs.pos), "ptr": nodes.ptr}
     changes |= {n: None if (v := getattr(graphs, n)) is None else nodes.of(v) for n in BY_NODE}
@@ -134,7 +134,7 @@ def thinned(graphs: Graphs, nodes: int, keys: Tensor) -> Graphs:
     )
 
 
-def _positions(count: int, index: int | slice | Sequence[int] | Tensor, device: torch.device) -> Tensor:
+def rows_of(count: int, index: int | slice | Sequence[int] | Tensor, device: torch.device) -> Tensor:
     """Return an index of any kind as numbers from 0 to count - 1."""
     if isinstance(index, int):
         if not -count <= index < count:
@@ -145,7 +145,7 @@ def _positions(count: int, index: int | slice | Sequence[int] | Tensor, device: 
         return everything[index]
     chosen = torch.as_tensor(index, device=device)
     if chosen.ndim == 0:
-        return _positions(count, int(chosen), device)
+        return rows_of(count, int(chosen), device)
     return everything[:0] if chosen.numel() == 0 else everything[chosen]
 
 

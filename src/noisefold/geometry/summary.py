@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
@@ -12,9 +15,17 @@ from noisefold.geometry.names import numbered
 from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.transform import Transform
 
-__all__ = ["DataSummary"]
+__all__ = ["DataSummary", "Frames"]
 
 _SIZES = 256
+
+
+class Frames(Protocol):
+    """Where features may be generated though no graph is given: positions that are known beforehand."""
+
+    @abstractmethod
+    def __call__(self, draws: Sequence[float]) -> Graphs:
+        """Return a graph without features for each of some uniform draws in [0, 1)."""
 
 
 @configurable
@@ -36,6 +47,8 @@ class DataSummary:
         Names of the types of its nodes and edges; empty where all are of one type.
     origin
         Where position 0 lies in the user's frame; empty for zeros.
+    frames
+        Positions on which features are generated where none are given, such as the pixels of an image.
     """
 
     scaling: Scaling
@@ -46,9 +59,10 @@ class DataSummary:
     origin: tuple[float, ...] = ()
     node_types: tuple[str, ...] = ()
     edge_types: tuple[str, ...] = ()
+    frames: Frames | None = None
 
     @classmethod
-    def of(cls, data: Graphs, scaling: Scaling) -> DataSummary:
+    def of(cls, data: Graphs, scaling: Scaling, frames: Frames | None = None) -> DataSummary:
         """Summarise a data set in its own units, whose standardisation was measured."""
         sizes = tuple(sorted(data.sizes.tolist())[:: max(1, len(data) // _SIZES)])
         classes: tuple[str, ...] = ()
@@ -67,6 +81,7 @@ class DataSummary:
             data.origin,
             data.node_types or numbered(data.node_type),
             data.edge_types or numbered(data.edge_type),
+            frames,
         )
 
     @classmethod

@@ -5,12 +5,15 @@ from noisefold.nn.adaptive.schedule import Adaptive
 from noisefold.nn.bidimensional import BiDimensionalAttention
 from noisefold.nn.compute_budget import ComputeBudget
 from noisefold.nn.denoiser import Denoiser
+from noisefold.nn.dit.network import DiT
+from noisefold.nn.dit.patch_schedule import PatchSchedule
 from noisefold.nn.dmp.network import DMP, Details
 from noisefold.nn.egnn import EGNN
 from noisefold.nn.experts import ExpertDenoisers
 from noisefold.nn.fittable import Fittable
 from noisefold.nn.graph_transformer.network import GraphTransformer
 from noisefold.nn.latents import Latents
+from noisefold.nn.prior.gaussian_residual import GaussianResidual
 from noisefold.nn.prior.kriging_residual import KrigingResidual
 from noisefold.nn.set_transformer import SetTransformer
 from noisefold.nn.tiled import Tiled
@@ -25,12 +28,15 @@ __all__ = [
     "ComputeBudget",
     "Denoiser",
     "Details",
+    "DiT",
     "EquivariantFieldNet",
     "ExpertDenoisers",
     "Fittable",
+    "GaussianResidual",
     "GraphTransformer",
     "KrigingResidual",
     "Latents",
+    "PatchSchedule",
     "SetTransformer",
     "Tiled",
     "TrackTransformer",

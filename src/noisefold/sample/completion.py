@@ -360,7 +360,8 @@ class _Work:
         known = Known(variable.read(part), held, part.batch)
         made = generate(
             denoiser, part, times, solver, streams,
-            guidance=self.sampling.guidance, given=(known, self.method),
+            guidance=self.sampling.guidance, guidance_interval=self.sampling.guidance_interval,
+            given=(known, self.method),
         )  # fmt: skip
         made = self.units.undo(made.to(home))
         return made.unpack(variable.read(made))

@@ -44,6 +44,7 @@ def generate(
     random: Streams,
     *,
     guidance: float = 1.0,
+    guidance_interval: tuple[float, float] | None = None,
     given: tuple[Known[Any], Conditioning] | None = None,
     callback: SampleCallback | None = None,
 ) -> Graphs:
@@ -64,6 +65,8 @@ def generate(
         One random stream for each graph.
     guidance
         Weight of classifier-free guidance; 1 is none.
+    guidance_interval
+        Least and largest log-SNR at which it counts; None is everywhere.
     given
         The observed values of the noised variable, and how to condition on them.
     callback
@@ -71,7 +74,7 @@ def generate(
     """
     path, variable = denoiser.path, denoiser.variable
     bound = Bound(denoiser, graphs, graphs.label)
-    denoise = bound if guidance == 1 else Guided(bound, guidance)
+    denoise = bound if guidance == 1 else Guided(bound, guidance, guidance_interval)
 
     def report(step: int, t: Tensor, state: Any) -> None:
         if callback is not None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.summary import DataSummary
 from noisefold.noise.source import Streams
 
 __all__ = ["Labels", "Nodes", "frames_of", "labels_in", "labels_of", "sizes_of"]
@@ -35,19 +36,25 @@ def sizes_of(indices: Sequence[int], nodes: Nodes, known: Sequence[int], seed: i
 
 
 def frames_of(
-    indices: Sequence[int], nodes: Nodes, like: Graphs | None, known: Sequence[int], dim: int, seed: int
+    indices: Sequence[int], nodes: Nodes, like: Graphs | None, summary: DataSummary, seed: int
 ) -> Graphs:
-    """Return graphs for the samples with these indices, with all that is given: of `like`, or bare nodes.
+    """Return graphs for the samples with these indices, with all that is given.
+
+    They are those of `like`, or those that the data always have, or bare nodes.
 
     Raises
     ------
     ValueError
-        If a size is below 1.
+        If a size is below 1, or asked for where the data have their own.
     """
     if like is not None:
         return like[[i % len(like) for i in indices]].replace(label=None)
-    sizes = sizes_of(indices, nodes, known, seed)
-    return Graphs(torch.zeros(sum(sizes), dim), ptr=torch.tensor([0, *sizes]).cumsum(0))
+    if summary.frames is not None:
+        if nodes is not None:
+            raise ValueError("nodes is not for images; give those of the size that you want as like=graphs.")
+        return summary.frames(_uniforms(seed, indices, 0))
+    sizes = sizes_of(indices, nodes, summary.sizes, seed)
+    return Graphs(torch.zeros(sum(sizes), summary.dim), ptr=torch.tensor([0, *sizes]).cumsum(0))
 
 
 def labels_in(graphs: Graphs, classes: Sequence[str]) -> Sequence[int]:

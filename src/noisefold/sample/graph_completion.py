@@ -115,7 +115,14 @@ def _(
             streams = Streams(sampling.seed, [derive_seed(i, j) for i, j in chosen])
             fixed: Known[Categories] = Known(variable.read(part), seen, part.batch)
             done = generate(
-                denoiser, part, times, solver, streams, guidance=sampling.guidance, given=(fixed, method)
+                denoiser,
+                part,
+                times,
+                solver,
+                streams,
+                guidance=sampling.guidance,
+                guidance_interval=sampling.guidance_interval,
+                given=(fixed, method),
             )
             done = variable.write(done, variable.over(fixed, variable.read(done)))
             made += list(done.to(graphs.device))

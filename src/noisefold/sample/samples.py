@@ -70,7 +70,7 @@ def draw_samples(
         If an argument is out of its range, or the variable needs `like`.
     """
     variable, seed = denoiser.variable, sampling.seed
-    if variable.positions_given and like is None:
+    if variable.positions_given and like is None and summary.frames is None:
         raise ValueError(
             f"this model generates {variable.noun} on given positions; give them as like=graphs."
         )
@@ -84,7 +84,7 @@ def draw_samples(
             callback(step, level, units.undo(graphs).replace(origin=origin))
 
     def shaped(indices: list[int]) -> Graphs:
-        shape = frames_of(indices, nodes, like, summary.sizes, summary.dim, seed)
+        shape = frames_of(indices, nodes, like, summary, seed)
         if labels is not None:
             chosen = labels[[place[i] for i in indices]]
             shape = shape.replace(label=chosen, classes=summary.classes)
@@ -101,7 +101,8 @@ def draw_samples(
             streams = Streams(seed, [2 * i for i in indices])
             done = generate(
                 on, graphs.to(denoiser.device), times, solver, streams,
-                guidance=sampling.guidance, callback=None if made else seen,
+                guidance=sampling.guidance, guidance_interval=sampling.guidance_interval,
+                callback=None if made else seen,
             )  # fmt: skip
             # What is given comes back as it was, bit for bit, and where it was.
             frame = variable.blank(shape, summary)

@@ -28,6 +28,7 @@ class SamplingOptions(TypedDict, total=False):
     solver: Solver | None
     grid: Grid | None
     guidance: float
+    guidance_interval: tuple[float, float] | None
     constraint: str | None
     precision: str
     seed: int
@@ -49,6 +50,8 @@ class Sampling:
         `noisefold.sample.default_grid`).
     guidance
         Weight of classifier-free guidance; 1 is none.
+    guidance_interval
+        Least and largest log-SNR at which the guidance counts, as of `noisefold.sample.Guided`; None: at all.
     constraint
         Of discrete graphs: "tree", "connected", "planar" or "valence", a property that every sample is made
         to have in the last step (`noisefold.sample.Constrained`); None leaves it to the network.
@@ -73,6 +76,7 @@ class Sampling:
     solver: Solver | None = None
     grid: Grid | None = None
     guidance: float = 1.0
+    guidance_interval: tuple[float, float] | None = None
     constraint: str | None = None
     precision: str = "float32"
     seed: int = 0
@@ -86,6 +90,9 @@ class Sampling:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
         if not math.isfinite(self.guidance):
             raise ValueError(f"guidance must be a finite number, got {self.guidance!r}.")
+        ends = self.guidance_interval
+        if ends is not None and not (len(ends) == 2 and ends[0] < ends[1]):
+            raise ValueError(f"guidance_interval must be a rising pair of log-SNR, got {ends!r}.")
         if self.precision not in _PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(_PRECISIONS)}, got {self.precision!r}.")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from accelerate.utils import reduce
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["PRECISIONS", "Runner", "autocast", "is_device", "is_main", "resolve_device"]
+__all__ = ["PRECISIONS", "Runner", "autocast", "fast_precision", "is_device", "is_main", "resolve_device"]
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _FIRST = ("cuda", "mps", "xpu", "cpu")  # named where a device is refused
@@ -41,6 +42,17 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
     dtype = PRECISIONS[precision]
     return nullcontext() if dtype is torch.float32 else torch.autocast(device.type, dtype=dtype)
+
+
+def fast_precision() -> str:
+    """Return the precision in which this machine multiplies matrices fastest: bfloat16 where it has it."""
+    if torch.cuda.is_available():
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    try:  # torch does not tell instructions for bfloat16 from their emulation, which is slower than float32
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:  # not on this system
+        return "float32"
+    return "bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
 
 
 def is_device(name: str) -> bool:

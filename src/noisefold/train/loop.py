@@ -299,7 +299,7 @@ def _measure(net: nn.Module, data: Graphs, settings: Training, transform: Transf
     """Let a network measure what it measures itself, once; a function of data, seed and nodes."""
     if not isinstance(net, Fittable) or bool(net.learned):
         return
-    count = min(len(data), _MEASURED)
+    count = min(len(data), getattr(net, "measured_graphs", _MEASURED))
     batches = Batches(data, count, settings.seed, settings.nodes, transform=transform)
     net.learn(batches.part(0, range(count)).graphs)
 

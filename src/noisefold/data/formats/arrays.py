@@ -44,7 +44,16 @@ from noisefold.data.formats.tables import part_of
 from noisefold.data.formats.text import word
 from noisefold.geometry.graphs import Graphs
 
-__all__ = ["from_array", "from_arrays", "parsing", "read_npy", "read_npz", "write_npy", "write_npz"]
+__all__ = [
+    "archived",
+    "from_array",
+    "from_arrays",
+    "parsing",
+    "read_npy",
+    "read_npz",
+    "write_npy",
+    "write_npz",
+]
 
 _POSITIONS = ("pos", "points")
 _TENSORS = ("x", "label", "group", "time", "edge_index", "edge_attr", "mask", "node_type", "edge_type")
@@ -208,11 +217,11 @@ def read_npz(data: bytes, ask: Ask = ASK) -> Graphs | Part:
         raise ValueError("the file is one array, not an archive; give it the ending .npy.")
     if not data.startswith(b"PK"):
         raise ValueError(_NOT_NUMPY)
-    return from_arrays(_archive(data), ask)
+    return from_arrays(archived(data), ask)
 
 
-def _archive(data: bytes) -> dict[str, NDArray[Any]]:
-    """The arrays that mean something; all, if none is called `pos`."""
+def archived(data: bytes) -> dict[str, NDArray[Any]]:
+    """Return the arrays that mean something in the bytes of an archive; all, if none is called `pos`."""
     with parsing():
         archive = zipfile.ZipFile(io.BytesIO(data))
         members = {i.filename.removesuffix(".npy"): i for i in archive.infolist()}

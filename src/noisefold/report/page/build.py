@@ -18,6 +18,8 @@ from plotly.offline import get_plotlyjs
 
 from noisefold.configuration import __version__
 from noisefold.data.functions.modality import FunctionSamples
+from noisefold.data.images.canvas import Canvas
+from noisefold.data.images.modality import Pictures as Images
 from noisefold.eval.score_table import Scores
 from noisefold.files import atomic_text
 from noisefold.geometry.graphs import Graphs
@@ -32,6 +34,7 @@ from noisefold.report.page.blocks import Interactive, Section
 from noisefold.report.page.fields import FieldPictures
 from noisefold.report.page.functions import FunctionPictures
 from noisefold.report.page.graphs import GraphPictures
+from noisefold.report.page.images import ImagePictures
 from noisefold.report.page.point_clouds import PointCloudPictures
 from noisefold.sample.completion import Completion
 
@@ -61,14 +64,18 @@ _PICTURES: dict[str, Pictures] = {
     "x": FieldPictures(),
     "types": GraphPictures(),
     "functions": FunctionPictures(),
+    "images": ImagePictures(),
 }
 """The one place where the room asks which variable a model generates."""
 
 
 def _pictures_of(content: Content) -> Pictures:
-    """Return what is shown: of a model whose positions stand for edges, its graphs."""
+    """Return what is shown: images as such, and of a model whose positions stand for edges, its graphs."""
     own = _PICTURES[content.model.variable.name]
     known = next((g for g in (content.samples, content.test, content.train) if g is not None), None)
+    canvas = getattr(getattr(content.model, "summary", None), "frames", None)
+    if isinstance(canvas, Canvas) or (known is not None and isinstance(known.modality, Images)):
+        return _PICTURES["images"]
     if known is not None and isinstance(known.modality, FunctionSamples) and known.features:
         return _PICTURES["functions"]
     if known is None and content.draws and not content.model.variable.positions_given:

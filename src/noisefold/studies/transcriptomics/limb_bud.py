@@ -35,7 +35,7 @@ from noisefold.eval import (
 )
 from noisefold.geometry import Graphs
 from noisefold.model import Model
-from noisefold.nn import DMP, Latents, SetTransformer
+from noisefold.nn import DMP, GaussianResidual, Latents, SetTransformer
 from noisefold.nn.adaptive import Fixed
 from noisefold.sample import DPMSolver, masks
 from noisefold.studies.kit.datasets import Sets
@@ -94,6 +94,9 @@ class Scale:
     def build(self, kind: str, **options: Any) -> nn.Module:
         """Return a network whose input is the state, the observed values and their mask."""
         sizes = {"pos_dim": 2, "features": 6, "out_dim": 3}
+        if kind == "gaussian":  # on the grid trained on alone
+            inner = self.build("set", **{"features": 9, **options})
+            return GaussianResidual(inner, 3, _NODES, rank=_RANK)
         classes: dict[str, type[nn.Module]] = {"dmp": DMP, "latents": Latents, "set": SetTransformer}
         return classes[kind](**{**sizes, **options, **self.net.get(kind, {})})
 
@@ -104,6 +107,7 @@ _GRAPHS: dict[str, dict[str, Any]] = {
     "DMP": {},
 }
 _MAIN = "SetTransformer"
+_NODES, _RANK = 100, 100
 ROWS: dict[str, Callable[[Scale], nn.Module]] = {
     **{
         f"{conv.upper()} {name}": partial(Scale.build, kind="dmp", conv=conv, **options)
@@ -112,6 +116,7 @@ ROWS: dict[str, Callable[[Scale], nn.Module]] = {
     },
     "Latents": partial(Scale.build, kind="latents"),
     _MAIN: partial(Scale.build, kind="set"),
+    "SetTransformer from a Gaussian": partial(Scale.build, kind="gaussian"),
 }
 """Networks by the name of their row."""
 

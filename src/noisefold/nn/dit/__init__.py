@@ -1,0 +1,1 @@
+"""Diffusion transformers on images, whose patches follow the noise."""
