@@ -112,19 +112,23 @@ def _draws(content: Content, completion: Completion) -> Section:
     if graphs.dim == 1 and kind.outputs == "sphere":
         return Section("Draws given what is known", lead, _tracks(completion))
     if graphs.dim == 1:
-        for k in range(min(graphs.features, _MAPS)):
-            name = completion.column(k)
-            alt = f"{name}: draws, intervals, known points and truth of some functions."
-            caption = "Dots are known; the dashed line is the truth."
-            blocks.append(
-                Picture.of(name, alt, caption, lambda paper, k=k: function_curves(completion, k, paper=paper))
-            )
+        blocks += [_curves(completion, k) for k in range(min(graphs.features, _MAPS))]
         return Section("Draws given what is known", lead, blocks)
     vector = kind.outputs == "vector"
     for i in range(min(len(graphs), _MAPS if vector or graphs.features == 1 else 1)):
         for feature in (None,) if vector else range(min(graphs.features, _MAPS)):
             blocks.append(_map(completion, i, feature, _named(kind, completion, feature)))
     return Section("Draws given what is known", lead, blocks)
+
+
+def _curves(completion: Completion, feature: int) -> Block:
+    name = completion.column(feature)
+    alt = f"{name}: draws, intervals, known points and truth of some functions."
+
+    def draw(paper: Paper) -> Figure:
+        return function_curves(completion, feature, paper=paper)
+
+    return Picture.of(name, alt, "Dots are known; the dashed line is the truth.", draw)
 
 
 def _tracks(completion: Completion) -> list[Block]:
