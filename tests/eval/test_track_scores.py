@@ -133,7 +133,7 @@ def test_density_of_a_baseline_integrates_to_one():
     """Over the place that is left, on an even grid of the sphere."""
     train = walks(300, 4)
     known = torch.tensor([True, True, True, False])
-    found = StereographicGaussian.empirical(train, known, 1e-3)
+    found = StereographicGaussian.empirical(train, known, 0.2)
     height = (torch.arange(200, dtype=F64) + 0.5) / 100 - 1
     angle = (torch.arange(400, dtype=F64) + 0.5) * math.pi / 200
     z, a = (v.flatten() for v in torch.meshgrid(height, angle, indexing="ij"))

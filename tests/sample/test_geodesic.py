@@ -112,12 +112,29 @@ def test_heun_is_of_order_two_and_exact_for_one_point():
         return GeodesicHeun()(Task(denoise, path, times, graphs, Streams(0, [0]), None), start)
 
     assert (end(lambda x, t: centre, 1, 0.0) - centre).abs().max() < 1e-12
+    # On the way it is on the geodesic, at the share of the square root of s.
+    share = 1 - (path.diffusion(torch.tensor(0.9, dtype=F64)) / path.end).sqrt()
+    between = path.manifold.exp(start, share * path.manifold.log(start, centre))
+    assert (end(lambda x, t: centre, 3, 0.9) - between).abs().max() < 1e-12
     denoiser, _ = exact_denoiser(Sphere())
     bound = Bound(denoiser, single(start))
     finest = end(bound, 128, 0.6)
     errors = [float((end(bound, n, 0.6) - finest).norm()) for n in (8, 16, 32)]
     rates = [math.log2(a / b) for a, b in itertools.pairwise(errors)]
     assert min(rates) > 1.7
+
+
+def test_a_step_of_the_random_walk_has_the_variance_of_the_noise_that_is_left():
+    """Around one point, near which the sphere is a plane: Brownian motion of time s becomes one of less."""
+    path, count = Riemannian(), 4000
+    centre = torch.tensor([[0.0, 0.6, 0.8]], dtype=F64).expand(count, -1)
+    times = path.time_of(torch.tensor([1e-3, 2e-4], dtype=F64))
+    graphs = single(centre)
+    state = path.corrupt(centre, times[0], graphs, Streams(0, range(count)))
+    task = Task(lambda x, t: centre, path, times, graphs, Streams(1, range(count)), None)
+    made = GeodesicRandomWalk()(task, state)
+    left = float(path.manifold.distance(made, centre).square().mean()) / 2
+    assert left == pytest.approx(2e-4, rel=3 / math.sqrt(count) + 0.01)
 
 
 @pytest.mark.parametrize("manifold", [Sphere(), pytest.param(Torus(2), marks=pytest.mark.slow)], ids=repr)
