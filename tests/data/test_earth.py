@@ -62,8 +62,9 @@ def test_a_vector_at_the_pole_is_one_whatever_the_longitude():
         np.testing.assert_allclose(graphs.x[pole], expected, atol=1e-6)
 
 
-def test_components_among_other_features_keep_the_pole(tmp_path):
-    data = winds().assign(t2m=temperature(land=False)["t2m"])
+@pytest.mark.parametrize("grid", ["0 to 360", "-180 to 180"])
+def test_components_among_other_features_keep_the_pole(tmp_path, grid):
+    data = winds(**GRIDS[grid]).assign(t2m=temperature(land=False, **GRIDS[grid])["t2m"])
     graphs = load(data)
     assert graphs.modality.outputs == "scalars"
     assert graphs.feature_names == ("u10", "v10", "t2m")
