@@ -20,15 +20,13 @@ from noisefold.geometry.transform import Transform
 from noisefold.model_state import ModelState, in_columns
 from noisefold.noise.categories import Categories
 from noisefold.pretrained import PACKAGED
-from noisefold.sample.chain_bound import ChainBound
+from noisefold.sample import ChainBound, GeodesicFlow, LikelihoodMethod, LogProb
 from noisefold.sample.completion import complete
 from noisefold.sample.conditional_likelihood import log_prob_in_units
 from noisefold.sample.conditioning import Conditioning
 from noisefold.sample.defaults import method_for
-from noisefold.sample.densities import LikelihoodMethod
 from noisefold.sample.draw import SampleCallback
 from noisefold.sample.frames import Labels, Nodes, labels_in
-from noisefold.sample.likelihood import LogProb
 from noisefold.sample.samples import draw_samples
 from noisefold.sample.sampling import Sampling, SamplingOptions
 from noisefold.train.batches import Batches
@@ -307,7 +305,7 @@ class Model(ModelState):
         *,
         known: Tensor | None = None,
         route: str | None = None,
-        method: LikelihoodMethod | ChainBound | None = None,
+        method: LikelihoodMethod | ChainBound | GeodesicFlow | None = None,
         guidance: float = 1.0,
         seed: int = 0,
         batch: int = 64,
@@ -321,7 +319,7 @@ class Model(ModelState):
             is bounded); which nodes ``[n]`` or entries ``[n, d]`` are observed, for the density of the others
             given these (`noisefold.sample.conditional_log_prob`).
         method, guidance, seed, batch
-            `noisefold.sample.ProbabilityFlow`, `EvidenceBound` or `ChainBound`; as for sampling.
+            `ProbabilityFlow`, `EvidenceBound`, `ChainBound` or `GeodesicFlow`; as for sampling.
 
         Raises
         ------

@@ -350,3 +350,85 @@ def test_values_that_cannot_be_are_refused():
         load(data, x="t3m")
     with pytest.raises(ValueError, match="infinite"):
         load(data.where(data["lat"] != 30, np.inf))
+
+
+def test_shards_of_several_files_keep_names_and_units(tmp_path):
+    from noisefold.data.convert import convert
+
+    data = temperature(times=30)
+    (tmp_path / "in").mkdir()
+    for k in range(3):
+        part = data.isel(time=slice(10 * k, 10 * k + 10))
+        part["time"].encoding["units"] = f"hours since 200{k + 1}-01-01"
+        part.to_netcdf(tmp_path / "in" / f"{k}.nc", engine="h5netcdf")
+    convert(tmp_path / "in", tmp_path / "shards")
+    graphs, whole = load(tmp_path / "shards"), load(data)
+    for name in ("x", "pos", "time", "group"):
+        assert torch.equal(getattr(graphs, name), getattr(whole, name)), name
+    assert graphs.modality.coordinates.axes == whole.modality.coordinates.axes
+    save(graphs[[20]], tmp_path / "one.nc")
+    np.testing.assert_array_equal(xarray.open_dataset(tmp_path / "one.nc")["time"], data["time"][[20]])
+
+
+def test_real_reanalysis_comes_back(tmp_path, shared):
+    path = shared / "wind" / "eraint_uvz.nc"
+    if not path.is_file():
+        pytest.skip("eraint_uvz.nc is not in the shared data")
+    with pytest.warns(DataNotice):
+        graphs = load(path, x=("u", "v"), level=(200, 850))
+    assert graphs.classes == ("200 millibars", "850 millibars")
+    assert graphs.group.tolist() == [0, 0, 1, 1]
+    write_draws(tmp_path / "a.nc", graphs[[3]], graphs[[3]].x[None], like=path, missing=False)
+    back = xarray.open_dataset(tmp_path / "a.nc")
+    truth = xarray.open_dataset(path)
+    assert back["u"].dims == ("realization", "month", "level", "latitude", "longitude")
+    for name in ("u", "v"):
+        found = back[name].isel(realization=0).sel(month=7, level=850)
+        expected = truth[name].sel(month=7, level=850)
+        # At the poles the components follow from one vector, the mean of what 480 cells say of it.
+        inner = abs(expected["latitude"]) < 90
+        np.testing.assert_allclose(found[inner], expected[inner], atol=2e-5)
+        np.testing.assert_allclose(found[~inner], expected[~inner], atol=0.2)
+    assert back["u"].attrs["standard_name"] == "eastward_wind"
+
+
+def test_features_in_another_order_keep_their_names(tmp_path):
+    data = winds().assign(t2m=temperature(land=False)["t2m"])
+    graphs = load(data).with_features(("t2m", "v10", "u10"))
+    back = back_to(tmp_path / "a.nc", data, graphs, data)
+    alone = back_to(tmp_path / "b.nc", data, graphs, None)
+    for name in ("u10", "v10"):
+        np.testing.assert_allclose(back[name][0], data[name], atol=2e-6)
+        np.testing.assert_allclose(alone[name][0], data[name], atol=2e-6)
+
+
+def test_a_ship_is_refused_and_its_table_is_read(tmp_path):
+    place = {"lat": ("obs", [1.0, 2.0, 3.0]), "lon": ("obs", [4.0, 5.0, 6.0])}
+    time = ("obs", np.datetime64("2001-01-01", "ns") + np.arange(3) * np.timedelta64(1, "h"))
+    ship = xarray.Dataset({"sst": ("obs", [7.0, 8.0, 9.0])}, {**place, "time": time})
+    with pytest.raises(ValueError, match="time"):
+        load(ship)
+    table = tmp_path / "ship.csv"
+    table.write_text("lat,lon,time,sst\n1,4,2001-01-01,7.5\n2,5,2001-01-01T01:00,8.5\n")
+    assert load(table).time.diff().tolist() == [3600]
+
+
+def test_draws_for_other_data_are_refused_before_they_are_made(tmp_path):
+    from noisefold.data.earth.write import check_draws
+
+    graphs, other = load(temperature()), winds(times=2)
+    with pytest.raises(ValueError, match="t2m"):
+        check_draws(tmp_path / "a.nc", graphs, 2, like=other)
+    later = temperature(times=5).isel(time=slice(3, 5))
+    with pytest.raises(ValueError, match="time"):
+        check_draws(tmp_path / "a.nc", graphs, 2, like=later)
+    shifted = temperature(lon=np.arange(10.0, 370.0, 30.0))
+    with pytest.raises(ValueError, match="latitude"):
+        check_draws(tmp_path / "a.nc", graphs, 2, like=shifted)
+
+
+def test_points_of_a_large_grid_are_drawn_at_random():
+    graphs = load(temperature(), points=10)
+    assert graphs.sizes.tolist() == [10] * 3
+    assert torch.equal(graphs.pos, load(temperature(), points=10).pos)
+    assert not torch.equal(graphs.pos, load(temperature(), points=10, seed=1).pos)

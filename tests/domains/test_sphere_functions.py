@@ -66,6 +66,10 @@ def test_a_model_of_tracks_samples_completes_and_has_likelihoods(tmp_path):
     # The Gaussian process alone puts the next place within a few steps of the last one.
     nearest = SPHERE.distance(done.values[:, 2], data.x[1].expand(3, -1))
     assert nearest.max() < 1
+    page = model.report(tmp_path / "report.html", test=data[:4], draws=2, steps=2)
+    assert "globe" in page.read_text(encoding="utf-8")
+    scores = model.evaluate(data[:4], train=data, draws=3, steps=2)
+    assert scores.rows == ("model", "Gaussian", "Gaussian process", "persistence")
     model.save_pretrained(tmp_path / "tracks")
     again = nf.Model.from_pretrained(tmp_path / "tracks")
     how = nf.sample.GeodesicFlow(steps=2)

@@ -137,6 +137,12 @@ def test_mean_has_the_moments_of_the_training_values():
     assert torch.allclose(draws.std((0, 1)), train.x.std(0), rtol=5 * 0.71 / 190)
 
 
+def test_nearest_of_one_observed_node():
+    graphs = Graphs(torch.rand(6, 2), torch.arange(6.0)[:, None])
+    known = torch.arange(6) == 2
+    assert torch.equal(SpatialKNN().fit(graphs).draw(graphs, known, 3), torch.full((3, 6, 1), 2.0))
+
+
 def test_nearest_takes_the_nearest_that_know():
     graphs = fields(3)
     known = masked(graphs, 0.6)

@@ -5,9 +5,17 @@ import math
 import pytest
 import torch
 
-from noisefold.eval import StereographicGaussian, geodesic_median, persisted, score_places, stereographic
-from noisefold.geometry import Sphere
-from noisefold.geometry.latitude import EARTH_RADIUS, unit_vectors
+from noisefold.eval import (
+    StereographicGaussian,
+    forecast_masks,
+    geodesic_median,
+    persisted,
+    score_places,
+    score_tracks,
+    stereographic,
+)
+from noisefold.geometry import Graphs, Sphere, geographic
+from noisefold.geometry.geographic import EARTH_RADIUS
 
 F64 = torch.float64
 SPHERE = Sphere()
@@ -15,6 +23,10 @@ SPHERE = Sphere()
 
 def normal(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=F64)
+
+
+def unit_vectors(latitude, longitude):
+    return torch.tensor(geographic.unit_vectors(latitude, longitude))
 
 
 def around(centres, spread, count, seed=0):
@@ -141,3 +153,31 @@ def test_persistence_goes_on_along_great_circles():
     assert (persisted(times, track, known) - track).abs().max() < 1e-9
     known[-1] = True
     assert (persisted(times, track, known) - track).abs().max() < 1e-9
+
+
+def test_tables_of_tracks_hold_the_model_and_its_baselines():
+    train, test = walks(200), walks(24, seed=90)
+    times = torch.arange(8.0)[None, :, None]
+    held = [Graphs.dense(times.expand(len(x), -1, -1), x) for x in (train, test)]
+    known = forecast_masks(held[1])
+    assert known.reshape(-1, 8)[0].tolist() == [True] * 4 + [False] * 4
+    truth = held[1].x
+    near = SPHERE.brownian(
+        truth.expand(20, -1, -1).reshape(-1, 3), torch.tensor(1e-4), normal(20 * len(truth), 3)
+    )
+    log_probs = torch.full((24,), 3.0)
+    scores = score_tracks(near.reshape(20, -1, 3), held[1], known, held[0], log_probs=log_probs)
+    assert scores.rows == ("model", "Gaussian", "Gaussian process", "persistence")
+    assert float(scores["model", "log-likelihood"]) == 3
+    # Draws around the truth itself: a hundredth of a radian, over the root of the draws.
+    expected = EARTH_RADIUS * 0.01 * (math.pi / 2 / 20) ** 0.5
+    assert float(scores["model", "error"]) == pytest.approx(expected, rel=0.3)
+    others = [float(scores[row, "error"]) for row in ("Gaussian", "Gaussian process", "persistence")]
+    assert min(others) > 2 * expected
+    assert "energy" not in scores["persistence"]
+    some = score_tracks(near.reshape(20, -1, 3), held[1], known, None, metrics=("error",))
+    assert some.rows == ("model", "persistence")
+    for wrong in ({"metrics": ("x",)}, {"known": torch.ones_like(known)}):
+        asked = {"known": known, "metrics": None, **wrong}
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            score_tracks(near.reshape(20, -1, 3), held[1], asked["known"], None, metrics=asked["metrics"])

@@ -239,3 +239,10 @@ def test_every_graph_its_own_gaussian():
     y, half = torch.zeros(2, 6).double(), torch.full((2,), 0.5**0.5).double()
     out = gaussian.residual(y, half, half)
     torch.testing.assert_close(out[0], -out[1], **EXACT)
+
+
+def test_graphs_of_other_sizes_are_refused_when_it_learns():
+    with pytest.raises(ValueError, match="nodes "):
+        GaussianResidual(Zero(1), 1, (6, 8), rank=2).learn(_drawn(20))
+    with pytest.raises(ValueError, match="8 nodes"):
+        GaussianResidual(Zero(1), 1, (12, 8), rank=2).learn(_drawn(20))

@@ -64,6 +64,19 @@ def test_it_is_near_the_exact_score_of_smooth_tracks():
     assert after < 0.6 * before
 
 
+def test_tracks_that_share_times_and_level_are_factorised_once():
+    graphs, _ = batch((6, 6), flags=True)
+    graphs = graphs.replace(
+        pos=graphs.pos[:6].repeat(2, 1), x=torch.cat([graphs.x[:, :3], graphs.x[:6, 3:].repeat(2, 1)], 1)
+    )
+    torch.manual_seed(1)
+    net = perturbed(TrackTransformer(**SMALL, features=6)).double()
+    both = net(graphs, torch.full((2,), 1.5, dtype=F64))
+    for i in range(2):
+        alone = net(graphs[i], torch.full((1,), 1.5, dtype=F64))
+        assert (alone - both[6 * i : 6 * i + 6]).abs().max() < 1e-10 * both.abs().max()
+
+
 @pytest.mark.parametrize("flags", [False, True])
 def test_graphs_do_not_see_each_other_and_the_order_of_nodes_does_not_matter(flags):
     graphs, log_snr = batch(flags=flags)

@@ -21,6 +21,7 @@ from noisefold.cli.output import say
 from noisefold.cli.report import report
 from noisefold.cli.sample import sample
 from noisefold.cli.study import study
+from noisefold.cli.threads import choose_waiting
 from noisefold.cli.train import train
 from noisefold.configuration import __version__
 
@@ -58,6 +59,7 @@ def main() -> None:
     if "--debug" in sys.argv[1:]:
         show_tracebacks()
         sys.argv = [a for a in sys.argv if a != "--debug"]
+    choose_waiting()
     try:
         app()
     except (KeyboardInterrupt, SystemExit) as end:

@@ -26,17 +26,17 @@ def earth_of(run: Path, data: str, mask: str | None = None, missing: bool = True
     from dataclasses import replace
 
     from noisefold.data import load
-    from noisefold.data.earth.netcdf import is_gridded
+    from noisefold.data.earth.netcdf import ENDINGS, is_gridded
     from noisefold.data.earth.together import on_earth
     from noisefold.data.formats.compressed import ending_of
     from noisefold.data.source import DataSource
     from noisefold.runs import Run
 
-    path = Path(data)
-    table = ending_of(path)[0] in (".csv", ".tsv", ".parquet") and path.is_file()
-    if not is_gridded(path) and not (table and on_earth(load(path, missing=True))):
+    path, source = Path(data), Run(run).source() or DataSource(data)
+    table = ending_of(path)[0] in (".csv", ".tsv", ".parquet") and path.is_file() and source.pos is None
+    gridded = is_gridded(path) or ending_of(path)[0] in ENDINGS
+    if not gridded and not (table and on_earth(load(path, missing=True))):
         return None
-    source = Run(run).source() or DataSource(data)
     source = source if mask is None else replace(source, mask=mask)
     return source.earth(data, missing=missing)
 
@@ -67,10 +67,20 @@ def complete_earth(
     import torch
 
     from noisefold.data.earth.write import check_draws, write_draws
+    from noisefold.data.formats.compressed import ending_of
 
     count = how["draws"]
-    check_draws(out, graphs, count, source=Path(data))
-    graphs, left = _seen(run, model.matched(graphs))
+    tables = [ending_of(p)[0] in (".csv", ".tsv", ".parquet") for p in (Path(data), out)]
+    like = data if tables[0] == tables[1] else None
+    check_draws(out, graphs, count, Path(data), like)
+    if stations * graphs.features >= max(count - 1, 1):
+        raise ValueError(
+            f"--draws must be more than {stations * graphs.features + 1} for --next-stations {stations}, got "
+            f"{count}."
+        )
+    graphs, left = model.matched(graphs), ""
+    if not tables[0]:  # whose rows are places that somebody asked for
+        graphs, left = _seen(run, graphs)
     assert graphs.x is not None
     known = ~graphs.x.isnan()
     if bool(known.all()):
@@ -82,7 +92,7 @@ def complete_earth(
     done = model.complete(some, known[of], **how)
     values = graphs.x[None].repeat(count, 1, 1)
     values[:, of] = done.values
-    write_draws(out, graphs, values, like=data)
+    write_draws(out, graphs, values, like=like)
     said = f"{int((~known).sum()):,} values drawn, {count} times; in {out}"
     return f"{said}{left}{_placed(some, done, stations) if stations else ''}"
 

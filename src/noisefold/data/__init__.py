@@ -6,10 +6,13 @@ from noisefold.data.folders import FolderSplit
 from noisefold.data.functions import (
     Coordinates,
     FunctionSamples,
+    Tracks,
     UniformInputs,
     gaussian_process,
     mixture,
+    read_tracks,
     sawtooth,
+    write_tracks,
 )
 from noisefold.data.graph_sets import community, graph_set, grid, planar, sbm, tree
 from noisefold.data.images import (
@@ -52,6 +55,7 @@ __all__ = [
     "RangeByTime",
     "SpatialTranscriptomics",
     "Tissue",
+    "Tracks",
     "UniformInputs",
     "community",
     "describe_columns",
@@ -71,6 +75,7 @@ __all__ = [
     "open_shards",
     "pictures",
     "planar",
+    "read_tracks",
     "region",
     "save",
     "sawtooth",
@@ -82,4 +87,5 @@ __all__ = [
     "write_draws",
     "write_layers",
     "write_shards",
+    "write_tracks",
 ]

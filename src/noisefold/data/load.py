@@ -15,6 +15,7 @@ import torch
 
 from noisefold.arguments import one_of, seed_of, whole
 from noisefold.data.classes import select
+from noisefold.data.earth.together import on_earth, with_units
 from noisefold.data.images.load import load_pictures
 from noisefold.data.mesh import unit_sphere
 from noisefold.data.parts import columns_of, joined
@@ -48,9 +49,10 @@ def load(
     source
         A file; a folder of files, or of one folder for each class; a pattern such as ``"shapes/*.ply"``;
         an array or tensor, ``[n, d]`` for one graph or ``[g, n, d]``; a dictionary of arrays as in .npz;
-        a PyG `Data` or `Batch`; a graph of NetworkX; a molecule of RDKit; an AnnData; `Graphs`; or a list
-        of these. Pictures in files and folders, in arrays ``[n, h, w, c]`` or of bytes ``[n, h, w]``
-        (`noisefold.data.pictures` takes any), of Pillow, or in a data set of torchvision.
+        a PyG `Data` or `Batch`; a graph of NetworkX; a molecule of RDKit; an AnnData; a Dataset or DataArray
+        of xarray; `Graphs`; or a list of these. Pictures in files and folders, in arrays ``[n, h, w, c]`` or
+        of bytes ``[n, h, w]`` (`noisefold.data.pictures` takes any), of Pillow, or in a data set of
+        torchvision.
     points
         Points sampled uniformly by area on each mesh (None: 1024), and the most kept, at random, of each
         cloud (None: all).
@@ -71,7 +73,9 @@ def load(
         where there is no header; of other files ``x=`` chooses among named features. ``missing=True`` lets
         coordinates and features be NaN where they are missing, for `Model.complete`. Of molecules:
         ``skip=True`` leaves out those that cannot be read and says how many, ``hydrogens=True`` keeps the
-        hydrogens that a file writes out as atoms, and ``label="kind"`` names the classes.
+        hydrogens that a file writes out as atoms, and ``label="kind"`` names the classes. Of the earth
+        (NetCDF, gridded zarr, xarray): the variables ``x=("t2m",)`` or ``vector=("u", "v")``, ``level=500``,
+        ``mask="sea"`` for a variable that is 1 where there is something, and `missing`.
 
     Returns
     -------
@@ -96,6 +100,7 @@ def load(
                 f"{source}: {name} is chosen when shards are written; give it to noisefold convert."
             )
         graphs = open_shards(source)
+        graphs = with_units(graphs.replace(group=None)) if on_earth(graphs) else graphs
         return graphs if classes is None else select(graphs, classes)
     images = load_pictures(source, size, classes)
     if images is not None:

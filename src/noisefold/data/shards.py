@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from noisefold.configuration import decode, encode
+from noisefold.data.earth.together import common_modality
 from noisefold.data.formats.arrays import parsing
 from noisefold.data.formats.guard import guarded
 from noisefold.files import staged
@@ -116,8 +117,7 @@ class ShardWriter:
         if more and (len(graphs) != 1 or graphs.edge_index is not None or self.graphs == 0):
             raise ValueError("more nodes must be of one graph without edges, behind another.")
         graphs = graphs.with_features(first.feature_names).rebased(first.origin)
-        if graphs.modality != self._modality:
-            self._modality = None
+        self._modality = common_modality(self._modality, graphs.modality)
         for name in _BY_NODE:
             self._append(name, self._coded(name, graphs))
         for name in () if more else BY_GRAPH:

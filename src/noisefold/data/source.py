@@ -119,7 +119,7 @@ class DataSource:
         ValueError
             If it is none, or cannot be read.
         """
-        named = {n: getattr(self, n) for n in ("level", "vector", "mask")}
+        named = {n: getattr(self, n) for n in ("level", "vector", "mask", "time")}
         x = None if self.x == "X" else self.x.split(",")
         return load(source, missing=missing, **{k: v for k, v in {**named, "x": x}.items() if v is not None})
 

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import torch
+
 from noisefold.data.functions.modality import FunctionSamples
 from noisefold.domains.clouds import PointClouds
 from noisefold.domains.domain import Domain, ScoredModel
 from noisefold.domains.fields import field_scores
 from noisefold.domains.recipe import Recipe, Request, planned
 from noisefold.eval.score_table import Scores
+from noisefold.eval.track_metrics import forecast_masks, score_tracks
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.manifold import Sphere
 from noisefold.geometry.scaling import Scaling
@@ -22,6 +25,7 @@ from noisefold.nn.track_transformer import TrackTransformer
 from noisefold.noise.riemannian import Riemannian
 from noisefold.noise.tangent_score import TangentScore
 from noisefold.noise.variable import Features, Positions, Variable
+from noisefold.sample.riemannian_likelihood import GeodesicFlow
 from noisefold.train.masks import Masks
 from noisefold.train.settings import Training
 
@@ -32,6 +36,8 @@ _UNIT, _ZERO = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
 # Whole nodes alone can be observed on a sphere; slabs are forecasts and interpolations.
 _MASKS = Masks(("nothing", "nodes", "slab", "slab"))
 _NODES = 400
+_DRAWS, _SCORED = 39, 64
+_LEAST = 3  # places of a track, of which two are known
 
 
 @dataclass(frozen=True)
@@ -75,14 +81,15 @@ class SphereFunctions(Domain):
             Sphere().check(data.pos, "pos")
             summary = DataSummary.of(data, Scaling(_ZERO, 1.0))
             features = 3 if request.for_completion else 0
-            net = SetTransformer(**{"pos_dim": 3, "features": features, "frequencies": 12, **request.net})
-            return planned(net, _PATH, TangentScore(), Positions(), training, summary, request)
+            cloud = SetTransformer(**{"pos_dim": 3, "features": features, "frequencies": 12, **request.net})
+            return planned(cloud, _PATH, TangentScore(), Positions(), training, summary, request)
         variable = Features()
         x = variable.read(data)
         Sphere().check(x, "x")
         scaling = replace(Scaling.fit(data.replace(x=None, modality=None)), x_mean=_ZERO, x_scale=_UNIT)
         summary = DataSummary.of(data, scaling)
         sides = {"features": 6 if request.for_completion else 3, "out_dim": 3}
+        net: TrackTransformer | SetTransformer
         if data.dim == 1:
             net = TrackTransformer(**{**sides, "kernel": _fitted(data, scaling), **request.net})
         else:
@@ -100,10 +107,35 @@ class SphereFunctions(Domain):
         seed: int,
         **sampling: Any,
     ) -> Scores:
-        """Compare samples with a test set: unit vectors as features at given inputs, or as points."""
+        """Score forecasts of tracks, whose first two fifths are known, beside persistence and Gaussians.
+
+        Up to 64 test tracks are taken, spread over all. Other functions are compared as fields, by their
+        samples, and points as clouds.
+        """
+        if test.features and test.dim == 1 and int(test.sizes.min()) > _LEAST:
+            return _forecasts(model, test, train, draws or _DRAWS, metrics, seed, sampling)
         if test.features:
             return field_scores(model, test, train, draws, metrics, seed, **sampling)
         return PointClouds().score(model, test, train, draws=draws, metrics=metrics, seed=seed, **sampling)
+
+
+def _forecasts(
+    model: ScoredModel,
+    test: Graphs,
+    train: Graphs | None,
+    draws: int,
+    metrics: Sequence[str] | None,
+    seed: int,
+    sampling: dict[str, Any],
+) -> Scores:
+    some = test[torch.linspace(0, len(test) - 1, min(_SCORED, len(test))).round().long()]
+    known = forecast_masks(some)
+    done = model.complete(some, known, draws=draws, seed=seed, **sampling)
+    log_probs = None
+    if model.for_completion and (metrics is None or "log-likelihood" in metrics):
+        method = GeodesicFlow(steps=20, exact_below=0)
+        log_probs = model.log_prob(some, known=known, method=method, seed=seed).value
+    return score_tracks(done.values, some, known, train, log_probs=log_probs, metrics=metrics, seed=seed)
 
 
 def _fitted(data: Graphs, scaling: Scaling) -> tuple[float, float, float, float]:

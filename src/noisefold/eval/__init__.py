@@ -39,6 +39,7 @@ from noisefold.eval.score_table import Metric, Score, Scores, half_sampled
 from noisefold.eval.scoring_rules import crps, energy_score
 from noisefold.eval.spatial_statistics import morans_i, power_spectrum, roughness, spectral_distance
 from noisefold.eval.stereographic import StereographicGaussian, persisted
+from noisefold.eval.track_metrics import TRACK_METRICS, forecast_masks, score_tracks
 from noisefold.eval.track_scores import PlaceScores, geodesic_median, score_places
 from noisefold.eval.transport import emd, emd_matrix, transport_cost, wasserstein
 
@@ -51,6 +52,7 @@ __all__ = [
     "IMAGE_METRICS",
     "MOLECULE_METRICS",
     "STATISTICS",
+    "TRACK_METRICS",
     "VALIDITY",
     "Baseline",
     "FeatureKNN",
@@ -81,6 +83,7 @@ __all__ = [
     "energy_score",
     "erdos_renyi_like",
     "fid",
+    "forecast_masks",
     "geodesic_median",
     "graph_mmd",
     "half_sampled",
@@ -110,6 +113,7 @@ __all__ = [
     "score_molecules",
     "score_places",
     "score_posterior",
+    "score_tracks",
     "shared_validity",
     "sliced_wasserstein",
     "spectral_distance",

@@ -233,7 +233,9 @@ class _SpatialKNN(PredictiveDistribution):
                     _from_training(self.train, self.train_mask, out, unknown, columns, chosen)
                     continue
                 k = min(self.k, len(donors))
-                index = cKDTree(pos[donors]).query(pos[unknown], k=[*range(1, k + 1)])[1]
+                # NumPy takes a tensor of one index for a number.
+                tree = cKDTree(pos[donors.numpy()])
+                index = tree.query(pos[unknown.numpy()], k=[*range(1, k + 1)])[1]
                 near = donors[torch.from_numpy(index)]
                 row = near.gather(1, (chosen % k).T).T
                 out[:, unknown[:, None], columns] = source[row[..., None], columns]

@@ -85,7 +85,8 @@ def _gains(root: Tensor, extra: Tensor) -> Tensor:
     gram = torch.einsum("nfa,nfb->ab", root, root)  # of the draws, [m, m]
     own = root @ root.mT + torch.diag(extra)  # [n, f, f]
     taken = root @ gram @ root.mT
-    return torch.linalg.pinv(own, hermitian=True).mul(taken).sum((1, 2))
+    gains: Tensor = torch.linalg.pinv(own, hermitian=True).mul(taken).sum((1, 2))
+    return gains
 
 
 def _conditioned(root: Tensor, node: int, extra: Tensor) -> Tensor:

@@ -91,7 +91,8 @@ class StereographicGaussian:
         white = torch.linalg.solve_triangular(lower, (flat.flatten(1) - mean).T, upper=False)
         volume = lower.diagonal().log().sum() + len(lower) / 2 * math.log(2 * math.pi)
         stretch = 2 * torch.log1p(flat.square().sum(-1) / 4).sum(-1)
-        return -white.square().sum(0) / 2 - volume + stretch
+        log_density: Tensor = -white.square().sum(0) / 2 - volume + stretch
+        return log_density
 
     def _conditional(self, x: Tensor, charts: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
         """Return the mean ``[g, 2 u]`` and Cholesky factor of the unknown, and which places these are."""

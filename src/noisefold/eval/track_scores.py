@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from noisefold.geometry.latitude import EARTH_RADIUS
+from noisefold.geometry.geographic import EARTH_RADIUS
 from noisefold.geometry.manifold import Sphere
 
 __all__ = ["PlaceScores", "geodesic_median", "score_places"]

@@ -13,7 +13,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["latitude_longitude", "local_frame", "unit_vectors"]
+__all__ = ["EARTH_RADIUS", "latitude_longitude", "local_frame", "unit_vectors"]
+
+EARTH_RADIUS = 6371.0088
+"""Mean radius of the Earth in km."""
 
 _Floats = NDArray[np.float64]
 

@@ -125,10 +125,10 @@ class TrackKernel:
         def closure() -> Tensor:
             optimiser.zero_grad()
             value = loss()
-            value.backward()  # type: ignore[no-untyped-call]
+            value.backward()
             return value
 
-        optimiser.step(closure)  # type: ignore[no-untyped-call]
+        optimiser.step(closure)
         found = logs.detach().clamp(-40, 20).exp().clamp(min=_LEAST).tolist()
         return cls(*(float(f"{v:.5g}") for v in found))
 
@@ -138,7 +138,8 @@ def _matrix(t: Tensor, numbers: Tensor) -> Tensor:
     r = (t[..., :, None] - t[..., None, :]).abs()
     scaled = math.sqrt(5) / length * r
     matern = variance * (1 + scaled + scaled.square() / 3) * torch.exp(-scaled)
-    return constant + slope * t[..., :, None] * t[..., None, :] + matern
+    covariance: Tensor = constant + slope * t[..., :, None] * t[..., None, :] + matern
+    return covariance
 
 
 def _by_length(tracks: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:

@@ -104,8 +104,8 @@ class BiDimensionalAttention(nn.Module):
         self.condition = Condition(width, classes)
         self.lift = Linear(1 + features, width)
         self.layers = nn.ModuleList(_Layer(width, heads) for _ in range(layers))
-        self.last = perceptron(width, width, out_dim or pos_dim)
-        zeroed(self.last[-1])
+        self.answer = perceptron(width, width)
+        self.head = zeroed(nn.Linear(width, out_dim or pos_dim))
 
     def forward(self, graphs: Graphs, log_snr: Tensor, label: Tensor | None = None) -> Tensor:
         """Return the prediction ``[n, out_dim]`` for noisy graphs at ``log_snr [g]``."""
@@ -121,7 +121,8 @@ class BiDimensionalAttention(nn.Module):
         for layer in self.layers:
             h, answer = layer(h, condition, mask)
             total = total + answer
-        out: Tensor = self.last(total.mean(2) / math.sqrt(len(self.layers)))
+        of_points = self.answer(total.mean(2) / math.sqrt(len(self.layers)))
+        out: Tensor = self.head(functional.gelu(of_points))
         return out.flatten(0, 1) if mask is None else out[mask]
 
     def extra_repr(self) -> str:

@@ -110,7 +110,9 @@ class TrackTransformer(nn.Module):
             observed, _ = graphs.padded(graphs.x[:, 3])
         mask = real if graphs.uniform is None else None
         condition = self.condition(log_snr, label)
-        smooth = self._smoothed(times[..., 0], x, observed, real, log_snr)
+        # What all tracks share is factorised once.
+        shared = slice(1) if _alike(times, observed, real, log_snr) else slice(None)
+        smooth = self._smoothed(times[shared, :, 0], x, observed[shared], real[shared], log_snr[shared])
         turn = _turn(smooth[0], real)
         inputs = self._inputs(times, x, observed, smooth, turn)
         encoding = self.places(times, condition)
@@ -156,13 +158,18 @@ class TrackTransformer(nn.Module):
         m, rate, g, certain = smooth
         vectors = [torch.einsum("gab,gmb->gma", turn, v) for v in (x, m, rate, g, m - x)]
         longitude = turn[:, None, 0, :2].expand(-1, x.shape[1], -1)
-        rest = torch.stack([observed, certain], -1)
+        rest = torch.stack([observed, certain.expand_as(observed)], -1)
         seen = torch.cat([*vectors, longitude, rest], -1).clamp(-_LIMIT, _LIMIT)
         return torch.cat([self.fourier(times), seen], -1)
 
     def extra_repr(self) -> str:
         """Columns in and out."""
         return in_out(self)
+
+
+def _alike(*values: Tensor) -> bool:
+    """Return whether all rows of each equal its first."""
+    return all(len(v) > 1 and bool((v == v[:1]).all()) for v in values)
 
 
 def _turn(m: Tensor, real: Tensor) -> Tensor:

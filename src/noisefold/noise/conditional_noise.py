@@ -109,6 +109,10 @@ class ConditionalNoise(Source):
 
     def extend(self, values: Tensor) -> Tensor:
         """Return E v of ``v [n, columns]``: observed entries as they are, the others from these."""
+        if len(self.groups) == 1:  # all graphs alike, in order
+            (group,) = self.groups
+            wide = values.double().reshape(*group.rows.shape, -1)
+            return self.kernel.rowwise(wide, group.extend).reshape(values.shape).to(values)
         out = values.clone()
         for group in self.groups:
             part = self.kernel.rowwise(values[group.rows].double(), group.extend)

@@ -68,6 +68,7 @@ class ProbabilityPath(Protocol[S]):
         ValueError
             If it cannot.
         """
+        return
 
     @abstractmethod
     def prior(self, graphs: Graphs, like: S, t: Tensor, random: Streams) -> S:

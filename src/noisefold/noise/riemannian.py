@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -116,7 +116,7 @@ class Riemannian(ProbabilityPath[Tensor]):
         """Return the times of log signal-to-noise ratios."""
         return self.time_of(torch.nn.functional.softplus(-log_snr) / self.manifold.sphere)
 
-    def check(self, variable: Variable[Tensor]) -> None:
+    def check(self, variable: Variable[Any]) -> None:
         """Refuse a variable that is of classes.
 
         Raises

@@ -137,14 +137,13 @@ class UnitState:
         K is that of the entries that the density is of; for the others 0 is returned.
         """
         wide = values.detach().cpu().double()
-        sizes, free = self.graphs.sizes.tolist(), None if self.free is None else self.free.cpu()
+        free = None if self.free is None else self.free.cpu()
         process = self.path.source.process
-        if process is None:
+        if process is None or not len(self.graphs):
             volume = torch.zeros(len(self.graphs), dtype=torch.float64)
-            return wide if free is None else wide * free, volume
-        masks = [None] * len(sizes) if free is None else free.split(sizes)
-        parts = zip(self.graphs.unpack(), wide.split(sizes), masks, strict=True)
-        found = [process.whiten(*each) for each in parts]
-        if not found:
-            return wide, wide.new_zeros(0)
-        return torch.cat([white for white, _ in found]), torch.stack([volume for _, volume in found])
+            return (wide if free is None else wide * free), volume
+        sizes = self.graphs.sizes.tolist()
+        hidden = [None] * len(sizes) if free is None else free.split(sizes)
+        parts = zip(self.graphs.unpack(), wide.split(sizes), hidden, strict=True)
+        white, volumes = zip(*(process.whiten(*part) for part in parts), strict=True)
+        return torch.cat(white), torch.stack(volumes)

@@ -99,7 +99,7 @@ def _(
     path: Gaussian, task: GaussianTask, solver: Solver, known: Known[Tensor], random: Streams
 ) -> tuple[GaussianTask, Solver]:
     if path.source.process is None:
-        return task.denoised_by(Replaced(task, known, random)), solver
+        return replace(task, denoise=Replaced(task, known, random)), solver
     noise = ConditionalNoise.of(path.source, task.graphs, known.mask)
     return (
         replace(task, path=replace(path, source=noise), denoise=Kriged(task, known, random, noise)),

@@ -35,7 +35,7 @@ from noisefold.noise.source import Streams
 from noisefold.noise.variable import Known, observed_entries
 from noisefold.sample.conditioning import Bound, Guided
 from noisefold.sample.densities import check_least
-from noisefold.sample.likelihood import LogProb, log_prob
+from noisefold.sample.likelihood import LogProb, graph_sums, log_prob
 
 __all__ = ["GeodesicFlow"]
 
@@ -113,14 +113,9 @@ def _(
             values[:, chosen] = flow.integrated(state, method, streams)
     value, error, end_error = values
     ends = path.log_snr(torch.tensor([path.margin, 1.0], dtype=torch.float64)).tolist()
-    nodes, columns = _counts(free, graphs), path.manifold.columns
-    return LogProb(value, error, "exact", end_error, nodes, columns, (ends[0], ends[1]))
-
-
-def _counts(free: Tensor, graphs: Graphs) -> Tensor:
-    """Return the number of nodes of each graph that the density is of, ``[g]``, on the CPU."""
-    whole = free.cpu().long()
-    return whole.new_zeros(len(graphs)).index_add(0, graphs.batch.cpu(), whole)
+    nodes = graph_sums(graphs, free)
+    numbers = nodes * path.manifold.dimension
+    return LogProb(value, error, "exact", end_error, nodes, numbers, (ends[0], ends[1]))
 
 
 @dataclass(frozen=True)
@@ -161,7 +156,7 @@ class _Flow:
             x = manifold.project(x + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4))
             total = total + h / 6 * (d1 + 2 * d2 + 2 * d3 + d4)
             u += h
-        nodes = _counts(self.free, self.graphs)
+        nodes = graph_sums(self.graphs, self.free)
         value = total.mean(0) - nodes * manifold.log_volume
         error = total.std(0) / math.sqrt(len(total)) if len(total) > 1 else torch.zeros_like(value)
         # What is left of the data decays as exp(-d s / 2), of which div f is the d s / 2-th part at the end.

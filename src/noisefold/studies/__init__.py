@@ -83,6 +83,11 @@ STUDIES: dict[str, Study] = {
         Study("digits", "images.digits", "one model of handwritten digits: scores, and what training cost"),
         Study("dimension", "functions.dimension", "vector fields in one to four dimensions, and symmetry"),
         Study("fields", "functions.fields", "random vector fields: equivariance, graph and number of fields"),
+        Study(
+            "function-ablation",
+            "functions.ablation",
+            "functions: limiting noise, its length-scale and the prediction, exactly and learned",
+        ),
         Study("graph-samplers", "graphs.samplers", "samplers of graphs, each with an exact denoiser", _SMALL),
         Study("image-classifier", "images.classifier", "trains the classifier that scores digits", _SMALL),
         Study("images", "images.patches", "patches by noise level, targets and base estimates on images"),

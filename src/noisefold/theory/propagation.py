@@ -143,7 +143,7 @@ class _Runner:
         solver = self.solver
         if self.given is not None:
             value, mask, conditioning = self.given
-            known = Known(*(part.repeat(len(graphs), 1) for part in (value, mask)), graphs.batch)
+            known = Known(value.repeat(len(graphs), 1), mask.repeat(len(graphs), 1), graphs.batch)
             task, solver = conditioning(task, solver, known)
         out, _ = solver.step(task, state.reshape(-1, self.columns), t, s, None)
         return torch.as_tensor(out).reshape(state.shape)

@@ -9,7 +9,7 @@ import torch
 
 from noisefold.data import DataNotice
 from noisefold.data.functions import FunctionSamples, read_tracks, write_tracks
-from noisefold.geometry.latitude import latitude_longitude, unit_vectors
+from noisefold.geometry.geographic import unit_vectors
 
 IBTRACS = """SID,SEASON,NUMBER,BASIN,NAME,ISO_TIME,NATURE,LAT,LON,WMO_WIND,TRACK_TYPE
  ,Year, , , , , ,degrees_north,degrees_east,kts,
@@ -136,6 +136,8 @@ def test_seasons_subsets_and_unions(tmp_path):
     found = read(written(tmp_path, IBTRACS))
     early, late = found.before(2006)
     assert (early.names, late.names) == (("A",), ("B",))
+    first, second = found.graphs.split(0.5)
+    assert (first.group.tolist(), second.group.tolist()) == ([2005], [2006])
     both = late.joined(early)
     assert both.names == ("B", "A")
     assert both.graphs.sizes.tolist() == [2, 3]
@@ -178,15 +180,5 @@ def test_excerpt_of_the_archive(shared):
     latitude, longitude = found.degrees
     assert longitude.max() > 180
     assert longitude.min() < 0
-    assert (unit_vectors(latitude, longitude) - found.graphs.x).abs().max() < 1e-6
-
-
-def test_places_at_the_poles_and_the_date_line():
-    latitude = torch.tensor([90.0, -90.0, 0.0, 0.0])
-    longitude = torch.tensor([12.0, 0.0, 180.0, 540.0])
-    x = unit_vectors(latitude, longitude)
-    assert (x.norm(dim=1) - 1).abs().max() < 1e-15
-    back, east = latitude_longitude(x)
-    assert (back - latitude).abs().max() < 1e-9
-    assert (east[2:] + 180).abs().max() < 1e-9
-    assert (latitude_longitude(x, positive=True)[1][2:] - 180).abs().max() < 1e-9
+    again = torch.tensor(unit_vectors(latitude, longitude))
+    assert (again - found.graphs.x).abs().max() < 1e-6

@@ -41,7 +41,7 @@ class Cells:
         """Return the cells of a grid; places of a list are points of their own, even where two coincide."""
         there = np.isfinite(space.lat) & np.isfinite(space.lon)
         lon = np.round(np.mod(np.where(there, space.lon, 0.0), 360.0), _EXACT) % 360.0
-        lat = np.round(np.where(there, space.lat, 0.0), _EXACT)
+        lat: _Floats = np.round(np.where(there, space.lat, 0.0), _EXACT).astype(np.float64)
         lon = np.where(abs(lat) >= 90.0, 0.0, lon)
         cells = np.flatnonzero(there)
         if len(space.dims) == 1 and not space.axes:

@@ -28,6 +28,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from noisefold.data.earth.axes import TIME, found
 from noisefold.data.earth.calendars import seconds_of
 from noisefold.data.earth.cells import Cells
 from noisefold.data.earth.variables import Chosen, chosen, mask_of
@@ -73,7 +74,16 @@ class Gridded:
         ValueError
             If there are no places, variables or levels such as were asked for.
         """
+        other = next((n for n in ("pos", "group", "label", "time") if getattr(ask, n) is not None), None)
+        if other is not None:
+            raise ValueError(f"{other} names a column of a table or a part of a tissue; leave it out here.")
         what = chosen(data, ask)
+        along = [n for n in found(data, "time", TIME) if tuple(data[n].dims) == what.space.dims]
+        if along and not what.space.axes:
+            raise ValueError(
+                f"its places and its time {along[0]!r} lie along one dimension, as those of a ship; save it "
+                f"as a table, such as with to_dataframe().to_csv()."
+            )
         if ask.level is not None:
             if what.level is None:
                 raise ValueError(
@@ -205,9 +215,9 @@ class Gridded:
         def pieces() -> Iterator[Tensor]:
             nonlocal missing
             for block in self.blocks():
-                there = np.ones(block.shape[:2], dtype=bool)
+                there: NDArray[np.bool_] = np.ones(block.shape[:2], dtype=bool)
                 if not self.ask.missing:
-                    there = np.isfinite(block).all(-1)
+                    there &= np.isfinite(block).all(-1)
                 if wanted is not None:
                     there &= wanted
                 missing += int(there.size - there.sum())
@@ -235,13 +245,14 @@ class Gridded:
         if self.what.vector:
             u, v = self.what.names
             names = tuple(f"{u}/{v} {axis}" for axis in "xyz")
+        chosen: dict[str, Any] = {k: v[full] if isinstance(v, Tensor) else v for k, v in fields.items()}
         graphs = Graphs(
             pos,
             x,
             torch.tensor([0, *(n for n in sizes if n)]).cumsum(0),
             feature_names=names,
             modality=FunctionSamples("sphere", "vector" if self.what.vector else "scalars", self.coordinates),
-            **{k: v[full] if isinstance(v, Tensor) else v for k, v in fields.items()},
+            **chosen,
         )
         return Part(graphs, self.what.columns, self._notes(missing, count, int((~full).sum())))
 

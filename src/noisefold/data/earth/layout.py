@@ -141,8 +141,8 @@ class Layout:
         place, own = pos.double().numpy(), self.cells.pos
         if len(place) == len(own) and bool((abs(place - own) < _NEAR).all()):
             return np.arange(len(own), dtype=np.int64)  # of places that coincide, each its own
-        away, point = KDTree(own).query(place)
-        if bool((away > _NEAR).any()):
+        away, point = (np.asarray(v) for v in KDTree(own).query(place))
+        if bool(np.any(away > _NEAR)):
             lat, lon = latitude_longitude(place[int(np.argmax(away))])
             raise ValueError(
                 f"the node at latitude {float(lat):.4f}, longitude {float(lon):.4f} lies on no place of the "

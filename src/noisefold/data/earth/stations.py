@@ -46,13 +46,15 @@ _ID = re.compile(
     re.IGNORECASE,
 )
 
+_TRACK = re.compile(r"sid|(storm|track|cyclone)_?(id)?")  # places of one thing that moves, no stations
+
 
 def has_stations(table: Table, ask: Ask) -> bool:
     """Return whether a table holds latitudes and longitudes, and neither x and y nor named positions."""
     if not table.headed or ask.pos is not None:
         return False
     names = {n.strip().lower() for n in table.names}
-    if {"x", "y"} <= names:
+    if {"x", "y"} <= names or any(_TRACK.fullmatch(n) for n in names):
         return False
     places = [_named(table, pattern) for pattern in (LATITUDE, LONGITUDE)]
     if any(p is None for p in places):

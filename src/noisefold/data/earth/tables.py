@@ -23,7 +23,7 @@ from noisefold.files import staged
 from noisefold.geometry.geographic import latitude_longitude, local_frame
 from noisefold.geometry.graphs import Graphs
 
-__all__ = ["write_table"]
+__all__ = ["matching_rows", "write_table"]
 
 _QUANTILES = (0.05, 0.95)
 _Column = Sequence[Any] | NDArray[Any]
@@ -56,7 +56,7 @@ def write_table(target: Path, graphs: Graphs, draws: Tensor, like: Any = None) -
     columns: dict[str, _Column] = {}
     rows: NDArray[np.int64] | None = None
     if like is not None:
-        table, rows = _matching(Path(like), graphs)
+        table, rows = matching_rows(Path(like), graphs)
         columns = {c.name or f"column{i}": _texts(c) for i, c in enumerate(table.columns)}
     else:
         columns = _own(graphs, lat, lon, vector)
@@ -77,8 +77,14 @@ def write_table(target: Path, graphs: Graphs, draws: Tensor, like: Any = None) -
         part.write_bytes(_bytes(target, columns))
 
 
-def _matching(path: Path, graphs: Graphs) -> tuple[Table, NDArray[np.int64]]:
-    """Return the table that was read, and its row of each node."""
+def matching_rows(path: Path, graphs: Graphs) -> tuple[Table, NDArray[np.int64]]:
+    """Return the table that was read, and its row of each node ``[n]``.
+
+    Raises
+    ------
+    ValueError
+        If the graphs are not those of the table.
+    """
     ending, packed = ending_of(path)
     content = gunzip(path.read_bytes()) if packed else path.read_bytes()
     if ending == ".parquet":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,12 +15,20 @@ from noisefold.data.functions.modality import FunctionSamples
 from noisefold.geometry.geographic import latitude_longitude
 from noisefold.geometry.graphs import Graphs
 
-__all__ = ["coordinates_of", "describe_earth", "on_earth", "together", "with_units"]
+__all__ = ["common_modality", "coordinates_of", "describe_earth", "on_earth", "together", "with_units"]
 
 
 def coordinates_of(graphs: Graphs) -> Coordinates | None:
-    """Return how graphs on the sphere were named and measured in the data that were read, if they were."""
-    return graphs.modality.coordinates if isinstance(graphs.modality, FunctionSamples) else None
+    """Return how graphs on the sphere were named and measured in the data that were read, if they were.
+
+    Variables are in the order of the features that the graphs have now.
+    """
+    modality = graphs.modality
+    if not isinstance(modality, FunctionSamples) or modality.coordinates is None:
+        return None
+    if modality.outputs == "vector" or not graphs.feature_names:
+        return modality.coordinates
+    return replace(modality.coordinates, variables=graphs.feature_names)
 
 
 def on_earth(graphs: Graphs) -> bool:
@@ -51,6 +60,23 @@ def together(parts: Sequence[tuple[str, Graphs]]) -> list[Graphs]:
             raise ValueError(f"{where}: {error}") from error
     common = replace(_kind(kind), coordinates=first)
     return [graphs.replace(modality=common) for _, graphs in parts]
+
+
+def common_modality(one: Any, other: Any) -> Any:
+    """Return the modality of graphs of two kinds together: None unless they are equal, or of one earth.
+
+    Raises
+    ------
+    ValueError
+        If they are of the earth and cannot be compared.
+    """
+    if one == other:
+        return one
+    both = isinstance(one, FunctionSamples) and isinstance(other, FunctionSamples)
+    if not both or one.coordinates is None or other.coordinates is None:
+        return None
+    joint = replace(one, coordinates=one.coordinates.joined(other.coordinates))
+    return joint if replace(other, coordinates=joint.coordinates) == joint else None
 
 
 def _kind(modality: object) -> FunctionSamples:

@@ -28,7 +28,7 @@ from noisefold.data.earth.gridded import Gridded
 from noisefold.data.earth.layout import Layout
 from noisefold.data.earth.libraries import is_xarray, xarray_libraries
 from noisefold.data.earth.netcdf import ENDINGS, decoded, is_gridded, opened_grid
-from noisefold.data.earth.tables import write_table
+from noisefold.data.earth.tables import matching_rows, write_table
 from noisefold.data.earth.together import coordinates_of
 from noisefold.data.formats.compressed import ending_of, gunzip
 from noisefold.data.formats.guard import guarded
@@ -43,7 +43,9 @@ DRAWS = (*ENDINGS[:1], ".csv", ".tsv", ".parquet")
 _BYTES = 4
 
 
-def check_draws(path: str | os.PathLike[str], graphs: Graphs, count: int, source: Path | None = None) -> Path:
+def check_draws(
+    path: str | os.PathLike[str], graphs: Graphs, count: int, source: Path | None = None, like: Any = None
+) -> Path:
     """Return where draws are to be written, after all checks that need no draw.
 
     Parameters
@@ -54,11 +56,14 @@ def check_draws(path: str | os.PathLike[str], graphs: Graphs, count: int, source
         What is drawn, and how many times.
     source
         What is read for it and must not be written over.
+    like
+        As of `write_draws`.
 
     Raises
     ------
     ValueError
-        If the ending is none of `DRAWS`, or the graphs have no latitudes and longitudes.
+        If the ending is none of `DRAWS`, the graphs have no latitudes and longitudes, or they are not of the
+        data that they are to be like.
     ImportError
         If a library is missing.
     OSError
@@ -76,6 +81,14 @@ def check_draws(path: str | os.PathLike[str], graphs: Graphs, count: int, source
     if target.suffix.lower() in ENDINGS:
         xarray_libraries()
     check_out(target, endings=DRAWS, source=source, room=count * graphs.num_nodes * graphs.features // 2)
+    if like is not None and target.suffix.lower() not in ENDINGS:
+        matching_rows(Path(like), graphs)
+    elif like is not None:
+        with _source(graphs, like) as data:
+            assert data is not None
+            layout = Layout.of_source(data)
+            layout.places(graphs)
+            layout.points(graphs.pos[: int(graphs.ptr[1])])
     return target
 
 

@@ -42,6 +42,7 @@ from noisefold.data.formats.sdf import read_sdf
 from noisefold.data.formats.smiles import or_molecules, read_smiles
 from noisefold.data.formats.surfaces import SURFACES, read_surface
 from noisefold.data.formats.tables import holds_points, read_csv, read_points, read_pts, read_tsv, read_xyz
+from noisefold.data.formats.track_tables import or_tracks
 
 __all__ = ["READABLE", "READERS", "is_readable", "reader_of"]
 
@@ -52,7 +53,7 @@ def _surface(ending: str) -> Reader:
 
 READERS: dict[str, Reader] = {
     **{ending: _surface(ending) for ending in SURFACES},
-    ".csv": or_molecules(read_csv),
+    ".csv": or_molecules(or_tracks(read_csv)),
     ".tsv": or_molecules(read_tsv),
     ".txt": read_points,
     ".xyz": read_xyz,

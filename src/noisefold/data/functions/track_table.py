@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from noisefold.data.notice import notify
 
-__all__ = ["TrackTable", "table_of_npz", "table_of_text"]
+__all__ = ["TrackTable", "is_track_table", "table_of_npz", "table_of_text"]
 
 _NAMES = {
     "track": ("sid", "track_id", "storm_id", "storm", "track", "id"),
@@ -85,8 +85,14 @@ def table_of_npz(path: Path) -> TrackTable:
         )
 
 
-def table_of_text(path: Path) -> TrackTable:
-    """Read a CSV table with a header, such as IBTrACS distributes.
+def is_track_table(header: str) -> bool:
+    """Return whether the first line of a CSV table names a track, a time, a latitude and a longitude."""
+    names = {cell.strip(' "\ufeff').lower() for cell in header.split(",")}
+    return all(names.intersection(_NAMES[key]) for key in _NEEDED) and "id" not in names
+
+
+def table_of_text(text: str, path: str) -> TrackTable:
+    """Read a CSV table with a header, such as IBTrACS distributes; the path is for messages.
 
     Columns are found by their names, of IBTrACS or the common words. Rows of units after the header, rows
     without a place or a time, and spur tracks are left out, and a notice says how many.
@@ -96,7 +102,7 @@ def table_of_text(path: Path) -> TrackTable:
     ValueError
         If a column is missing, a number cannot be read or a latitude is beyond a pole, or no row is left.
     """
-    rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
+    rows = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"))))
     rows = [row for row in rows if any(cell.strip() for cell in row)]
     if not rows:
         raise ValueError(f"{path} holds no rows.")
@@ -129,14 +135,13 @@ def table_of_text(path: Path) -> TrackTable:
     if not kept:
         raise ValueError(f"{path} holds no fix with a track, a time and a place.")
     if dropped or spurs:
-        notify(f"{path.name}: {dropped} rows without track, time or place and {spurs} of spurs are left out.")
-    columns = np.array(kept, dtype=np.float64).T
-    return TrackTable(
-        columns[0].astype(np.int64), tuple(tracks), *columns[1:4], np.array(seasons), columns[4]
-    )
+        notify(f"{path}: {dropped} rows without track, time or place and {spurs} of spurs are left out.")
+    track, hours, latitude, longitude, winds = np.array(kept, dtype=np.float64).T
+    number = track.astype(np.int64)
+    return TrackTable(number, tuple(tracks), hours, latitude, longitude, np.array(seasons), winds)
 
 
-def _columns(header: list[str], path: Path) -> dict[str, int]:
+def _columns(header: list[str], path: str) -> dict[str, int]:
     names = [cell.strip().lower() for cell in header]
     found: dict[str, int] = {}
     for key, words in _NAMES.items():
@@ -166,7 +171,7 @@ def _parsed(cell: str) -> float | None:
         return None
 
 
-def _number(cell: str, name: str, path: Path) -> float:
+def _number(cell: str, name: str, path: str) -> float:
     """Return a number, NaN for none."""
     if not cell or cell.lower() in ("na", "nan", "null", "-", "-999", "-9999"):
         return float("nan")
@@ -176,7 +181,7 @@ def _number(cell: str, name: str, path: Path) -> float:
     return value
 
 
-def _hours(cell: str, path: Path) -> float:
+def _hours(cell: str, path: str) -> float:
     try:
         when = datetime.fromisoformat(cell)
     except ValueError as error:

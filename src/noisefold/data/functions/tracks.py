@@ -20,11 +20,11 @@ from noisefold.data.functions.modality import FunctionSamples
 from noisefold.data.functions.track_table import TrackTable, table_of_npz, table_of_text
 from noisefold.data.notice import notify
 from noisefold.files import staged
+from noisefold.geometry.geographic import latitude_longitude, unit_vectors
 from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.latitude import latitude_longitude, unit_vectors
 from noisefold.geometry.manifold import Sphere
 
-__all__ = ["Tracks", "read_tracks", "write_tracks"]
+__all__ = ["Tracks", "read_tracks", "tracks_of", "write_tracks"]
 
 _SPHERE = Sphere()
 _HOUR = 1 / 60  # hours: times as near as this are the same
@@ -93,7 +93,7 @@ class Tracks:
     def degrees(self) -> tuple[Tensor, Tensor]:
         """Latitudes and longitudes ``[n]``, float64, in the convention of each track."""
         assert self.graphs.x is not None
-        return latitude_longitude(self.graphs.x, self.positive[self.graphs.batch])
+        return _degrees(self.graphs.x, self.positive[self.graphs.batch])
 
     def before(self, season: int) -> tuple[Tracks, Tracks]:
         """Return the tracks of seasons before this one, and those of it and later."""
@@ -188,11 +188,13 @@ def read_tracks(path: str | Path) -> Tracks:
         If it holds no tracks, or something that cannot be read.
     """
     path = Path(path)
-    table = table_of_npz(path) if path.suffix == ".npz" else table_of_text(path)
-    return _of_table(table, path)
+    if path.suffix == ".npz":
+        return tracks_of(table_of_npz(path), path.name)
+    return tracks_of(table_of_text(path.read_text(encoding="utf-8"), path.name), path.name)
 
 
-def _of_table(table: TrackTable, path: Path) -> Tracks:
+def tracks_of(table: TrackTable, name: str) -> Tracks:
+    """Return the tracks of a table; the name of its file is for messages."""
     order = np.lexsort((table.hours, table.track))
     track, hours = table.track[order], table.hours[order]
     same = np.r_[False, (np.diff(track) == 0) & (np.diff(hours) < _HOUR)]
@@ -200,17 +202,16 @@ def _of_table(table: TrackTable, path: Path) -> Tracks:
     keep = ~same & (counts[track] > 1)
     if int((~keep).sum()):
         notify(
-            f"{path.name}: {int(same.sum())} fixes at the time of another and "
+            f"{name}: {int(same.sum())} fixes at the time of another and "
             f"{int((counts == 1).sum())} tracks of one fix are left out."
         )
     order, track, hours = order[keep], track[keep], hours[keep]
     used, number, sizes = np.unique(track, return_inverse=True, return_counts=True)
     if not len(used):
-        raise ValueError(f"{path} holds no track of two fixes or more.")
+        raise ValueError(f"{name} holds no track of two fixes or more.")
     ptr = torch.tensor(np.r_[0, sizes.cumsum()])
     first = hours[ptr[:-1].numpy()]
-    longitude = torch.tensor(table.longitude[order])
-    x = unit_vectors(torch.tensor(table.latitude[order]), longitude).float()
+    x = torch.tensor(unit_vectors(table.latitude[order], table.longitude[order])).float()
     # One fix beyond 180 tells the convention of its track.
     beyond = np.zeros(len(used), dtype=bool)
     np.logical_or.at(beyond, number, table.longitude[order] > 180)
@@ -254,7 +255,7 @@ def write_tracks(path: str | Path, tracks: Tracks, draws: Sequence[Graphs] | Non
         writer.writerow(["track", "season", *(["draw"] if draws is not None else []), "time", "lat", "lon"])
         for k, graphs in enumerate([tracks.graphs] if draws is None else draws):
             assert graphs.x is not None
-            latitude, longitude = latitude_longitude(graphs.x, tracks.positive[batch])
+            latitude, longitude = _degrees(graphs.x, tracks.positive[batch])
             for i, graph in enumerate(batch.tolist()):
                 number = [] if draws is None else [k]
                 when = str(stamps[i]).replace("T", " ")
@@ -263,10 +264,18 @@ def write_tracks(path: str | Path, tracks: Tracks, draws: Sequence[Graphs] | Non
     return path
 
 
+def _degrees(x: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
+    """Return latitudes and longitudes, these in [0, 360) where `positive` says so, else in [-180, 180)."""
+    latitude, longitude = (torch.from_numpy(v) for v in latitude_longitude(x.double().numpy()))
+    lowest = torch.where(positive, 0.0, -180.0).double()
+    return latitude, (longitude - lowest) % 360.0 + lowest
+
+
 def _as_tracks(graphs: Graphs, season: Tensor) -> Graphs:
-    """Return graphs whose modality is that of tracks, with their seasons as units where graphs have such."""
-    graphs = graphs.replace(modality=FunctionSamples(outputs="sphere"), feature_names=("x", "y", "z"))
-    return graphs.replace(group=season) if hasattr(graphs, "group") else graphs
+    """Return graphs whose modality is that of tracks, of which those of a season are held out together."""
+    return graphs.replace(
+        modality=FunctionSamples(outputs="sphere"), feature_names=("x", "y", "z"), group=season
+    )
 
 
 def _window(hours: Tensor, x: Tensor, step: float, count: int, gap: float) -> tuple[float, Tensor] | None:

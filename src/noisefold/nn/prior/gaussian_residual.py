@@ -3,7 +3,7 @@ r"""A network that starts from the Gaussian of the data: their mean and covarian
 Where noise hides most, the best estimate is nearly linear, and the covariance of the data gives it in closed
 form. So the answer for the residual target is
 
-.. math:: r(y, \lambda) = g(\lambda)\, r_G(y, \lambda) + \mathrm{net}(y, \lambda),
+.. math:: r(y, \lambda) = g(\lambda)\, r_G(y, \lambda) + \mathrm{net}([y, r_G], \lambda),
 
 with :math:`r_G` what the Gaussian leaves of the residual target (`noisefold.nn.prior.low_rank_gaussian`). The
 gate g is in [0, 1] and learned with the network: the logistic of a function that is linear between knots of
@@ -57,7 +57,8 @@ class GaussianResidual(nn.Module):
     Parameters
     ----------
     net
-        ``net(graphs, log_snr [g], label) -> [n, columns]`` that takes the features of the wrapper.
+        ``net(graphs, log_snr [g], label) -> [n, columns]`` that takes the features of the wrapper, and those
+        that are `shown`.
     columns
         Features that are generated.
     nodes
@@ -89,7 +90,7 @@ class GaussianResidual(nn.Module):
         dim: int = 2,
         rank: int = 48,
         classes: int = 0,
-        shown: bool = False,
+        shown: bool = True,
     ) -> None:
         super().__init__()
         grids = (nodes,) if isinstance(nodes, int) else tuple(nodes)
@@ -123,6 +124,11 @@ class GaussianResidual(nn.Module):
         if graphs.x is None or graphs.features != self.columns:
             raise ValueError(f"graphs must have {self.columns} features, got {graphs.features}.")
         sizes = graphs.sizes
+        known = [grid.nodes for grid in self._grids()]
+        if other := set(sizes.unique().tolist()) - set(known):
+            raise ValueError(
+                f"nodes must name all sizes of the graphs, got {known} and graphs of {min(other)}."
+            )
         for grid in self._grids():
             own = graphs[sizes == grid.nodes]
             if len(own) == 0:

@@ -17,6 +17,7 @@ from jinja2 import Environment, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from noisefold.configuration import __version__
+from noisefold.data.functions.modality import FunctionSamples
 from noisefold.data.images.canvas import Canvas
 from noisefold.data.images.modality import Pictures as Images
 from noisefold.eval.score_table import Scores
@@ -31,6 +32,7 @@ from noisefold.report.figures.interactive import templates
 from noisefold.report.page import sections
 from noisefold.report.page.blocks import Interactive, Section
 from noisefold.report.page.fields import FieldPictures
+from noisefold.report.page.functions import FunctionPictures
 from noisefold.report.page.graphs import GraphPictures
 from noisefold.report.page.images import ImagePictures
 from noisefold.report.page.point_clouds import PointCloudPictures
@@ -61,8 +63,9 @@ _PICTURES: dict[str, Pictures] = {
     "pos": PointCloudPictures(),
     "x": FieldPictures(),
     "types": GraphPictures(),
+    "functions": FunctionPictures(),
+    "images": ImagePictures(),
 }
-_IMAGES = ImagePictures()
 """The one place where the room asks which variable a model generates."""
 
 
@@ -72,7 +75,9 @@ def _pictures_of(content: Content) -> Pictures:
     known = next((g for g in (content.samples, content.test, content.train) if g is not None), None)
     canvas = getattr(getattr(content.model, "summary", None), "frames", None)
     if isinstance(canvas, Canvas) or (known is not None and isinstance(known.modality, Images)):
-        return _IMAGES
+        return _PICTURES["images"]
+    if known is not None and isinstance(known.modality, FunctionSamples) and known.features:
+        return _PICTURES["functions"]
     if known is None and content.draws and not content.model.variable.positions_given:
         known = content.model.sample(1, steps=1, seed=content.seed)
     return own if known is None or known.dim or known.edge_index is None else _PICTURES["types"]

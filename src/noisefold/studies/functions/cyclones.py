@@ -19,6 +19,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ from noisefold.domains import Request
 from noisefold.domains.sphere_functions import SphereFunctions
 from noisefold.eval import PlaceScores, StereographicGaussian, persisted, score_places
 from noisefold.geometry import Graphs, Sphere
-from noisefold.geometry.latitude import EARTH_RADIUS
+from noisefold.geometry.geographic import EARTH_RADIUS
 from noisefold.model import Model
 from noisefold.sample import GeodesicFlow
 from noisefold.studies.kit.datasets import data_folder
@@ -137,14 +138,12 @@ def measure(run: Run[Scale]) -> Result:
     chosen = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))[: size.tests]
     test = test[chosen.sort().values]
     tasks = {
-        name: run.cached(f"scores-{name}", lambda known=known: _task(run, model, train, test, known))
+        name: run.cached(f"scores-{name}", partial(_task, run, model, train, test, known))
         for name, known in TASKS.items()
     }
-    how = {"exact_below": 0, "probes": 2, "steps": size.flow_steps}
-    joint = run.cached(
-        "joint",
-        lambda: model.log_prob(test.graphs[: size.likelihoods], method=GeodesicFlow(**how)).value.tolist(),
-    )
+    how = GeodesicFlow(steps=size.flow_steps, probes=2, exact_below=0)
+    whole = test.graphs[: size.likelihoods]
+    joint = run.cached("joint", lambda: model.log_prob(whole, method=how, seed=run.seed).value.tolist())
     return {
         "seed": run.seed,
         "train": len(train),
@@ -186,7 +185,8 @@ def _task(run: Run[Scale], model: Model, train: Tracks, test: Tracks, known: Ten
 
 def _places(graphs: Graphs) -> Tensor:
     assert graphs.x is not None
-    return graphs.x.unflatten(0, (-1, _PLACES))
+    places: Tensor = graphs.x.unflatten(0, (-1, _PLACES))
+    return places
 
 
 def _row(draws: Tensor, truth: Tensor, known: Tensor, log_prob: Tensor) -> Result:

@@ -44,7 +44,7 @@ from noisefold.studies.functions.tasks import (
     scaling_of,
     training_tasks,
 )
-from noisefold.studies.functions.training import LEVELS, denoiser_of, trained
+from noisefold.studies.functions.training import LEVELS, PATH, denoiser_of, trained
 from noisefold.studies.kit.cache import slug
 from noisefold.studies.kit.experiment import Experiment, Result, Run, written
 from noisefold.studies.kit.plots import BLUE, ORANGE, outer_legend, panels
@@ -121,8 +121,8 @@ def measure(run: Run[Scale]) -> Result:
 
 def _length(size: Scale, dim: int) -> float:
     """Return the length-scale in a cube of side 4 with so many points within two of one on average."""
-    radius = (size.near * 4**dim / (size.points * _BALL[dim])) ** (1 / dim)
-    return radius / 2
+    volume = size.near * 4.0**dim / size.points
+    return 0.5 * math.pow(volume / _BALL[dim], 1 / dim)
 
 
 def _net(size: Scale, network: str, dim: int) -> nn.Module:
@@ -206,11 +206,12 @@ def _asymmetry(denoiser: Denoiser[Any, Any], graphs: Graphs, seed: int) -> float
 @torch.no_grad()
 def sampled(denoiser: Denoiser[Any, Any], graphs: Graphs, known: Tensor, noise: Tensor) -> Tensor:
     """Return what noise of unit scale ``[n, d]`` becomes, given the values of known nodes ``[n]``."""
-    times = LevelGrid(LEVELS)(denoiser.path, _STEPS)
+    times = LevelGrid(LEVELS)(PATH, _STEPS)
     state = denoiser.variable.read(graphs)
     bound = Bound(denoiser, graphs, None, Known(state, known[:, None].expand_as(state)))
-    task = GaussianTask.of(bound, denoiser.path, times)
-    return Heun()(task, float(denoiser.path.scale(times[0])) * noise)
+    task = GaussianTask.of(bound, PATH, times)
+    made: Tensor = Heun()(task, float(PATH.scale(times[0])) * noise)
+    return made
 
 
 def _mean(values: Tensor) -> dict[str, float]:

@@ -29,7 +29,7 @@ from noisefold.nn import BiDimensionalAttention, Denoiser, EquivariantFieldNet, 
 from noisefold.nn.adaptive import Adaptive, Fixed, Stepwise
 from noisefold.noise import derive_seed, seeded
 from noisefold.progress import progress
-from noisefold.sample import ProbabilityFlow, log_prob
+from noisefold.sample import ProbabilityFlow, conditional_log_prob
 from noisefold.studies.functions.fields_report import figure, table
 from noisefold.studies.functions.path_gap import Exact, exact_posteriors, path_gap
 from noisefold.studies.functions.tasks import scaled_covariance
@@ -281,7 +281,7 @@ def _scores(run: Run[Scale], case: _Case, fields: Fields, denoiser: Denoiser[Any
 def _likelihood(graphs: Graphs, known: Tensor, fields: Fields, denoiser: Denoiser[Any, Any]) -> Result:
     """Return the log-likelihood of the unknown vectors given the known ones, and the exact one."""
     method = ProbabilityFlow(probes=2, exact_below=0, log_snr=(LEVELS.high, LEVELS.low))
-    found = log_prob(denoiser.path, denoiser, graphs, method=method, known=known, batch=1)
+    found = conditional_log_prob(denoiser, graphs, known, route="direct", method=method, batch=1)
     truth = torch.stack(
         [_evidence(fields, graph, mask) for graph, mask in zip(graphs, graphs.unpack(known), strict=True)]
     )

@@ -50,7 +50,8 @@ def _cell(value: dict[str, Any] | None, decimals: int = 3) -> str:
 
 
 def _about(row: Result) -> str:
-    return row["network"] + (", 24 senders" if row["network"] == "equivariant" else "")
+    name = str(row["network"])
+    return f"{name}, 24 senders" if name == "equivariant" else name
 
 
 def table(result: Result) -> str:

@@ -148,10 +148,11 @@ def _noises(
     """Return the squared distance of both estimates of the noise of each graph, ``[g]``."""
     a, b = float(log_snr.sigmoid().sqrt()), float((-log_snr).sigmoid().sqrt())
     assert graphs.x is not None
-    t = denoiser.path.time(log_snr)
+    path: Any = denoiser.path
+    t = path.time(log_snr)
     y = a * graphs.x + b * random.normal(graphs.sizes, graphs.features, graphs.x)
     times = t.to(graphs.pos).expand(len(graphs))
-    scale = float(denoiser.path.scale(t))
+    scale = float(path.scale(t))
     estimate = denoiser(graphs, scale * y, times, known=known if denoiser.for_completion else None)
     net = (y.double() - a * estimate.double()) / b
     out = []

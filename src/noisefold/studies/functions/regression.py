@@ -19,12 +19,20 @@ import torch
 from torch import Tensor
 
 from noisefold.data.functions import REGRESSION_TASKS, GaussianProcess, RandomFunction, UniformInputs
-from noisefold.geometry import Graphs, Scaling
+from noisefold.geometry import Scaling
 from noisefold.geometry.gp import condition, evidence, factor
 from noisefold.nn import Denoiser, SetTransformer
 from noisefold.noise import derive_seed, seeded
 from noisefold.progress import progress
-from noisefold.sample import Amortized, Heun, LevelGrid, ProbabilityFlow, Sampling, complete, log_prob
+from noisefold.sample import (
+    Amortized,
+    Heun,
+    LevelGrid,
+    ProbabilityFlow,
+    Sampling,
+    complete,
+    conditional_log_prob,
+)
 from noisefold.studies.functions.path_gap import exact_posteriors, path_gap
 from noisefold.studies.functions.regression_report import figure, table
 from noisefold.studies.functions.tasks import (
@@ -76,7 +84,7 @@ class Scale:
 
 SCALES = {
     "smoke": Scale(0.2, 4, 2, 19, 2, 16, 1, ("se", "sawtooth")),
-    "short": Scale(180.0, 110, 55, 39, 44),
+    "short": Scale(120.0, 110, 55, 39, 44),
     "paper": Scale(3600.0, 1100, 220, 99, 220),
 }
 
@@ -112,13 +120,11 @@ def _scores(
         process, scaling, UniformInputs(), size.tasks, _CONTEXT, _TARGETS, derive_seed(run.seed, 7)
     )
     scale = math.log(scaling.x_scale[0])
-    direct = _log_prob(denoiser, tasks.graphs, tasks.known) / _TARGETS - scale
-    joint = _log_prob(denoiser, tasks.graphs)
-    some = tasks.contexts > 0
-    joint[some] -= _log_prob(denoiser, only(tasks.graphs, tasks.known))
-    difference = joint / _TARGETS - scale
+    direct, difference = (
+        _log_prob(denoiser, tasks, route) / _TARGETS - scale for route in ("direct", "joint")
+    )
     moved = tasks.moved(_MOVED / scaling.pos_scale).first(11)
-    there = _log_prob(denoiser, moved.graphs, moved.known) / _TARGETS - scale
+    there = _log_prob(denoiser, moved, "direct") / _TARGETS - scale
     result = {
         "direct": _mean(direct),
         "joint - context": _mean(difference),
@@ -145,19 +151,19 @@ def _mean(values: Tensor) -> dict[str, float]:
     return {"mean": mean, "error": error}
 
 
-def _log_prob(denoiser: Denoiser[Any, Any], graphs: Graphs, known: Tensor | None = None) -> Tensor:
-    """Return log-likelihoods ``[g]``; the exact divergence of a few values, else an estimate, whose error
-    is averaged out over tasks.
+def _log_prob(denoiser: Denoiser[Any, Any], tasks: Judged, route: str) -> Tensor:
+    """Return log-likelihoods of the targets given the context ``[g]``.
+
+    By the exact divergence of a few values, else by an estimate, whose error is averaged out over tasks.
     """
     method = ProbabilityFlow(probes=2, exact_below=12, log_snr=(LEVELS.high, LEVELS.low))
-    return log_prob(denoiser.path, denoiser, graphs, method=method, known=known).value
+    return conditional_log_prob(denoiser, tasks.graphs, tasks.known, route=route, method=method).value
 
 
 def _exact(tasks: Judged, covariance: Any) -> tuple[Tensor, Tensor]:
     """Return the exact log-likelihood of the targets of each task, ``[g]``, and of each target alone."""
-    found = []
-    assert tasks.graphs.x is not None
-    graphs = tasks.graphs
+    found, graphs = [], tasks.graphs
+    assert graphs.x is not None
     parts = zip(graphs.unpack(), graphs.unpack(graphs.x), graphs.unpack(tasks.known), strict=True)
     for pos, x, known in parts:
         matrix, values = covariance(pos.double()), x.double()

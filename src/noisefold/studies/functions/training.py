@@ -23,8 +23,9 @@ from noisefold.noise import Gaussian, Known, LogSNRUniform, Streams, Target, der
 from noisefold.studies.kit.experiment import Result, Run
 from noisefold.train.checkpoint import atomic_tensors
 
-__all__ = ["LEVELS", "denoiser_of", "trained"]
+__all__ = ["LEVELS", "PATH", "denoiser_of", "trained"]
 
+PATH = Gaussian()
 LEVELS = LogSNRUniform(-7.0, 13.0)
 _LR, _BETAS, _CLIP, _WARM_UP = 2e-3, (0.9, 0.99), 1.0, 50
 
@@ -35,7 +36,7 @@ Tasks = Callable[[int], tuple[Graphs, Tensor]]
 def denoiser_of(net: torch.nn.Module) -> Denoiser[Any, Any]:
     """Return a denoiser of values that sees known ones, whose loss is that of the noise."""
     target = Target("velocity", weight="noise")
-    return Denoiser(net, Gaussian(), target, "x", for_completion=True)
+    return Denoiser(net, PATH, target, "x", for_completion=True)
 
 
 def trained(

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,8 @@ class Currents:
             raise ValueError(f"{path}: a place of the sea has no value on some day; read the file again.")
         places = np.meshgrid(lat, lon, indexing="ij")
         values = np.stack(both, axis=-1).astype(np.float32) / 1000
-        return cls(*(torch.from_numpy(p[sea]) for p in places), torch.from_numpy(values))
+        north, east = (torch.from_numpy(p[sea]) for p in places)
+        return cls(north, east, torch.from_numpy(values))
 
     @cached_property
     def pos(self) -> Tensor:
@@ -223,11 +224,13 @@ def _by_process(kernel: Kernel, task: _Task, seed: int) -> Tensor:
     known = condition(seen, across, values)
     covariance = kernel.matrix(task.pos[task.targets]) - known.half.mT @ known.half
     lower = factor(covariance, 1e-8).lower
+    assert known.whitened is not None
     mean = (known.half.mT @ known.whitened).mT  # [days, 2 targets]
     white = torch.randn(
         _DRAWS, len(mean), len(lower), generator=torch.Generator().manual_seed(seed), dtype=torch.float64
     )
-    return (mean + white @ lower.mT).unflatten(2, (-1, 2))
+    draws: Tensor = (mean + white @ lower.mT).unflatten(2, (-1, 2))
+    return draws
 
 
 # -- networks ------------------------------------------------------------------------------------------------
@@ -265,7 +268,7 @@ def _tasks(currents: Currents, pos: Tensor, seed: int) -> Callable[[int], tuple[
     return task
 
 
-def _by_network(denoiser: Any, pos: Tensor, task: _Task, size: Scale, seed: int) -> Tensor:
+def _by_network(denoiser: Any, pos: Tensor, size: Scale, task: _Task, seed: int) -> Tensor:
     """Return draws ``[m, days, targets, 2]``, standardised; targets that fit beside the stations together."""
     plain = Scaling((0.0, 0.0), 1.0, (0.0, 0.0), (1.0, 1.0))
     room = max(1, _NODES - len(task.stations))
@@ -297,47 +300,32 @@ def measure(run: Run[Scale]) -> Result:
     """Return ``scores`` by number of stations and row, and the fits and trainings behind them."""
     size, currents = run.size, _currents()
     standard = (currents.pos / currents.pos.std()).float()
-    fits = {name: run.cached(_file(name), lambda name=name: _fit(currents, name, run)) for name in KERNELS}
-    denoisers, trainings = {}, {}
+    fits = {name: run.cached(_file(name), partial(_fit, currents, name, run)) for name in KERNELS}
+    draws: dict[str, Callable[[_Task, int], Tensor]] = {"climatology": partial(_other_days, currents)}
+    for name, (kernel, _) in KERNELS.items():
+        draws[name] = partial(_by_process, kernel(fits[name]["parameters"]))
+    trainings = {}
     for name, build in NETWORKS.items():
         with seeded(run.seed):
-            denoisers[name] = denoiser_of(build(size))
-        draw = _tasks(currents, standard, run.seed)
-        trainings[name] = trained(run, _file(name), denoisers[name], draw, size.seconds)
+            denoiser = denoiser_of(build(size))
+        tasks = _tasks(currents, standard, run.seed)
+        trainings[name] = trained(run, _file(name), denoiser, tasks, size.seconds)
+        draws[name] = partial(_by_network, denoiser, standard, size)
     rows: Result = {}
-    with progress(run.name, len(size.stations) * (1 + len(KERNELS) + len(NETWORKS))) as advance:
+    with progress(run.name, len(size.stations) * len(draws)) as advance:
         for count in size.stations:
-            tasks = [_task(currents, size, count, derive_seed(run.seed, 5, k)) for k in range(size.sets)]
-
-            def judged(
-                name: str, draws: Callable[[_Task, int], Tensor], tasks: list[_Task] = tasks
-            ) -> Result:
-                seeds = [derive_seed(run.seed, 6, k) for k in range(len(tasks))]
-                parts = [draws(task, s) for task, s in zip(tasks, seeds, strict=True)]
+            judged = [_task(currents, size, count, derive_seed(run.seed, 5, k)) for k in range(size.sets)]
+            rows[str(count)] = {}
+            for name, draw in draws.items():
+                score = partial(_scored, draw, judged, currents.scale, run.seed)
+                cached = name in NETWORKS
+                rows[str(count)][name] = run.cached(f"{_file(name)}-{count}", score) if cached else score()
                 advance(1, name)
-                return _scored(parts, tasks, currents.scale)
-
-            rows[str(count)] = {
-                "climatology": judged("climatology", lambda t, s: _other_days(currents, t, s)),
-                **{
-                    name: judged(name, lambda t, s, k=k, p=fits[name]["parameters"]: _by_process(k(p), t, s))
-                    for name, (k, _) in KERNELS.items()
-                },
-                **{
-                    name: run.cached(
-                        f"{_file(name)}-{count}",
-                        lambda name=name: judged(
-                            name, lambda t, s: _by_network(denoisers[name], standard, t, size, s)
-                        ),
-                    )
-                    for name in NETWORKS
-                },
-            }
     return {
         "seed": run.seed,
-        "days": len(tasks[0].x),
+        "days": len(judged[0].x),
         "sets": size.sets,
-        "targets": len(tasks[0].targets),
+        "targets": len(judged[0].targets),
         "spread": float(currents.anomalies[currents.days :].square().mean().sqrt()),
         "fits": fits,
         "trainings": trainings,
@@ -378,9 +366,10 @@ def _other_days(currents: Currents, task: _Task, seed: int) -> Tensor:
     return other[:, None].expand(-1, len(task.x), -1, -1)
 
 
-def _scored(parts: Sequence[Tensor], tasks: Sequence[_Task], scale: float) -> Result:
-    """Return scores in m/s; days are the groups of the intervals."""
-    draws = torch.cat([p.double() for p in parts], dim=2) * scale  # a day of all sets is one group
+def _scored(draw: Callable[[_Task, int], Tensor], tasks: Sequence[_Task], scale: float, seed: int) -> Result:
+    """Return scores in m/s."""
+    parts = [draw(task, derive_seed(seed, 6, k)).double() for k, task in enumerate(tasks)]
+    draws = torch.cat(parts, dim=2) * scale  # what is drawn of a day, by all sets, goes wrong together
     truth = torch.cat([t.x[:, t.targets] for t in tasks], dim=1).double() * scale
     pos = torch.cat([t.pos[t.targets] for t in tasks]).expand(len(truth), -1, -1)
     graphs = Graphs.dense(pos)

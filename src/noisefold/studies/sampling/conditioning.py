@@ -11,7 +11,8 @@ the others. The draws are compared with the posterior:
 
 Cost is the number of passes through the denoiser, forwards and backwards, one each. Oracle denoisers leave
 only the method's own error; a small network, with and without masks in its training, shows the error when the
-denoiser is learned.
+denoiser is learned. Under correlated noise, the samplers of functions are measured without a draw
+(`noisefold.studies.sampling.correlated`).
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ from noisefold.sample import (
 )
 from noisefold.studies.kit.experiment import Experiment, Result, Run, written
 from noisefold.studies.sampling.conditioning_report import figure, table
+from noisefold.studies.sampling.correlated import LIMITS, WAYS, correlated_rows
 from noisefold.studies.sampling.posteriors import (
     LINE_KNOWN,
     MODES_KNOWN,
@@ -102,18 +104,19 @@ _AMORTIZED = _Method("told", Amortized(), Heun(), 10)
 
 @dataclass(frozen=True)
 class Scale:
-    """Truths by kind of task, training steps of the network, and the methods."""
+    """Truths by kind of task, training steps of the network, the methods, and draws of functions."""
 
     truths: int
     wide_truths: int
     learned_truths: int
     training: int
     methods: tuple[_Method, ...]
+    functions: int
 
 
 SCALES = {
-    "smoke": Scale(6, 3, 3, 3, tuple(m for m in _METHODS if m.name in ("prior", "replacement", "full 4"))),
-    "short": Scale(60, 20, 15, 1500, _METHODS),
+    "smoke": Scale(6, 3, 3, 3, tuple(m for m in _METHODS if m.name in ("prior", "replacement", "full 4")), 1),
+    "short": Scale(60, 20, 15, 1500, _METHODS, 4),
 }
 
 
@@ -122,6 +125,7 @@ def measure(run: Run[Scale]) -> Result:
 
     A row has ``mean``, ``covariance``, ``variance`` (total, over the exact one), ``cover50``, ``cover90``
     (with their standard errors ``_error``) and ``cost``; "line, learned" has the learned denoiser.
+    ``functions`` are the rows of `correlated_rows`.
     """
     size, seed = run.size, run.seed
     chosen = torch.randperm(100, generator=_generator(seed, 9))[:40].sort().values
@@ -142,12 +146,15 @@ def measure(run: Run[Scale]) -> Result:
         exact = task.posterior.draws(DRAWS, _generator(seed, 4))
         about = {"law": name, "method": "exact", "truths": len(task.truths)}
         rows.append({**about, "steps": 0, "forwards": 0, "backwards": 0, "cost": 0, **errors(task, exact)})
-    with progress(run.name, len(plan)) as advance:
+    with progress(run.name, len(plan) + len(LIMITS) * len(WAYS)) as advance:
         for name, task, method, denoise in plan:
             found = _sampled(task, method, denoise, seed)
             rows.append({"law": name, "method": method.name, "truths": len(task.truths), **found})
             advance(1, f"{name}: {method.name}")
-    return {"seed": seed, "draws": DRAWS, "rows": rows}
+        functions = run.cached(
+            "functions", lambda: correlated_rows(size.functions, seed, lambda what: advance(1, what))
+        )
+    return {"seed": seed, "draws": DRAWS, "rows": rows, "functions": functions}
 
 
 _Denoise = Callable[[Tensor, Tensor], Tensor]

@@ -46,7 +46,24 @@ def table(result: Result) -> str:
             if row["law"] == name
         ]
         parts += [f"\n### {name}\n", markdown(head, rows)]
+    limits = list(dict.fromkeys(row["limit"] for row in result["functions"]))
+    cells = {(row["way"], row["limit"]): row for row in result["functions"]}
+    rows = [
+        [way, cells[way, limits[0]]["evaluations"], *(_errors(cells[way, limit]) for limit in limits)]
+        for way in dict.fromkeys(row["way"] for row in result["functions"])
+    ]
+    parts += [
+        "\n### functions, by limiting noise\n",
+        "Largest error of the posterior mean, its error over its size, and that of the covariance, by exact "
+        "propagation; inf: the steps diverge.\n",
+        markdown(["way", "evaluations", *limits], rows),
+    ]
     return "\n".join(parts)
+
+
+def _errors(row: Result) -> str:
+    values = [row[key] for key in ("largest", "relative", "covariance")]
+    return "inf" if None in values else "; ".join(f"{value:.2g}" for value in values)
 
 
 def figure(result: Result) -> Figure:
