@@ -129,9 +129,7 @@ def _drawn(count, classes=2):
 
 def test_training_measures_it_once_and_it_is_saved(tmp_path):
     data = _drawn(400)
-    base = GaussianResidual(
-        DiT(1, width=8, blocks=1, heads=1, classes=2), 1, 12, rank=2, classes=2, shown=False
-    )
+    base = GaussianResidual(DiT(1, width=8, blocks=1, heads=1, classes=2), 1, 12, rank=2, classes=2)
     model = Model(base, Gaussian(), Target(), "x")
     model.summary = DataSummary.of(
         data, Scaling((0.0, 0.0), 1.0, (float(data.x.mean()),), (float(data.x.std()),))

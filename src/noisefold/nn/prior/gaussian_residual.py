@@ -3,7 +3,7 @@ r"""A network that starts from the Gaussian of the data: their mean and covarian
 Where noise hides most, the best estimate is nearly linear, and the covariance of the data gives it in closed
 form. So the answer for the residual target is
 
-.. math:: r(y, \lambda) = g(\lambda)\, r_G(y, \lambda) + \mathrm{net}([y, r_G], \lambda),
+.. math:: r(y, \lambda) = g(\lambda)\, r_G(y, \lambda) + \mathrm{net}(y, \lambda),
 
 with :math:`r_G` what the Gaussian leaves of the residual target (`noisefold.nn.prior.low_rank_gaussian`). The
 gate g is in [0, 1] and learned with the network: the logistic of a function that is linear between knots of
@@ -90,7 +90,7 @@ class GaussianResidual(nn.Module):
         dim: int = 2,
         rank: int = 48,
         classes: int = 0,
-        shown: bool = True,
+        shown: bool = False,
     ) -> None:
         super().__init__()
         grids = (nodes,) if isinstance(nodes, int) else tuple(nodes)

@@ -75,7 +75,7 @@ class ImageModel:
         inner = DiT(1, classes=classes, patches=self.patches, **self.net)
         if self.base != "Gaussian":
             return inner
-        return GaussianResidual(inner, 1, nodes, rank=RANK, classes=classes, shown=False)
+        return GaussianResidual(inner, 1, nodes, rank=RANK, classes=classes)
 
 
 def trained(model: Model, data: Graphs, settings: Training, out: Path | None = None) -> float:

@@ -96,7 +96,7 @@ class Scale:
         sizes = {"pos_dim": 2, "features": 6, "out_dim": 3}
         if kind == "gaussian":  # on the grid trained on alone
             inner = self.build("set", **{"features": 9, **options})
-            return GaussianResidual(inner, 3, _NODES, rank=_RANK)
+            return GaussianResidual(inner, 3, _NODES, rank=_RANK, shown=True)
         classes: dict[str, type[nn.Module]] = {"dmp": DMP, "latents": Latents, "set": SetTransformer}
         return classes[kind](**{**sizes, **options, **self.net.get(kind, {})})
 
