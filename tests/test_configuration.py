@@ -14,6 +14,8 @@ import yaml
 import noisefold
 from noisefold import configuration
 from noisefold.configuration import class_of, configurable, decode, encode, kind_of
+from noisefold.data.functions import GaussianProcess, Sawtooth
+from noisefold.data.images.modality import Pictures
 from noisefold.geometry import neighbor_rules
 from noisefold.geometry.scaling import Scaling
 from noisefold.nn import DMP, ComputeBudget, Latents, adaptive
@@ -28,6 +30,15 @@ CLASSES = dict(configuration._CLASSES)
 _KERNEL = Stationary(Matern(0.3, 2.5))
 # Classes that cannot be made without arguments.
 NEEDED = {
+    "adaptive.Stepwise": {"levels_at": (0.3, 0.6), "ranges": (24, 12, 6), "shares": (0.5, 1.0, 1.0)},
+    "data.Canvas": {"modality": Pictures("rgb"), "sizes": ((4, 6), (8, 8))},
+    "data.GaussianProcess": {"kernel": _KERNEL},
+    "data.Mixture": {"parts": (Sawtooth(), GaussianProcess(_KERNEL))},
+    "nn.GaussianResidual": {
+        "net": DMP(width=8, layers=1, features=1, out_dim=1),
+        "columns": 1,
+        "nodes": (64,),
+    },
     "adaptive.Information": {"log_snr": (-1.5, 1 / 3), "share": (0.5, 0.0), "range": 4},
     "data.RangeByTime": {
         "times": (0.0, 1.5),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from noisefold.data.classes import select
@@ -112,7 +113,11 @@ def _arrays_of(images: PixelGraphs) -> list[np.ndarray[Any, Any]]:
 
 
 def _numpy_type(values: Any) -> np.dtype[Any]:
-    return values.dtype if isinstance(values, np.ndarray) else np.asarray(values[:0].cpu()).dtype
+    if isinstance(values, np.ndarray):
+        return values.dtype
+    # Of the type alone: a tensor may be sparse, or hold nothing. NumPy has no bfloat16.
+    kind = torch.float32 if values.dtype is torch.bfloat16 else values.dtype
+    return torch.empty(0, dtype=kind).numpy().dtype
 
 
 def _headers(path: Path) -> dict[str, tuple[tuple[int, ...], Any]]:

@@ -1,0 +1,53 @@
+"""Observed values of what is noised, and the masks that say where they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+__all__ = ["Known", "observed_entries"]
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Known(Generic[S]):
+    """Observed values of the noised variable, in standard units.
+
+    Parameters
+    ----------
+    value
+        A state; what stands where nothing is observed is not used, but must be finite.
+    mask
+        Where it is observed, of the same structure, bool.
+    graph
+        Graph of each row, ``[n]``, int64; None takes all rows for one graph.
+    """
+
+    value: S
+    mask: S
+    graph: Tensor | None = None
+
+
+def observed_entries(known: Tensor, value: Tensor) -> Tensor:
+    """Return a mask of nodes ``[n]`` or entries as one of entries, ``[n, d]``, of a state of numbers.
+
+    Raises
+    ------
+    ValueError
+        If it fits neither, or an observed value is not finite.
+    """
+    n, d = value.shape
+    if known.dtype != torch.bool or tuple(known.shape) not in ((n,), (n, d)):
+        raise ValueError(
+            f"known must be bool [{n}] or [{n}, {d}], got {known.dtype} {list(known.shape)}; "
+            "True is known, False is to be drawn."
+        )
+    mask = known.to(value.device)
+    mask = mask if mask.ndim == 2 else mask[:, None].expand(n, d)
+    if not bool(value[mask].isfinite().all()):
+        raise ValueError("a value that is marked as known is NaN or infinite; mark it as unknown.")
+    return mask
