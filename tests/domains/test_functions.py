@@ -93,6 +93,15 @@ def test_evaluate():
     assert scores["GP", "log-likelihood"].value > scores["model", "log-likelihood"].value
 
 
+def test_tangent_vectors_have_no_density():
+    """They lie in a plane of space, where the density of any model grows with its resolution."""
+    data = samples("vector", "sphere", dim=3, nodes=6)
+    data = data.replace(pos=torch.nn.functional.normalize(data.pos, dim=1))
+    model = nf.Model.for_data(data, **SMALL).fit(data, steps=2, batch=4)
+    scores = model.evaluate(data[:2], draws=39, steps=2)
+    assert not {"log-likelihood", "inconsistency"} & {m.name for m in scores.metrics}
+
+
 def test_log_likelihood_is_that_of_the_units_of_the_data():
     """Ten times the values have a density of a tenth for each value."""
     data = samples()

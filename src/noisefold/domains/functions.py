@@ -12,7 +12,12 @@ from torch import nn
 from noisefold.data.functions.modality import FunctionSamples
 from noisefold.domains.domain import Domain, ScoredModel
 from noisefold.domains.recipe import Recipe, Request, planned
-from noisefold.eval.function_scores import FUNCTION_METRICS, context_masks, score_functions
+from noisefold.eval.function_scores import (
+    DENSITY_METRICS,
+    FUNCTION_METRICS,
+    context_masks,
+    score_functions,
+)
 from noisefold.eval.score_table import Scores
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scaling import Scaling
@@ -102,15 +107,19 @@ class Functions(Domain):
     ) -> Scores:
         """Score what models say of values given a few others, beside a Gaussian process fitted to training.
 
-        Up to 64 test functions are taken, spread over all, and up to 400 nodes of each; 0 to 10 nodes of a
+        Vectors on a sphere are tangent to it, so that they have no density in space and no log-likelihood
+        here. Up to 64 test functions are taken, spread over all, and up to 400 nodes of each; 0 to 10 nodes of a
         small one are observed, and up to a tenth of a large one.
         """
         some = _some(test, seed)
         known = context_masks(some, max(_CONTEXT, int(some.sizes.max()) // _CONTEXT), seed)
         done = model.complete(some, known, draws=draws or _DRAWS, seed=seed, **sampling)
-        asked = FUNCTION_METRICS if metrics is None else tuple(metrics)
+        kind = test.modality
+        tangent = isinstance(kind, FunctionSamples) and kind.inputs == "sphere" and kind.outputs == "vector"
+        densities = () if tangent else DENSITY_METRICS
+        metrics = metrics or [m for m in FUNCTION_METRICS if m in densities or m not in DENSITY_METRICS]
         found: dict[str, torch.Tensor] = {}
-        if model.for_completion and {"log-likelihood", "inconsistency"} & set(asked):
+        if model.for_completion and set(densities) & set(metrics):
             # Of the mean over graphs a few probes are enough; the exact divergence takes one for each number.
             method = ProbabilityFlow(probes=2, exact_below=64)
             values = {

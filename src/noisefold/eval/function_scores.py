@@ -36,8 +36,11 @@ _GAP = Metric(
     "nats",
     (-float("inf"), float("inf")),
 )
+DENSITY_METRICS = ("log-likelihood", "inconsistency")
+"""Those that need a density."""
 FUNCTION_METRICS = (
-    *("log-likelihood", "inconsistency", "CRPS", "energy", "RMSE"),
+    *DENSITY_METRICS,
+    *("CRPS", "energy", "RMSE"),
     *("cover 50 %", "width 50 %", "cover 90 %", "width 90 %"),
 )
 """Metrics of functions, in the order of their columns."""
