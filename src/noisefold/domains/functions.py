@@ -105,7 +105,7 @@ class Functions(Domain):
         seed: int,
         **sampling: Any,
     ) -> Scores:
-        """Score what models say of values given a few others, beside a Gaussian process fitted to training.
+        """Score what a model says of values given a few others, beside a fitted Gaussian process.
 
         Vectors on a sphere are tangent to it, so that they have no density in space and no log-likelihood
         here. Up to 64 test functions are taken, spread over all, and up to 400 nodes of each; 0 to 10 nodes of a
