@@ -108,8 +108,8 @@ class Functions(Domain):
         """Score what a model says of values given a few others, beside a fitted Gaussian process.
 
         Vectors on a sphere are tangent to it, so that they have no density in space and no log-likelihood
-        here. Up to 64 test functions are taken, spread over all, and up to 400 nodes of each; 0 to 10 nodes of a
-        small one are observed, and up to a tenth of a large one.
+        here. Up to 64 test functions are taken, spread over all, and up to 400 nodes of each. Of a small one
+        0 to 10 nodes are observed, and up to a tenth of a large one.
         """
         some = _some(test, seed)
         known = context_masks(some, max(_CONTEXT, int(some.sizes.max()) // _CONTEXT), seed)
