@@ -5,7 +5,11 @@ syntax trees.
 import ast
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+
+from noisefold.geometry.gp import pseudo_inverse, svd
 
 ROOT = Path(__file__).parents[2] / "src" / "noisefold"
 CORE = "geometry/gp.py"
@@ -89,3 +93,18 @@ def test_every_form_is_seen(source):
 
 def test_norms_are_not_meant():
     assert not factorisations(ast.parse("import numpy as np, torch\nnp.linalg.norm(a)\ntorch.linalg.det(a)"))
+
+
+def test_pseudo_inverse():
+    """Of full and of lower rank, tall, wide and in batches: that of NumPy, in float64."""
+    random = torch.Generator().manual_seed(0)
+    full = torch.randn(3, 5, 4, generator=random, dtype=torch.float64)
+    low = full @ full.new_tensor([[1.0, 0, 0, 1], [0, 1, 0, 1], [0, 0, 1, 1], [0, 0, 0, 0]])
+    for matrix in (full, full.mT, low, low @ low.mT, torch.zeros(2, 3, 3).double()):
+        truth = torch.from_numpy(np.linalg.pinv(matrix.numpy(), rcond=1e-12))
+        torch.testing.assert_close(pseudo_inverse(matrix), truth, rtol=1e-9, atol=1e-9)
+
+
+def test_singular_values_of_what_is_not_finite_are_refused():
+    with pytest.raises(ValueError, match="NaN"):
+        svd(torch.full((2, 2), float("nan")))

@@ -20,6 +20,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from noisefold.geometry.gp import eigh
+
 __all__ = ["balls", "frechet_distance", "kernel_distance", "nearest_distance"]
 
 NEIGHBORS = 5
@@ -30,10 +32,10 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     """Return the Frechet distance of the Gaussians of features ``[na, f]`` and ``[nb, f]``."""
     a, b = a.double(), b.double()
     cov_a, cov_b = torch.cov(a.T).reshape(a.shape[1], -1), torch.cov(b.T).reshape(b.shape[1], -1)
-    values, vectors = torch.linalg.eigh(cov_a)
+    values, vectors = eigh(cov_a)
     root = vectors * values.clamp(min=0).sqrt() @ vectors.T
     # Eigenvalues of the product of two covariances, by a symmetric matrix that shares them.
-    shared = torch.linalg.eigvalsh(root @ cov_b @ root).clamp(min=0).sqrt().sum()
+    shared = eigh(root @ cov_b @ root)[0].clamp(min=0).sqrt().sum()
     moved = (a.mean(0) - b.mean(0)).square().sum()
     return float((moved + cov_a.trace() + cov_b.trace() - 2 * shared).clamp(min=0))
 

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from noisefold.geometry.gp import pseudo_inverse
+
 __all__ = ["Placement", "next_places"]
 
 
@@ -85,14 +87,13 @@ def _gains(root: Tensor, extra: Tensor) -> Tensor:
     gram = torch.einsum("nfa,nfb->ab", root, root)  # of the draws, [m, m]
     own = root @ root.mT + torch.diag(extra)  # [n, f, f]
     taken = root @ gram @ root.mT
-    gains: Tensor = torch.linalg.pinv(own, hermitian=True).mul(taken).sum((1, 2))
-    return gains
+    return pseudo_inverse(own).mul(taken).sum((1, 2))
 
 
 def _conditioned(root: Tensor, node: int, extra: Tensor) -> Tensor:
     """Return a root of the covariance after a node was observed: rows of draws, and one for each noise."""
     at = root[node]  # [f, m]
-    gain = torch.linalg.pinv(at @ at.mT + torch.diag(extra), hermitian=True)
+    gain = pseudo_inverse(at @ at.mT + torch.diag(extra))
     weight = torch.einsum("nfm,gm,gh->nfh", root, at, gain)  # [n, f, f], Kalman gain
     rest = root - torch.einsum("nfh,hm->nfm", weight, at)
     if bool((extra > 0).any()):  # Joseph's form: covariance of the rest plus that of the noise

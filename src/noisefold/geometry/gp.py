@@ -40,7 +40,9 @@ __all__ = [
     "evidence",
     "factor",
     "leave_one_out",
+    "pseudo_inverse",
     "square_root",
+    "svd",
     "whiten",
 ]
 
@@ -315,6 +317,29 @@ def eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
                 "scale the values to the order of 1."
             ) from None
     return values.to(matrix), vectors.to(matrix)
+
+
+def svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return U ``[..., n, k]``, the k = min(n, m) singular values, falling, and V^T ``[..., k, m]``.
+
+    Raises
+    ------
+    ValueError
+        If the matrix holds NaN or infinity, or the iteration does not converge.
+    """
+    _check_finite(matrix, "a matrix")
+    try:
+        u, values, v = torch.linalg.svd(matrix, full_matrices=False)
+    except _LinAlgError:
+        raise ValueError("singular values did not converge; scale the values to the order of 1.") from None
+    return u, values, v
+
+
+def pseudo_inverse(matrix: Tensor) -> Tensor:
+    """Return the pseudo-inverse ``[..., m, n]`` of matrices ``[..., n, m]``, to their precision."""
+    u, values, v = svd(matrix)
+    least = torch.finfo(values.dtype).eps * max(matrix.shape[-2:]) * values[..., :1]
+    return v.mT * torch.where(values > least, 1 / values, 0.0)[..., None, :] @ u.mT
 
 
 def square_root(covariance: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from noisefold.geometry.gp import eigh, svd
+
 __all__ = ["principal_components"]
 
 _LEAST = 1e-4  # smallest variance, in units of that of the data
@@ -22,7 +24,7 @@ def principal_components(values: Tensor, rank: int) -> tuple[Tensor, Tensor, Ten
     values = values.double()
     total = values.square().sum() / max(count, 1)
     if size <= min(count, _EXACT_UP_TO):
-        found, vectors = torch.linalg.eigh(values.T @ values / count)
+        found, vectors = eigh(values.T @ values / count)
         vectors, found = vectors.flip(1)[:, :rank], found.flip(0)[:rank]
     else:
         vectors, roots = _right(values, rank)
@@ -38,7 +40,7 @@ def principal_components(values: Tensor, rank: int) -> tuple[Tensor, Tensor, Ten
 def _right(values: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     """Return the first right singular vectors ``[D, r]`` and singular values ``[r]`` of ``values [k, D]``."""
     if min(values.shape) <= _EXACT_UP_TO:
-        _, roots, rows = torch.linalg.svd(values, full_matrices=False)
+        _, roots, rows = svd(values)
         return rows[:rank].T, roots[:rank]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -358,7 +358,7 @@ def _projection(pos: Tensor) -> Tensor:
 def _cross(pos: Tensor) -> Tensor:
     """Return the matrices of the cross product with ``pos [..., n, 3]`` from the left, ``[..., n, 3, 3]``."""
     eye = torch.eye(3, dtype=pos.dtype, device=pos.device)
-    crossed: Tensor = torch.linalg.cross(pos[..., None, :].expand(*pos.shape, 3), eye.expand(*pos.shape, 3))
+    crossed: Tensor = torch.cross(pos[..., None, :].expand(*pos.shape, 3), eye.expand(*pos.shape, 3), dim=-1)
     return crossed.mT
 
 

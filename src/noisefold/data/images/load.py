@@ -117,7 +117,8 @@ def _numpy_type(values: Any) -> np.dtype[Any]:
         return values.dtype
     # Of the type alone: a tensor may be sparse, or hold nothing. NumPy has no bfloat16.
     kind = torch.float32 if values.dtype is torch.bfloat16 else values.dtype
-    return torch.empty(0, dtype=kind).numpy().dtype
+    found: np.dtype[Any] = torch.empty(0, dtype=kind).numpy().dtype
+    return found
 
 
 def _headers(path: Path) -> dict[str, tuple[tuple[int, ...], Any]]:

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from noisefold.geometry.gp import pseudo_inverse
+
 __all__ = ["PatchEmbedding", "PatchHead", "cut", "joined", "patch_positions", "resize_matrix"]
 
 
@@ -73,7 +75,7 @@ class _Kernels(nn.Module):
         self.kernels = nn.ParameterList(torch.zeros(size * size * channels, width) for size in own)
         for i, size in enumerate(self.sizes if shared else ()):
             matrix = resize_matrix(self.sizes[0], size)
-            matrix = torch.linalg.pinv(matrix.T) if inputs else matrix
+            matrix = pseudo_inverse(matrix.T) if inputs else matrix
             self.register_buffer(f"resize{i}", matrix.float(), persistent=False)
 
     def of(self, size: int) -> Tensor:

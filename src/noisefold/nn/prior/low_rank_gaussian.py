@@ -31,6 +31,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from noisefold.geometry.gp import factor
+
 __all__ = ["LowRankGaussian"]
 
 _LOW_NOISE = 0.7  # signal a above which the residual is found from what observations leave
@@ -109,7 +111,7 @@ def _completed(
     inner = torch.einsum("gdr,gd,ds->grs", left, h, scaled).double()
     inner = inner + torch.eye(inner.shape[-1], dtype=inner.dtype, device=inner.device)
     right = torch.einsum("gdr,gd->gr", left, d).double()
-    solved = torch.cholesky_solve(right[..., None], torch.linalg.cholesky(inner)).to(y)[..., 0]
+    solved = factor(inner).solve(right[..., None]).to(y)[..., 0]
     # q = S^-1 d, of which W^T h q is `solved`: no difference of large numbers.
     q = weight * d - torch.einsum("gdr,gr->gd", left, solved)
     gain = rest * h * q + solved @ scaled.T  # Sigma h q

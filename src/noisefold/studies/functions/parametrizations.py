@@ -60,7 +60,7 @@ class Published(Prediction[Tensor, Tensor]):
         if self.name == "S-score":
             return _each(eps, path, graphs, whiten)
         if self.name == "score":
-            return _each(eps, path, graphs, lambda lower, v: torch.cholesky_solve(v, lower))
+            return _each(eps, path, graphs, _solve)
         return eps
 
     def noise(self, answer: Tensor, path: Gaussian, graphs: Graphs) -> Tensor:
@@ -107,6 +107,12 @@ class Published(Prediction[Tensor, Tensor]):
     def guided(self, both: Tensor, weight: float) -> Tensor:
         """Return the estimate moved along the difference that classes make, ``[n, d]``."""
         return _DATA.guided(both, weight)
+
+
+def _solve(lower: Tensor, values: Tensor) -> Tensor:
+    """Return K^{-1} v of K = L L^T."""
+    solved: Tensor = torch.linalg.solve_triangular(lower.mT, whiten(lower, values), upper=True)
+    return solved
 
 
 def _each(
