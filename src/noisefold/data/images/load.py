@@ -113,11 +113,11 @@ def _arrays_of(images: PixelGraphs) -> list[np.ndarray[Any, Any]]:
 
 
 def _numpy_type(values: Any) -> np.dtype[Any]:
-    if isinstance(values, np.ndarray):
-        return values.dtype
     # Of the type alone: a tensor may be sparse, or hold nothing. NumPy has no bfloat16.
-    kind = torch.float32 if values.dtype is torch.bfloat16 else values.dtype
-    found: np.dtype[Any] = torch.empty(0, dtype=kind).numpy().dtype
+    if isinstance(values, Tensor):
+        kind = torch.float32 if values.dtype is torch.bfloat16 else values.dtype
+        values = torch.empty(0, dtype=kind).numpy()
+    found: np.dtype[Any] = values.dtype
     return found
 
 
