@@ -139,6 +139,16 @@ def test_evaluate_has_the_reference_rows(model: Model, data: Graphs) -> None:
     assert set(scores.rows) >= {"model", "real", "train", "noise", "collapsed"}
 
 
+def test_fewer_samples_than_test_graphs_are_like_all_of_them() -> None:
+    """Test sets are often sorted by size and class: those of some samples are spread over the whole."""
+    sizes, labels = [2, 2, 3, 3, 8, 8, 9, 9], torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
+    graphs = Graphs.ragged([torch.randn(n, 3) for n in sizes], label=labels, classes=("few", "many"))
+    model = Model.for_data(graphs, width=8, latents=2, latent_width=8, heads=1, blocks=1)
+    made = model.sample_for(graphs, 4, steps=1)
+    assert made.sizes.tolist() == [2, 3, 8, 9]
+    assert made.label.tolist() == [0, 0, 1, 1]
+
+
 def test_evaluate_of_features_is_on_the_positions_of_the_test_set() -> None:
     torch.manual_seed(1)
     places = torch.cartesian_prod(torch.linspace(0, 1, 3), torch.linspace(0, 1, 4)).expand(16, -1, -1)

@@ -293,6 +293,8 @@ class Model(ModelState):
         **options: Unpack[SamplingOptions],
     ) -> Graphs:
         """Return samples to compare with a test set: of its number, classes, sizes or the model's."""
+        if like is None and draws is not None and draws < len(test):  # which is often sorted, as by size
+            test = test[torch.linspace(0, len(test) - 1, draws).round().long().to(test.device)]
         labels = test.label.tolist() if self.conditional and test.label is not None else None
         if like is None and nodes is None and self.data.frames is None:
             sizes = self.data.sizes
