@@ -15,6 +15,7 @@ from noisefold.data.classes import named_classes
 from noisefold.domains import Request, domain_of, recipe_for
 from noisefold.eval.score_table import Scores
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.selection import spread
 from noisefold.geometry.summary import DataSummary
 from noisefold.geometry.transform import Transform
 from noisefold.model_state import ModelState, in_columns
@@ -64,8 +65,7 @@ class Model(ModelState):
         Parameters
         ----------
         data, seed, for_completion
-            The data set, in its own units; first weights and training follow from the seed; whether the
-            network learns to condition on observed values directly.
+            The data set; what first weights and training follow from; whether to condition on known values.
         transform, variable
             Transformation of features, and what is generated; None leaves them to `noisefold.domains`.
         independent_samples
@@ -277,7 +277,7 @@ class Model(ModelState):
         Parameters
         ----------
         test, nodes, levels, seed
-            Two unseen graphs or more; most nodes of each, None for all; parts of the level; noise's seed.
+            Two unseen graphs or more; most nodes of each, or None; parts of the level; noise's seed.
         """
         unit = self.units.apply(self.matched(test))
         some = Batches(unit, len(test), seed, nodes).part(0, range(len(test))).graphs
@@ -294,8 +294,8 @@ class Model(ModelState):
     ) -> Graphs:
         """Return samples to compare with a test set: of its number, classes, sizes or the model's."""
         if like is None and draws is not None and draws < len(test):  # which is often sorted, as by size
-            test = test[torch.linspace(0, len(test) - 1, draws).round().long().to(test.device)]
-        labels = test.label.tolist() if self.conditional and test.label is not None else None
+            test = test[spread(len(test), draws).to(test.device)]
+        labels = None if not self.conditional or test.label is None else test.label.tolist()
         if like is None and nodes is None and self.data.frames is None:
             sizes = self.data.sizes
             nodes = list(sizes) if len(set(sizes)) == 1 else test.sizes.tolist()

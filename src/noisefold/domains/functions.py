@@ -21,6 +21,7 @@ from noisefold.eval.function_scores import (
 from noisefold.eval.score_table import Scores
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scaling import Scaling
+from noisefold.geometry.selection import spread
 from noisefold.geometry.summary import DataSummary
 from noisefold.nn.set_transformer import SetTransformer
 from noisefold.nn.vector_field_net import EquivariantFieldNet
@@ -170,7 +171,7 @@ def _network(summary: DataSummary, kind: FunctionSamples, data: Graphs, changes:
 
 
 def _some(test: Graphs, seed: int) -> Graphs:
-    chosen = torch.linspace(0, len(test) - 1, min(_SCORED, len(test))).round().long()
+    chosen = spread(len(test), min(_SCORED, len(test)))
     some = test[chosen.to(test.device)]
     if int(some.sizes.max()) <= _NODES:
         return some

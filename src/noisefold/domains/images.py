@@ -22,6 +22,7 @@ from noisefold.eval.score_table import Scores
 from noisefold.geometry.chunks import node_chunks
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scaling import Scaling
+from noisefold.geometry.selection import spread
 from noisefold.geometry.summary import DataSummary
 from noisefold.nn.dit.network import DiT
 from noisefold.nn.dit.patch_schedule import PatchSchedule
@@ -123,7 +124,7 @@ class Images(Domain):
     ) -> Scores:
         """Compare half as many samples as there are test images, at most 2,000, like some of them."""
         count = min(max(len(test) // 2, 1), _SCORED) if draws is None else draws
-        like = test[torch.linspace(0, len(test) - 1, count).round().long()]
+        like = test[spread(len(test), count)]
         generated = model.sample_for(like, count, seed=seed, **{"like": like, **sampling})
         return score_images(generated, test, train, metrics=metrics, seed=seed)
 

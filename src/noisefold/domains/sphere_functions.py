@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-import torch
-
 from noisefold.data.functions.modality import FunctionSamples
 from noisefold.domains.clouds import PointClouds
 from noisefold.domains.domain import Domain, ScoredModel
@@ -18,6 +16,7 @@ from noisefold.eval.track_metrics import forecast_masks, score_tracks
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.manifold import Sphere
 from noisefold.geometry.scaling import Scaling
+from noisefold.geometry.selection import spread
 from noisefold.geometry.summary import DataSummary
 from noisefold.geometry.track_kernel import TrackKernel
 from noisefold.nn.set_transformer import SetTransformer
@@ -128,7 +127,7 @@ def _forecasts(
     seed: int,
     sampling: dict[str, Any],
 ) -> Scores:
-    some = test[torch.linspace(0, len(test) - 1, min(_SCORED, len(test))).round().long()]
+    some = test[spread(len(test), min(_SCORED, len(test)))]
     known = forecast_masks(some)
     done = model.complete(some, known, draws=draws, seed=seed, **sampling)
     log_probs = None

@@ -25,6 +25,7 @@ from noisefold.eval.baselines import Baseline, PredictiveDistribution, entries, 
 from noisefold.geometry import Correlation, Exponential, Graphs, Matern, SquaredExponential
 from noisefold.geometry.gp import Factor, condition, evidence, factor
 from noisefold.geometry.kernels import distances
+from noisefold.geometry.selection import spread
 
 __all__ = ["FittedGP", "GPRegression"]
 
@@ -168,7 +169,7 @@ class FittedGP(PredictiveDistribution):
 
 def _some(graphs: Graphs) -> list[Tensor]:
     """Return the rows of up to so many nodes of up to so many graphs, spread over all."""
-    chosen = torch.linspace(0, len(graphs) - 1, min(_GRAPHS, len(graphs))).round().long().tolist()
+    chosen = spread(len(graphs), min(_GRAPHS, len(graphs))).tolist()
     generator = torch.Generator().manual_seed(0)
     rows = []
     for i in chosen:

@@ -14,7 +14,17 @@ from noisefold.geometry.mapped import Ranges
 if TYPE_CHECKING:
     from noisefold.geometry.graphs import Graphs
 
-__all__ = ["BY_EDGE", "BY_GRAPH", "BY_NODE", "EdgeOrder", "divided", "rows_of", "selected", "thinned"]
+__all__ = [
+    "BY_EDGE",
+    "BY_GRAPH",
+    "BY_NODE",
+    "EdgeOrder",
+    "divided",
+    "rows_of",
+    "selected",
+    "spread",
+    "thinned",
+]
 
 BY_NODE = ("x", "node_type", "mask")
 """Fields with a row for each node, besides positions."""
@@ -22,6 +32,14 @@ BY_EDGE = ("edge_attr", "edge_type")
 """Fields with a row for each edge."""
 BY_GRAPH = ("label", "group", "time")
 """Fields with an entry for each graph."""
+
+
+def spread(total: int, count: int) -> Tensor:
+    """Return `count` of the numbers 0 to total - 1, ``[count]``, even from the first to the last, rising.
+
+    Data are often sorted, as by size, class or time, so that the first of them are not like all.
+    """
+    return torch.linspace(0, total - 1, count).round().long()
 
 
 @dataclass(frozen=True, eq=False)

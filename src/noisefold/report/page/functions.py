@@ -11,6 +11,7 @@ from torch import Tensor
 from noisefold.data.functions.modality import FunctionSamples
 from noisefold.eval.posterior_scores import PosteriorScores, score_posterior, tabulate
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.selection import spread
 from noisefold.report.data.calibration import Calibration
 from noisefold.report.data.content import Content
 from noisefold.report.data.recovery import interval_levels
@@ -84,7 +85,7 @@ def _kind(content: Content) -> FunctionSamples:
 def _few(graphs: Graphs) -> Graphs:
     """Return some functions, spread over all, none with very many points."""
     count = min(len(graphs), _LINES if graphs.dim == 1 else _FIELDS)
-    chosen = torch.linspace(0, len(graphs) - 1, count).round().long().unique()
+    chosen = spread(len(graphs), count).unique()
     some = graphs[chosen]
     keys = torch.rand(some.num_nodes, generator=torch.Generator().manual_seed(0))
     return some.thin(_MOST, keys)

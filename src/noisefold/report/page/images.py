@@ -18,6 +18,7 @@ from noisefold.eval.image_scores import score_images
 from noisefold.eval.score_table import Scores
 from noisefold.geometry.display import pick
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.selection import spread
 from noisefold.report.data.content import Content
 from noisefold.report.data.summary import counted, listed
 from noisefold.report.data.trajectory import evenly, sample_trajectory
@@ -144,7 +145,7 @@ def nearest_images(images: Graphs, train: Graphs) -> tuple[list[int], list[float
     """
     if len({*shapes_of(images), *shapes_of(train)}) > 1:
         raise ValueError("images and train must be of one size to be compared pixel by pixel.")
-    some = torch.linspace(0, len(train) - 1, min(len(train), _SEARCHED)).round().long()
+    some = spread(len(train), min(len(train), _SEARCHED))
     known = train[some]
     assert known.x is not None
     values = _finite(images).x

@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from noisefold.geometry.selection import spread
 from noisefold.noise import Cosine, Gaussian, Schedule, derive_seed, digits, quasi_normal
 
 __all__ = ["NOISES", "SCHEDULES", "Betas", "Chain", "chain", "grid", "noise_table"]
@@ -150,4 +151,4 @@ def grid(n: int, d: int, reach: float = 7.0) -> Tensor:
     side = math.ceil(n ** (1 / d) - 1e-9)
     axis = torch.linspace(-reach, reach, side, dtype=torch.float64)
     points = torch.cartesian_prod(*[axis] * d)
-    return points[torch.linspace(0, len(points) - 1, n).round().long()]
+    return points[spread(len(points), n)]
