@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from noisefold.arguments import one_of, real, seed_of, whole
+from noisefold.arguments import device_name, one_of, real, seed_of, whole
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,14 @@ def test_words_in_any_case():
         one_of("normalize", 3, ("unit",))
     with pytest.raises(ValueError, match="class is 'B'"):
         one_of("class", "B", ("a", "A"))
+
+
+@pytest.mark.parametrize("name", ["AUTO", "cuda:1", "Cuda:1", " cpu", torch.device("cuda", 1)])
+def test_devices_in_any_case(name):
+    assert device_name(name) in ("auto", "cpu", "cuda:1")
+
+
+@pytest.mark.parametrize("name", ["gpu", 0, None, "cuda:x", ""])
+def test_what_is_no_device_is_named(name):
+    with pytest.raises(ValueError, match="device"):
+        device_name(name)

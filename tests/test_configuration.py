@@ -7,6 +7,7 @@ import json
 import math
 import pkgutil
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -18,7 +19,7 @@ from noisefold.data.functions import GaussianProcess, Sawtooth
 from noisefold.data.images.modality import Pictures
 from noisefold.geometry import neighbor_rules
 from noisefold.geometry.scaling import Scaling
-from noisefold.nn import DMP, ComputeBudget, Latents, adaptive
+from noisefold.nn import DMP, ComputeBudget, Latents, SetTransformer, adaptive
 from noisefold.noise import VE, VP, Cosine, Gaussian, Linear, Nugget, Stationary, Target
 from noisefold.sample import DDIM, DiscreteFlow, Heun, Langevin
 from noisefold.theory import GaussianMixture, Matern
@@ -279,3 +280,16 @@ def test_arguments_of_earlier_formats_are_read():
         known = inspect.signature(CLASSES[kind]).parameters
         assert not renamed.keys() & known.keys()
         assert set(renamed.values()) <= known.keys()
+
+
+@pytest.mark.parametrize("bad", [-4, 0, 2.5, "16", True])
+@pytest.mark.parametrize("name", ["width", "heads", "expansion"])
+def test_sizes_of_networks_are_checked(name, bad):
+    with pytest.raises(ValueError, match=rf"SetTransformer\.{name} .*{bad}"):
+        SetTransformer(2, **{name: bad})
+
+
+def test_sizes_of_numpy_are_remembered_as_plain_numbers():
+    net = SetTransformer(2, width=np.int64(8), blocks=np.int8(1))
+    assert type(net.arguments["width"]) is int
+    assert encode(net) == encode(SetTransformer(2, width=8, blocks=1))

@@ -166,13 +166,13 @@ def test_evaluate_of_features_is_on_the_positions_of_the_test_set() -> None:
     [
         (lambda m: m.sample(0), "count must be .* got 0"),
         (lambda m: m.sample(1, nodes=0), "nodes must be at least 1, got 0"),
-        (lambda m: m.sample(1, labels="sofa"), "class 'sofa' is unknown"),
-        (lambda m: m.sample(1, precision="half"), "precision must be one of float32, bfloat16, got 'half'"),
+        (lambda m: m.sample(1, labels="sofa"), "class.*'sofa'"),
+        (lambda m: m.sample(1, precision="half"), "precision.*'half'"),
         (lambda m: m.sample(1, steps=0), "steps must be .* got 0"),
         (lambda m: m.fit(shapes(2, points=8), stepz=3), "'stepz'"),
         (lambda m: m.fit(Graphs(torch.zeros(4, 2))), "3-D positions"),
-        (lambda m: Model(m.net, variable="y"), "variable must be"),
-        (lambda m: Model(m.net, target="speed"), "target must be one of"),
+        (lambda m: Model(m.net, variable="y"), "variable.*'y'"),
+        (lambda m: Model(m.net, target="speed"), "target.*'speed'"),
         (lambda m: Model(Latents(**TINY)).sample(1), "call fit first"),
     ],
 )

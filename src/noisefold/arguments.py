@@ -7,9 +7,11 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from noisefold.geometry.names import nearest_name
 
-__all__ = ["one_of", "real", "seed_of", "whole"]
+__all__ = ["device_name", "one_of", "real", "seed_of", "whole"]
 
 
 def whole(name: str, value: Any, least: int | None = None, below: int | None = None) -> int:
@@ -82,6 +84,26 @@ def one_of(name: str, value: Any, known: Sequence[str]) -> str:
         if len(same) == 1:
             return same[0]
     raise ValueError(f"{name} is {value!r}{nearest_name(str(value), known)}")
+
+
+def device_name(value: Any) -> str:
+    """Return the name of a device, such as "cuda:1", in lower case; "auto" stays.
+
+    The device need not be here.
+
+    Raises
+    ------
+    ValueError
+        If it is neither "auto" nor a device of PyTorch.
+    """
+    name = str(value).strip().lower()
+    try:
+        known = name == "auto" or bool(torch.device(name))
+    except RuntimeError:
+        known = False
+    if not known:
+        raise ValueError(f'device must be "auto" or a device of PyTorch such as "cuda:1", got {str(value)!r}.')
+    return name
 
 
 def _integer(value: Any) -> int | None:

@@ -16,6 +16,7 @@ import difflib
 import functools
 import importlib
 import inspect
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, get_type_hints
 
@@ -42,6 +43,13 @@ _CLASSES: dict[str, type] = {}
 _PUBLIC_MODULES = {
     "noisefold.nn.adaptive": "adaptive",
 }
+# How the annotation of an argument says that it is a whole number.
+_WHOLE = ("int", "int | None", str(int), str(int | None))
+# Sizes of networks of which there must be one at least; others may be 0.
+_POSITIVE = frozenset(
+    "width heads hidden rungs latents latent_width rounds frequencies expansion radial pair_width kernels "
+    "neighbors node_states pair_states columns out_dim".split()
+)
 # Names that earlier formats wrote.
 _RENAMED = {
     "nn.Kriged": "nn.KrigingResidual",
@@ -95,12 +103,27 @@ def register_module(cls: _T) -> _T:
     def remember(self: Any, *args: Any, **kwargs: Any) -> None:
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
-        initialise(self, *args, **kwargs)
+        for name, value in bound.arguments.items():
+            if str(signature.parameters[name].annotation) in _WHOLE and value is not None:
+                bound.arguments[name] = _size(f"{cls.__name__}.{name}", value, name in _POSITIVE)
+        initialise(*bound.args, **bound.kwargs)
         self.arguments = {k: v for k, v in bound.arguments.items() if k != "self"}
 
     cls.__init__ = remember  # type: ignore[misc]
     _CLASSES[kind_of(cls)] = cls
     return cls
+
+
+def _size(name: str, value: Any, positive: bool) -> int:
+    """Return a size of a network as an int, also where it is one of NumPy or torch."""
+    least = 1 if positive else 0
+    try:
+        number = -1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = -1
+    if number < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}.")
+    return number
 
 
 def encode(value: Any) -> Any:

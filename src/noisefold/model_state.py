@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from noisefold.arguments import device_name
 from noisefold.configuration import decode, encode
 from noisefold.data.classes import named_classes
 from noisefold.domains import Recipe, domain_of
@@ -132,7 +134,7 @@ class ModelState(Pretrained):
 
     def to(self, device: torch.device | str) -> Self:
         """Move the network to a device."""
-        self.net.to(device)
+        self.net.to(device_name(device))
         return self
 
     def __repr__(self) -> str:
@@ -246,6 +248,7 @@ class ModelState(Pretrained):
 def in_columns(known: Any, graphs: Graphs, matched: Graphs) -> Any:
     """Return a mask of entries ``[n, f]`` with the columns of matched graphs, and any other as it is."""
     names, wanted = graphs.feature_names, matched.feature_names
+    known = torch.as_tensor(known) if isinstance(known, np.ndarray | list | tuple) else known
     if not names or names == wanted or not isinstance(known, Tensor) or known.ndim != 2:
         return known
     return known[:, columns_of(names, wanted, "feature")]

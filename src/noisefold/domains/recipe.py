@@ -170,4 +170,15 @@ def planned(
     wanted: Config = {}
     for changes in request.changes:
         wanted = override(wanted, changes)
-    return Recipe(override(plan, wanted), summary, request.transform, tile)
+    chosen = override(plan, wanted)
+    _check_sizes(chosen["net"], plan["net"])
+    return Recipe(chosen, summary, request.transform, tile)
+
+
+def _check_sizes(net: Config, fitted: Config) -> None:
+    """Refuse sizes of a network that are not those of the data."""
+    for name in ("pos_dim", "features", "out_dim", "columns", "dim", "classes"):
+        asked, needed = net.get(name), fitted.get(name)
+        unconditional = name == "classes" and asked == 0
+        if None not in (asked, needed) and asked != needed and not unconditional:
+            raise ValueError(f"net.{name} follows from the data and is {needed}, got {asked!r}; leave it out.")

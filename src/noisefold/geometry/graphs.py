@@ -10,6 +10,7 @@ name, never by place.
 from __future__ import annotations
 
 import dataclasses
+import operator
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -332,8 +333,8 @@ class Graphs:
             If the fraction is not in (0, 1), or there is too little to divide.
         """
         if self.modality is None:
-            return divided(self, fraction, torch.Generator().manual_seed(seed))
-        if not 0 < fraction < 1:
+            return divided(self, fraction, torch.Generator().manual_seed(operator.index(seed)))
+        if isinstance(fraction, str) or not 0 < fraction < 1:
             raise ValueError(f"fraction must lie strictly between 0 and 1, got {fraction}.")
         return self.modality.split(self, fraction, seed)
 

@@ -107,7 +107,7 @@ def divided(
     ValueError
         If the fraction is out of its range, or there are fewer than two graphs or groups.
     """
-    if not 0 < fraction < 1:
+    if isinstance(fraction, str) or not 0 < fraction < 1:
         raise ValueError(f"fraction must lie strictly between 0 and 1, got {fraction}.")
     count, group = len(graphs), graphs.group
     if count < 2:
@@ -160,8 +160,10 @@ def rows_of(count: int, index: int | slice | Sequence[int] | Tensor, device: tor
         return torch.tensor([index % count], device=device)
     everything = torch.arange(count, device=device)
     if isinstance(index, slice):
-        return everything[index]
+        return torch.arange(*index.indices(count), device=device)
     chosen = torch.as_tensor(index, device=device)
+    if chosen.is_floating_point() and chosen.numel():
+        raise IndexError(f"graphs are numbered by whole numbers, got {index!r}.")
     if chosen.ndim == 0:
         return rows_of(count, int(chosen), device)
     return everything[:0] if chosen.numel() == 0 else everything[chosen]

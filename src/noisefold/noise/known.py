@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 __all__ = ["Known", "observed_entries"]
@@ -32,7 +33,7 @@ class Known(Generic[S]):
     graph: Tensor | None = None
 
 
-def observed_entries(known: Tensor, value: Tensor) -> Tensor:
+def observed_entries(known: ArrayLike, value: Tensor) -> Tensor:
     """Return a mask of nodes ``[n]`` or entries as one of entries, ``[n, d]``, of a state of numbers.
 
     Raises
@@ -41,12 +42,16 @@ def observed_entries(known: Tensor, value: Tensor) -> Tensor:
         If it fits neither, or an observed value is not finite.
     """
     n, d = value.shape
-    if known.dtype != torch.bool or tuple(known.shape) not in ((n,), (n, d)):
+    try:
+        mask = torch.as_tensor(known)
+    except (TypeError, ValueError, RuntimeError):  # neither a tensor nor an array nor a list of truths
+        raise ValueError(f"known must be a mask of bool, got {known!r}.") from None
+    if mask.dtype != torch.bool or tuple(mask.shape) not in ((n,), (n, d)):
         raise ValueError(
-            f"known must be bool [{n}] or [{n}, {d}], got {known.dtype} {list(known.shape)}; "
+            f"known must be bool [{n}] or [{n}, {d}], got {mask.dtype} {list(mask.shape)}; "
             "True is known, False is to be drawn."
         )
-    mask = known.to(value.device)
+    mask = mask.to(value.device)
     mask = mask if mask.ndim == 2 else mask[:, None].expand(n, d)
     if not bool(value[mask].isfinite().all()):
         raise ValueError("a value that is marked as known is NaN or infinite; mark it as unknown.")

@@ -15,6 +15,7 @@ source        noise                                         what is random
 
 from __future__ import annotations
 
+import operator
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -42,7 +43,7 @@ def derive_seed(*words: int) -> int:
     Neighbouring seeds, steps and indices must give unrelated streams, which their sum would not.
     """
     state = 0
-    for word in words:
+    for word in map(operator.index, words):  # integers of NumPy would overflow
         state = (state + (word & _MASK) + 0x9E3779B97F4A7C15) & _MASK
         state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
         state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK

@@ -44,6 +44,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from noisefold.arguments import one_of
 from noisefold.configuration import configurable
 from noisefold.geometry.graphs import Graphs
 from noisefold.noise.gaussian import Gaussian
@@ -87,10 +88,8 @@ class Target(Prediction[Tensor, Tensor]):
     whitened: bool = False
 
     def __post_init__(self) -> None:
-        if self.name not in TARGETS:
-            raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {self.name!r}.")
-        if self.weight not in WEIGHTS:
-            raise ValueError(f"weight must be one of {', '.join(WEIGHTS)}, got {self.weight!r}.")
+        object.__setattr__(self, "name", one_of("target", self.name, tuple(TARGETS)))
+        object.__setattr__(self, "weight", one_of("weight", self.weight, tuple(WEIGHTS)))
         if self.steps < 2:
             raise ValueError(f"steps must be at least 2, got {self.steps}.")
 

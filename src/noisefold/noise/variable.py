@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from noisefold.arguments import one_of
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.pairs import edges_to_pairs, pair_index, pairs_to_edges
 from noisefold.geometry.summary import DataSummary
@@ -371,7 +372,4 @@ def variable_of(name: str | Variable[Any]) -> Variable[Any]:
     """
     if not isinstance(name, str):
         return name
-    if name not in VARIABLES:
-        known: Sequence[str] = [repr(v) for v in VARIABLES]
-        raise ValueError(f"variable must be {' or '.join(known)}, got {name!r}.")
-    return VARIABLES[name]
+    return VARIABLES[one_of("variable", name, tuple(VARIABLES))]

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from noisefold.arguments import whole
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.notebook import data_frame, graphs_html, table_html
 from noisefold.geometry.patches import take
@@ -260,8 +261,7 @@ def completed(
     tile: int | None,
 ) -> Any:
     """Return the draws of a variable; kinds of states that are no numbers register their own."""
-    if draws < 1:
-        raise ValueError(f"draws must be at least 1, got {draws}.")
+    draws = whole("draws", draws, least=1)
     if not len(graphs):
         raise ValueError("graphs must hold at least one graph to complete, got none.")
     given = variable.read(graphs)

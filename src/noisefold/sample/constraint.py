@@ -29,6 +29,7 @@ import torch
 from scipy.sparse.csgraph import minimum_spanning_tree
 from torch import Tensor
 
+from noisefold.arguments import one_of
 from noisefold.configuration import configurable
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.pairs import pair_ptr
@@ -214,8 +215,7 @@ class Constrained(Solver):
     handles: ClassVar[type] = Discrete
 
     def __post_init__(self) -> None:
-        if self.constraint not in CONSTRAINTS:
-            raise ValueError(f"constraint must be one of {', '.join(CONSTRAINTS)}, got {self.constraint!r}.")
+        object.__setattr__(self, "constraint", one_of("constraint", self.constraint, tuple(CONSTRAINTS)))
 
     def step(
         self, task: Task[Categories, Categories], state: Categories, t: Tensor, s: Tensor, memory: Memory

@@ -137,6 +137,8 @@ def solver_for(solver: Solver | None, path: Any, method: Conditioning | None = N
 
 
 def _check(chosen: Solver | Conditioning, path: Any, argument: str) -> None:
+    if not hasattr(chosen, "handles"):
+        raise ValueError(f"{argument} must be one of noisefold.sample, got {chosen!r}.")
     if not isinstance(path, chosen.handles):
         raise ValueError(
             f"{argument} {type(chosen).__name__} is for paths of the kind {chosen.handles.__name__}, "

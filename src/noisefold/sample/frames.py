@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from noisefold.arguments import one_of, whole
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.summary import DataSummary
 from noisefold.noise.source import Streams
@@ -28,10 +30,8 @@ def sizes_of(indices: Sequence[int], nodes: Nodes, known: Sequence[int], seed: i
     if nodes is None:
         sizes = [known[int(u * len(known))] for u in _uniforms(seed, indices, 0)]
     else:
-        asked = list(nodes) if isinstance(nodes, Sequence | Tensor) else [nodes]
-        sizes = [int(asked[i % len(asked)]) for i in indices]
-    if min(sizes) < 1:
-        raise ValueError(f"nodes must be at least 1, got {min(sizes)}.")
+        asked = [whole("nodes", size, least=1) for size in _listed(nodes)]
+        sizes = [asked[i % len(asked)] for i in indices]
     return sizes
 
 
@@ -81,19 +81,32 @@ def labels_of(
         shares = torch.tensor(weights).cumsum(0)
         draws = torch.tensor(_uniforms(seed, range(count), 1), dtype=shares.dtype)
         return torch.searchsorted(shares / shares[-1], draws, right=True).clamp(max=len(shares) - 1)
-    asked = [labels] if isinstance(labels, str) or not isinstance(labels, Sequence) else list(labels)
-    numbers = [_number(v, classes) for v in asked]
+    numbers = [_number(v, classes) for v in _listed(labels)]
     return torch.tensor([numbers[i % len(numbers)] for i in range(count)])
 
 
 def _number(label: int | str, classes: Sequence[str]) -> int:
     if isinstance(label, str):
-        number = list(classes).index(label) if label in classes else None
-    else:
-        number = int(label)
-    if number is not None and -1 <= number < len(classes):
+        return list(classes).index(one_of("class", str(label), classes))
+    number = whole("class", label)
+    if -1 <= number < len(classes):
         return number
     raise ValueError(f"class {label!r} is unknown; known are {', '.join(classes)}.")
+
+
+def _listed(asked: Any) -> list[Any]:
+    """Return what is asked of the samples in turn, one or several, in a list, an array or a tensor.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing.
+    """
+    several = not isinstance(asked, str) and isinstance(asked, Iterable) and getattr(asked, "ndim", 1) > 0
+    values = list(asked) if several else [asked]
+    if not values:
+        raise ValueError("there must be one entry at least, got none; leave the argument out.")
+    return values
 
 
 def _uniforms(seed: int, indices: Sequence[int], purpose: int) -> list[float]:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from noisefold.arguments import whole
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.notebook import graphs_html, table_html
 from noisefold.geometry.pairs import pair_ptr
@@ -92,8 +93,7 @@ def _(
     keep: bool,
     tile: int | None,
 ) -> GraphCompletion:
-    if draws < 1:
-        raise ValueError(f"draws must be at least 1, got {draws}.")
+    draws = whole("draws", draws, least=1)
     if not len(graphs):
         raise ValueError("graphs must hold at least one graph to complete, got none.")
     _check_types(graphs, denoiser.path)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
 
+from noisefold.arguments import device_name, one_of, real, whole
 from noisefold.configuration import configurable
 from noisefold.sample.conditioning import Conditioning
 from noisefold.sample.constraint import Constrained
@@ -86,15 +86,25 @@ class Sampling:
     def __post_init__(self) -> None:
         for name in ("steps", "batch"):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or int(value) != value or value < 1):
-                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
-        if not math.isfinite(self.guidance):
-            raise ValueError(f"guidance must be a finite number, got {self.guidance!r}.")
+            if not (name == "steps" and value is None):
+                self._set(name, whole(name, value, least=1))
+        self._set("seed", whole("seed", self.seed))
+        self._set("guidance", real("guidance", self.guidance))
+        self._set("precision", one_of("precision", self.precision, _PRECISIONS))
+        if self.device is not None:
+            self._set("device", device_name(self.device))
+        for name, kind in (("solver", Solver), ("grid", Grid)):
+            if isinstance(getattr(self, name), str):
+                raise ValueError(
+                    f"{name} must be a {kind.__name__} of noisefold.sample, got {getattr(self, name)!r}."
+                )
         ends = self.guidance_interval
         if ends is not None and not (len(ends) == 2 and ends[0] < ends[1]):
             raise ValueError(f"guidance_interval must be a rising pair of log-SNR, got {ends!r}.")
-        if self.precision not in _PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(_PRECISIONS)}, got {self.precision!r}.")
+
+    def _set(self, name: str, value: object) -> None:
+        """Put a plain value in the place of one of NumPy or torch, so that it can be written down."""
+        object.__setattr__(self, name, value)
 
     def changed(self, options: SamplingOptions) -> Sampling:
         """Return the same with some fields changed.
@@ -108,8 +118,6 @@ class Sampling:
         for name in options:
             if name not in known:
                 raise ValueError(f"sampling has no option {name!r}; it has {', '.join(sorted(known))}.")
-        if (device := options.get("device")) is not None:
-            options = {**options, "device": str(device)}
         return replace(self, **options)  # type: ignore[arg-type]
 
     def resolved(self, path: Any, usual: int, method: Conditioning | None = None) -> tuple[Solver, Tensor]:

@@ -19,7 +19,9 @@ from accelerate.utils import reduce
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["PRECISIONS", "Runner", "autocast", "fast_precision", "is_device", "is_main", "resolve_device"]
+from noisefold.arguments import device_name
+
+__all__ = ["PRECISIONS", "Runner", "autocast", "fast_precision", "is_main", "resolve_device"]
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _FIRST = ("cuda", "mps", "xpu", "cpu")  # named where a device is refused
@@ -55,14 +57,6 @@ def fast_precision() -> str:
     return "bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
 
 
-def is_device(name: str) -> bool:
-    """Whether this is "auto" or the name of a device, such as "cuda:1", here or elsewhere."""
-    try:
-        return name == "auto" or bool(torch.device(name))
-    except RuntimeError:
-        return False
-
-
 def resolve_device(name: str | torch.device) -> torch.device:
     """Return the device of a name: "auto" is the accelerator if there is one, else the CPU.
 
@@ -76,11 +70,10 @@ def resolve_device(name: str | torch.device) -> torch.device:
     ValueError
         If it is no device, or not available here.
     """
+    name = device_name(name)
     if name == "auto":
         found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        name = found or "cpu"
-    if not is_device(str(name)):
-        raise ValueError(f'device must be "auto" or a device of PyTorch such as "cuda:1", got {str(name)!r}.')
+        name = str(found or "cpu")
     device = torch.device(name)
     if device.type == "cpu":
         return torch.device("cpu")
@@ -89,7 +82,7 @@ def resolve_device(name: str | torch.device) -> torch.device:
         there = [kind for kind in _FIRST if kind == "cpu" or _count(kind)]
         has = f"only {count} of its kind" if count else "no such device"
         raise ValueError(
-            f'device {str(name)!r} is not available: this machine has {has}; use "auto" or one of '
+            f'device {name!r} is not available: this machine has {has}; use "auto" or one of '
             f"{', '.join(there)}."
         )
     # With its number, as tensors have it.

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import TypedDict
 
+from noisefold.arguments import device_name, one_of, real, whole
 from noisefold.configuration import configurable
 from noisefold.noise.coupling import Coupling, Independent
 from noisefold.noise.levels import Levels
-from noisefold.train.device import PRECISIONS, is_device
+from noisefold.train.device import PRECISIONS
 from noisefold.train.masks import Masks
 
 __all__ = ["Training", "TrainingOptions"]
@@ -148,24 +148,21 @@ class Training:
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
             value = getattr(self, name)
-            if not (_whole(value) and value >= least) and not (name == "nodes" and value is None):
-                raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}.")
+            if not (name == "nodes" and value is None):
+                self._set(name, whole(name, value, least=least))
         for name, (range_, fits) in _RANGES.items():
-            value = getattr(self, name)
-            if not (_whole(value) or isinstance(value, float)) or not math.isfinite(value) or not fits(value):
+            value = real(name, getattr(self, name))
+            if not fits(value):
                 raise ValueError(f"{name} must be a number {range_}, got {value!r}.")
+            if type(getattr(self, name)) not in (int, float):
+                self._set(name, value)
         for name, known in _NAMES.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}.")
-        if not isinstance(self.device, str) or not is_device(self.device):
-            raise ValueError(
-                f'device must be "auto" or a device of PyTorch such as "cuda:1", got {self.device!r}.'
-            )
-        if not _whole(self.seed):
-            raise ValueError(f"seed must be a whole number, got {self.seed!r}.")
+            self._set(name, one_of(name, getattr(self, name), tuple(known)))
+        self._set("device", device_name(self.device))
+        self._set("seed", whole("seed", self.seed))
         if not callable(self.coupling):
             raise ValueError(f"coupling must be Independent(), MiniBatch() or alike, got {self.coupling!r}.")
 
-
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    def _set(self, name: str, value: object) -> None:
+        """Put a plain value in the place of one of NumPy or torch, so that it can be written down."""
+        object.__setattr__(self, name, value)
