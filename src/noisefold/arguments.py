@@ -102,7 +102,9 @@ def device_name(value: Any) -> str:
     except RuntimeError:
         known = False
     if not known:
-        raise ValueError(f'device must be "auto" or a device of PyTorch such as "cuda:1", got {str(value)!r}.')
+        raise ValueError(
+            f'device must be "auto" or a device of PyTorch such as "cuda:1", got {str(value)!r}.'
+        )
     return name
 
 

@@ -37,7 +37,9 @@ def test_known_names_are_themselves():
 def test_files(tmp_path):
     path = tmp_path / "my genes, all.txt"
     path.write_text('\ufeffA\nB,C\n\n"D,E" , F\nG,H\n@i\n', encoding="utf-8")
-    assert names_of([f"@{path}"], ["G,H"]) == ("A", "B", "C", "D,E", "F", "G,H", "@i")
+    assert names_of([f"@{path}"], ["G,H"]) == ("A", "B,C", "D,E", "F", "G,H", "@i")
+    path.write_text("A, B\n")
+    assert names_of([f"@{path}"]) == ("A", "B")
     assert names_of([f"@{path}", "K,L"])[-1] == "K,L"
 
 

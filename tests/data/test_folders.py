@@ -1,7 +1,10 @@
 """Folders: classes, the split that folders make, and what was passed over."""
 
+import sys
 import warnings
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -131,3 +134,25 @@ def test_names_of_classes_come_back_from_folders(tmp_path, classes):
     for i, name in enumerate(classes):
         assert torch.equal(back[back.label == back.classes.index(name)].pos, graphs[i].pos)
     assert len({folder_name(name).lower() for name in classes}) == g
+
+
+def test_stores_in_a_folder_are_whole(tmp_path):
+    """What is in a .zarr folder is no file of the data set."""
+    pytest.importorskip("zarr")
+    sys.path.insert(0, str(Path(__file__).parent))
+    from made_tissues import tissue
+
+    for name in ("0.zarr", "1.zarr"):
+        tissue(n=6).write_zarr(tmp_path / "all" / name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataNotice)
+        for source in (tmp_path / "all", tmp_path / "all" / "*.zarr"):
+            assert len(load(source)) == 2
+
+
+def test_a_class_called_train_is_said(tmp_path):
+    for name in ("train", "other"):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "a.npy", np.random.rand(4, 2))
+    with pytest.warns(DataNotice, match="train"):
+        assert load(tmp_path).classes == ("other", "train")

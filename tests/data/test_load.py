@@ -11,6 +11,7 @@ import torch
 
 from noisefold.data import load, save, shapes
 from noisefold.data.formats.readers import READABLE
+from noisefold.data.notice import DataNotice
 from noisefold.geometry.graphs import Graphs
 
 CORNERS = [(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)]
@@ -465,7 +466,7 @@ def test_parts_that_do_not_fit(tmp_path):
     [
         ({"source": 3}, "source must be a path, .* got int"),
         ({"source": []}, "source must be a path, .* got list"),
-        ({"source": [[0.0, 1.0]]}, "source must be a path, .* got float"),
+        ({"source": [0.0, 1.0]}, r"source\[0\] must be a path, .* got float"),
         ({"source": np.zeros(3)}, "source: positions must be"),
         ({"source": np.zeros((1, 3))}, "source: graph 0 has 1 of at least 2 points"),
         ({"source": np.zeros((2, 3)), "points": 1}, "points .* 2, got 1"),
@@ -493,3 +494,45 @@ def test_pickles_are_never_opened(tmp_path):
     for name in ("a.npy", "a.npz"):
         with pytest.raises(ValueError, match="not a NumPy file"):
             load(put(tmp_path, name, trap))
+
+
+def test_rows_of_numbers_in_a_list_are_one_graph():
+    rows = [[0.0, 1.0], (2, np.int64(3)), [4, 5]]
+    assert load(rows).pos.tolist() == [[0, 1], [2, 3], [4, 5]]
+    assert load([rows, rows[:2]]).sizes.tolist() == [3, 2]
+    with pytest.raises(ValueError, match="coordinates"):
+        load([[0, 1], [1, 2, 3]])
+
+
+def test_an_array_of_arrays_is_a_list():
+    several = np.empty(2, dtype=object)
+    several[:] = [np.random.rand(3, 2), np.random.rand(5, 2)]
+    assert load(several).sizes.tolist() == [3, 5]
+
+
+@pytest.mark.parametrize(
+    ("source", "words"), [({1, 2}, "int"), ({"a": {}}, "'a'"), (None, "NoneType"), ([3], "int")]
+)
+def test_what_is_no_data_is_named(source, words):
+    with pytest.raises(ValueError, match=f"source.*{words}"):
+        load(source)
+
+
+def test_arrays_without_a_meaning_are_said(tmp_path):
+    np.savez(tmp_path / "a.npz", pos=np.eye(3), y=np.zeros(3), extra=np.zeros(2))
+    for source in (tmp_path / "a.npz", {"pos": np.eye(3), "y": np.zeros(3), "extra": 1}):
+        with pytest.warns(DataNotice, match="'y', 'extra'"):
+            load(source)
+
+
+def test_truths_are_classes():
+    assert load({"pos": np.zeros((3, 4, 2)), "label": np.array([True, False, True])}).label.tolist() == [
+        1,
+        0,
+        1,
+    ]
+
+
+def test_names_that_are_not_different_are_refused():
+    with pytest.raises(ValueError, match="feature_names.*'a'"):
+        load({"pos": np.zeros((4, 2)), "x": np.zeros((4, 2)), "feature_names": ["a", "a"]})

@@ -139,7 +139,8 @@ def test_doubles_far_from_zero(tmp_path):
         b"VERSION .7\r\nFIELDS x y z\r\nSIZE 4 4 4\r\nTYPE F F F\r\nCOUNT 1 1 1\r\nWIDTH 2\r\nHEIGHT 1\r\n"
         b"POINTS 2\r\nDATA ascii\r\n1 2 3\r\n4 5 6\r\n",
         b"# caf\xe9\nFIELDS x y z\nPOINTS 2\nDATA ascii\n1 2 3\n4 5 6",
-        b"COLUMNS x y z\nWIDTH 2\nHEIGHT 1\nDATA ascii\n1 2 3\n4 5 6\n7 8 9\n",
+        b"COLUMNS x y z\nWIDTH 2\nHEIGHT 1\nDATA ascii\n1 2 3\n4 5 6\n",
+        b"fields x y z\nsize 4 4 4\ntype f f f\npoints 2\ndata ascii\n1 2 3\n4 5 6\n",
         b"FIELDS z y x\n\n# comment\nPOINTS 2\nDATA ASCII\n3 2 1\n\n6 5 4 # last\n",
     ],
 )

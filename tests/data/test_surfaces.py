@@ -143,7 +143,7 @@ def test_obj_dialects(text):
         "STCNOFF\n4 1 0\n" + ROWS.replace("\n", " 0 0 1 255 0 0 0.5 0.5\n") + "3 0 1 2\n",
         "4OFF\n4 1 0\n" + ROWS.replace("1", "2").replace("\n", " 2\n") + "3 0 1 2\n",
         "OFF\n4 1 0 0 0 0 1 0 0 0 1 0 0 0 1 3 0 1 2",
-        "OFF\n4 1 0\n" + ROWS + "3 0 1 2\n# more\n9 9\n",
+        "OFF\n4 1 0\n" + ROWS + "3 0 1 2\n# more\n",
         "OFF\n4 2 0\n" + ROWS + "3\t0 1 2\n3 0 0 1",
     ],
 )
@@ -171,7 +171,7 @@ TWO = "3 0 1 2\n3 0 1 3\n"
         ply(VERTEX + FACES, (ROWS + TWO).replace("\n", "\r"), newline="\r"),
         ply("\ncomment a\nobj_info num_cols 3\n\n" + VERTEX + "comment\n" + FACES + "\n", ROWS + TWO),
         ply(b"comment caf\xe9\n".decode("latin-1") + VERTEX + FACES, ROWS + TWO),
-        ply(VERTEX + FACES, ROWS + TWO + "comment the end\n# of it\n9 9\n"),
+        ply(VERTEX + FACES, ROWS + TWO + "comment the end\n# of it\n"),
         ply(VERTEX + FACES, "comment x\n" + ROWS.replace("\n", " # y\n") + TWO),
         ply(VERTEX + FACES, (ROWS + TWO).replace("\n", " ")),
         ply(
@@ -425,3 +425,46 @@ def test_large_mesh_takes_no_loop():
     # Inscribed with angular steps of 2 pi / 200 and / 100: O(h^2) below the torus' 4 pi^2 R r.
     assert area(text, ".off") == pytest.approx(8 * np.pi**2, rel=2e-3)
     assert isinstance(sampled(text, ".off").pos, torch.Tensor)
+
+
+@pytest.mark.parametrize(
+    ("ending", "text"),
+    [
+        (".off", "OFF\n4 1 0\n" + ROWS + TWO),
+        (".ply", ply(VERTEX.replace("4", "3"), ROWS)),
+        (".ply", ply(VERTEX + FACES.replace("2", "1"), ROWS + TWO)),
+        (".pcd", "FIELDS x y z\nWIDTH 3\nHEIGHT 1\nDATA ascii\n" + ROWS),
+    ],
+)
+def test_more_than_is_announced_is_refused(ending, text):
+    """Rows that a count leaves out would be lost without a word."""
+    with pytest.raises(ValueError, match="announce"):
+        vertices(text, ending)
+
+
+FACET = "facet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\n"
+STL = "solid a\n" + FACET * 2 + "endsolid a\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        STL.replace("endloop", "end loop").replace("endfacet", "end facet"),
+        STL.replace("facet normal 0 0 1\n", "facet\n"),
+        STL.replace("\n", " "),
+        STL.encode("utf-16"),
+    ],
+)
+def test_stl_dialects_of_words(data):
+    assert area(data, ".stl") == pytest.approx(area(STL, ".stl"))
+
+
+def test_names_of_ply_in_any_case():
+    head = (VERTEX + FACES).replace("vertex 4", "Vertex 4").replace("face", "Face")
+    assert area(ply(head, ROWS + TWO), ".ply") == pytest.approx(1)
+
+
+def test_truncated_is_said_of_what_is_truncated_alone():
+    swapped = b"\0" * 80 + b"\0\0\0\1" + BINARY
+    with pytest.raises(ValueError, match="order"):
+        vertices(swapped, ".stl")

@@ -344,3 +344,62 @@ def test_a_feature_may_differ_from_a_position_by_its_case(tmp_path):
 def test_windows_letters(tmp_path):
     (tmp_path / "a.csv").write_bytes("x,y,€ “each”\n1,2,3.5\n2,3,4.5\n".encode("cp1252"))
     assert load(tmp_path / "a.csv").feature_names == ("€ “each”",)
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("sep=;\nx;y;h\n1;2;3,5\n2;3;4,5\n", [[1, 2, 3.5], [2, 3, 4.5]]),  # a line for Excel
+        ('"sep=,"\r\nx,y,h\r\n1,2,3.5\r\n2,3,4.5\r\n', [[1, 2, 3.5], [2, 3, 4.5]]),
+        ("x,y,h\n1,2,3.5\n2,3,4.5\n\x1a", [[1, 2, 3.5], [2, 3, 4.5]]),  # the end of a file of DOS
+        ("x,y,h\n\u22121,2,3.5\n2,3,\u2212.5\n", [[-1, 2, 3.5], [2, 3, -0.5]]),
+        ("x,y,h,size\n1,2,3.5,5 um\n2,3,4.5,6 um\n", [[1, 2, 3.5], [2, 3, 4.5]]),  # a blank within a cell
+        ("Unnamed: 0,Unnamed: 0.1,x,y,h\n0,0,1,2,3.5\n1,1,2,3,4.5\n", [[1, 2, 3.5], [2, 3, 4.5]]),
+        ("X,x,y,h\n1,1,2,3.5\n2,2,3,4.5\n", [[1, 2, 3.5], [2, 3, 4.5]]),  # as R writes and reads again
+    ],
+)
+def test_what_spreadsheets_write(text, rows, tmp_path):
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8", newline="")
+    graphs = quiet(tmp_path / "a.csv")
+    assert torch.cat([graphs.pos, graphs.x], dim=1).tolist() == rows
+    assert graphs.feature_names == ("h",)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_an_index_without_a_header_is_no_position(first, tmp_path):
+    points = [(0.5, 1.5, 2.5), (1.5, 2.5, 3.5), (4.5, 1.0, 0.0)]
+    lines = [f"{i},{','.join(map(str, p))}\n" for i, p in enumerate(points, first)]
+    (tmp_path / "a.csv").write_text("".join(lines))
+    assert [c["role"] for c in describe_columns(tmp_path / "a.csv")].count("left out") == 1
+    assert quiet(tmp_path / "a.csv").pos.tolist() == [list(p) for p in points]
+    # Whole numbers throughout may be a grid.
+    (tmp_path / "b.csv").write_text("0,0,1\n1,0,2\n2,0,5\n")
+    assert quiet(tmp_path / "b.csv").dim == 3
+
+
+@pytest.mark.parametrize("text", ["0,12,0,29,-0,27\n0,5,1,29,2,27\n", "3,12,0,29\n2,51,1,29\n"])
+def test_halves_of_numbers_are_no_columns(text, tmp_path):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(ValueError, match="a.csv"):
+        load(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "pos", "x"),
+    [
+        ("2\na comment\n1.5 2 3\n2 3 4\n", [[1.5, 2, 3], [2, 3, 4]], None),
+        ("2\nwater\n1 0 0 0.5\n8 0 0 .7\n", [[0, 0, 0.5], [0, 0, 0.7]], [[1], [8]]),
+        ("2\nwater\nD 0 0 0.5\nO12 0 0 .7\n", [[0, 0, 0.5], [0, 0, 0.7]], [[1], [8]]),
+        ("2\nq\nH 0 0 0.5 .25\nO 0 0 .7 -.25\n", [[0, 0, 0.5], [0, 0, 0.7]], [[1, 0.25], [8, -0.25]]),
+    ],
+)
+def test_variants_of_chemistry(text, pos, x, tmp_path):
+    (tmp_path / "a.xyz").write_text(text)
+    graphs = quiet(tmp_path / "a.xyz")
+    torch.testing.assert_close(graphs.pos, torch.tensor(pos, dtype=torch.float32))
+    assert (graphs.x is None) if x is None else graphs.x.tolist() == x
+
+
+def test_an_id_in_extended_xyz_is_no_feature(tmp_path):
+    (tmp_path / "a.xyz").write_text("2\nProperties=id:I:1:pos:R:3:q:R:1\n5 0 0 0 .5\n6 1 1 1 .25\n")
+    assert quiet(tmp_path / "a.xyz").feature_names == ("q",)

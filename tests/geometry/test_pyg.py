@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from noisefold.data import load
+from noisefold.data.notice import DataNotice
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.pyg import from_pyg, is_pyg
 
@@ -113,7 +115,7 @@ def test_batch_that_lost_its_slices():
         (torch.tensor([0, 1, 1]), None),
         (torch.tensor([[0, 1]]), None),
         (None, None),
-        ("cup", None),
+        ("cup", 0),
     ],
 )
 def test_what_of_y_is_a_class(y, label):
@@ -244,3 +246,38 @@ def test_names_types_and_the_own_frame_come_back():
         for name in ("feature_names", "classes", "node_types", "edge_types"):
             assert getattr(back, name) == getattr(graphs, name)
         assert same(back.replace(pos=graphs.pos), graphs)
+
+
+@pytest.mark.parametrize(
+    "labels", [("cat", "ant"), (np.int64(7), np.int64(3)), (np.array([7]), np.array([3])), (True, False)]
+)
+def test_labels_of_any_kind_are_classes(labels):
+    graphs = load([Data(pos=torch.rand(3, 2), y=y) for y in labels])
+    names = [y if isinstance(y, str) else str(np.asarray(y).astype(int).item()) for y in labels]
+    assert [graphs.classes[i] for i in graphs.label.tolist()] == names
+
+
+@pytest.mark.parametrize("y", [torch.arange(3), torch.tensor([0.5]), torch.tensor([[1, 0]])])
+def test_a_label_that_is_no_class_is_said(y):
+    with pytest.warns(DataNotice, match="`y`"):
+        assert load(Data(pos=torch.rand(3, 2), y=y)).label is None
+
+
+def test_what_is_not_read_is_said():
+    with pytest.warns(DataNotice, match="normal"):
+        load([Data(pos=torch.rand(3, 2), normal=torch.rand(3, 2))])
+
+
+def test_arrays_of_numpy_and_weights_of_edges():
+    data = Data(
+        pos=np.eye(3), edge_index=np.array([[0], [1]], dtype=np.int32), edge_weight=torch.tensor([0.5])
+    )
+    graphs = load(data)
+    assert graphs.edge_index.tolist() == [[0], [1]]
+    assert graphs.edge_attr.tolist() == [[0.5]]
+    assert isinstance(data.pos, np.ndarray)
+
+
+def test_whole_positions_keep_their_digits():
+    pos = torch.tensor([[2**30 + 1, 5], [2**30 + 3, 7]])
+    assert load(Data(pos=pos)).coordinates.tolist() == pos.double().tolist()

@@ -69,7 +69,10 @@ def test_masks_of_numpy_and_lists() -> None:
 def test_a_mask_of_numpy_is_matched_by_name() -> None:
     """Columns of a mask follow those of the data, which the model takes in its own order."""
     torch.manual_seed(0)
-    model = Model(Latents(pos_dim=2, features=2, out_dim=2, width=8, latents=2, latent_width=8, heads=1, blocks=1), variable="x")
+    model = Model(
+        Latents(pos_dim=2, features=2, out_dim=2, width=8, latents=2, latent_width=8, heads=1, blocks=1),
+        variable="x",
+    )
     data = Graphs.dense(torch.rand(4, 5, 2), torch.rand(4, 5, 2)).replace(feature_names=("a", "b"))
     model.fit(data, steps=1)
     asked = data[:1].replace(x=data[:1].x.flip(1), feature_names=("b", "a"))

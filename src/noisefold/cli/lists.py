@@ -25,7 +25,7 @@ def names_of(
     value                          names
     =============================  ==========================================================================
     a known name                   this name, whatever is in it
-    ``@genes.txt``                 the lines of the file, or, in quotes or not, its cells separated by commas
+    ``@genes.txt``                 the lines of the file; a single line, or one in quotes, may be a list
     ``\@x`` or ``@@x``             the name ``@x``
     ``"A,B",C``                    ``A,B`` and ``C``, as in a .csv file
     ``A,B`` given once             ``A`` and ``B``
@@ -72,7 +72,7 @@ def names_of(
 
 
 def _in_file(path: Path, known: set[str], option: str) -> list[str]:
-    """Names by lines; a line that is no known name may hold several."""
+    """Names by lines; a single line, or one with quotes, that is no known name may hold several."""
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: {option} is to be read from this file, which is not there; write @@ for a name with @."
@@ -81,9 +81,11 @@ def _in_file(path: Path, known: set[str], option: str) -> list[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: this is no list of names in UTF-8 text; save it as such.") from error
+    lines = [line.strip() for line in lines if line.strip()]
     names: list[str] = []
     for line in lines:
-        names += [line.strip()] if line.strip() in known else _cells(line, option)
+        whole = line in known or (len(lines) > 1 and not line.startswith('"'))
+        names += [line] if whole else _cells(line, option)
     return names
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
@@ -93,8 +93,8 @@ def find(folder: Path, readable: Callable[[Path], bool], classes: Sequence[str] 
     """
     found = Found()
     here = _sorted(folder.iterdir(), readable, found.passed)
-    inside = {p.name: p for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".")}
-    lists = {name: _sorted(_below(p), readable, found.passed) for name, p in inside.items()}
+    inside = {p.name: p for p in _folders(folder) if not readable(p)}
+    lists = {name: _sorted(_below(p, readable), readable, found.passed) for name, p in inside.items()}
     lists = {name: files for name, files in lists.items() if files}
     if here and lists:
         raise ValueError(
@@ -116,7 +116,7 @@ def find(folder: Path, readable: Callable[[Path], bool], classes: Sequence[str] 
     parts = [PARTS.get(p[0].lower()) if len(p) > 1 else None for p in below]
     if parts and all(parts) and len(set(parts)) > 1:
         found.parts = [p for p in parts if p]
-    found.divided = all(parts) or not any(parts)
+    found.divided = (all(parts) or not any(parts)) and not any(name.lower() in PARTS for name in lists)
     return found
 
 
@@ -156,8 +156,16 @@ def _sorted(paths: Iterable[Path], readable: Callable[[Path], bool], passed: Cou
     return files
 
 
-def _below(folder: Path) -> Iterable[Path]:
-    return (p for p in folder.rglob("*") if not any(n.startswith(".") for n in p.relative_to(folder).parts))
+def _folders(folder: Path) -> list[Path]:
+    return [p for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".")]
+
+
+def _below(folder: Path, readable: Callable[[Path], bool]) -> Iterator[Path]:
+    """Yield what is in a folder and below it; a folder that is read as one is not entered."""
+    yield from folder.iterdir()
+    for inner in _folders(folder):
+        if not readable(inner) and not inner.is_symlink():
+            yield from _below(inner, readable)
 
 
 def folder_name(name: str) -> str:

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,9 @@ class Reading:
         """Return all graphs of a source."""
         if isinstance(source, str | os.PathLike):
             return self.path(Path(source).expanduser())
-        piece = self.in_memory(source, where)
+        if isinstance(source, np.ndarray) and source.dtype == object and source.ndim == 1:
+            source = list(source)
+        piece = self.in_memory(_array_of(source), where)
         if piece is not None:
             return [piece]
         if isinstance(source, Iterable):
@@ -83,7 +86,7 @@ class Reading:
             if several:
                 return several
         raise ValueError(
-            f"source must be a path, a pattern, an array, PyG data, AnnData, Graphs or a list of these that "
+            f"{where} must be a path, a pattern, an array, PyG data, AnnData, Graphs or a list of these that "
             f"is not empty, got {type(source).__name__}."
         )
 
@@ -121,7 +124,11 @@ class Reading:
             return self.folder(path)
         if path.exists() or not set(str(path)) & set("*?["):
             return self.files([path])
-        files = [Path(p) for p in sorted(glob.glob(str(path), recursive=True)) if Path(p).is_file()]
+        files = [
+            Path(p)
+            for p in sorted(glob.glob(str(path), recursive=True))
+            if Path(p).is_file() or is_readable(Path(p))
+        ]
         if not files:
             raise FileNotFoundError(f"{path}: no file matches; check the pattern.")
         return self.files(files)
@@ -231,6 +238,19 @@ class Reading:
         if not graphs.feature_names:
             raise ValueError("x names features, but these have no names; leave it out here.")
         return graphs.with_features(self.ask.x)
+
+
+def _array_of(source: Any) -> Any:
+    """Return the array that rows of numbers in a list are, and anything else as it is."""
+    if not (isinstance(source, list | tuple) and source and all(map(_is_row, source))):
+        return source
+    if len({len(row) for row in source}) > 1:
+        raise ValueError("the points of a list must have as many coordinates each; correct them.")
+    return np.array(source, dtype=np.float64)
+
+
+def _is_row(row: Any) -> bool:
+    return isinstance(row, list | tuple) and bool(row) and all(isinstance(v, Real) for v in row)
 
 
 def _packed_grid(content: bytes, ask: Ask) -> Part:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["columns_of", "merged_codes", "nearest_name", "numbered", "renumbered"]
+__all__ = ["columns_of", "in_any_case", "merged_codes", "nearest_name", "numbered", "renumbered"]
 
 _LETTERS = 80
 
@@ -51,6 +51,18 @@ def columns_of(known: Sequence[str], wanted: Sequence[str], noun: str) -> list[i
         if name in twice:
             raise ValueError(f"{noun} {name!r} occurs several times; names must differ.")
     return [place[name] for name in wanted]
+
+
+def in_any_case(wanted: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Return the known name that each wanted one is in another case; others, and what is unclear, stay."""
+    exact = set(known)
+    if all(name in exact for name in wanted):
+        return list(wanted)
+    folded: dict[str, list[str]] = {}
+    for name in known:
+        folded.setdefault(name.casefold(), []).append(name)
+    same = {name: folded.get(name.casefold(), []) for name in wanted if name not in exact}
+    return [same[name][0] if len(same.get(name, ())) == 1 else name for name in wanted]
 
 
 def merged_codes(

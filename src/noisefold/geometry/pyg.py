@@ -7,15 +7,20 @@ from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from noisefold.geometry.graphs import Graphs
 
-__all__ = ["Surface", "from_pyg", "is_pyg", "to_pyg"]
+__all__ = ["Surface", "from_pyg", "is_pyg", "left_out", "to_pyg"]
 
 Surface = Callable[[Tensor, Tensor], Tensor]
 """Function of positions ``[n, 3]`` and triangles ``[3, t]`` that gives points on the surface, ``[p, 3]``."""
+_READ = (
+    "pos", "x", "y", "face", "edge_index", "edge_attr", "edge_weight", "node_type", "edge_type", "mask", "batch",
+    "ptr", "adj_t", "num_nodes",
+)  # fmt: skip
 _NAMES = ("classes", "feature_names", "node_types", "edge_types")
 
 
@@ -100,6 +105,7 @@ def _unbatched(batch: Any) -> Iterator[Any]:
 
 
 def _graph(item: Any, number: int, surface: Surface | None) -> Graphs:
+    item = _in_tensors(item)
     if hasattr(item, "node_types") and hasattr(item, "metadata"):
         return _of_types(item, number)
     if not any(hasattr(item, name) for name in ("pos", "edge_index", "x")):
@@ -108,16 +114,18 @@ def _graph(item: Any, number: int, surface: Surface | None) -> Graphs:
     edges = getattr(item, "edge_index", None)
     if edges is None and getattr(item, "adj_t", None) is not None:
         raise ValueError(f"graph {number} has `adj_t`; leave out the transformation ToSparseTensor.")
-    label = _class_of(getattr(item, "y", None))
+    label, classes = _class_of(getattr(item, "y", None))
     names = {name: _names(getattr(item, name, None)) for name in _NAMES}
     if face is not None:
-        return _on_surface(item, number, surface).replace(label=label, classes=names["classes"])
+        return _on_surface(item, number, surface).replace(label=label, classes=names["classes"] or classes)
     if pos is None:
         if edges is None:
             raise ValueError(f"graph {number} has neither `pos` nor edges; give it positions [n, d].")
         pos = torch.zeros(int(item.num_nodes), 0)
     n = pos.shape[0]
     attributes = getattr(item, "edge_attr", None)
+    if attributes is None:
+        attributes = getattr(item, "edge_weight", None)
     graphs = Graphs(
         _floating(pos),
         _columns(x),
@@ -126,12 +134,24 @@ def _graph(item: Any, number: int, surface: Surface | None) -> Graphs:
         node_type=_types(getattr(item, "node_type", None)),
         edge_type=_types(getattr(item, "edge_type", None)),
         label=label,
-        classes=names["classes"] if label is not None else (),
+        classes=(names["classes"] or classes) if label is not None else (),
         node_types=names["node_types"] or _names(getattr(item, "_node_type_names", None)),
         edge_types=names["edge_types"] or _names(getattr(item, "_edge_type_names", None)),
     )
     fitting = len(names["feature_names"]) == graphs.features
     return graphs.replace(feature_names=names["feature_names"]) if fitting else graphs
+
+
+def _in_tensors(item: Any) -> Any:
+    """Return a `Data` whose arrays of NumPy are tensors."""
+    names = ("pos", "x", "face", "edge_index", "edge_attr", "edge_weight", "node_type", "edge_type")
+    arrays = {n: v for n in names if isinstance(v := getattr(item, n, None), np.ndarray)}
+    if not arrays or not hasattr(item, "clone"):
+        return item
+    item = item.clone()
+    for name, value in arrays.items():
+        setattr(item, name, torch.from_numpy(np.ascontiguousarray(value)))
+    return item
 
 
 def _on_surface(item: Any, number: int, surface: Surface | None) -> Graphs:
@@ -169,7 +189,7 @@ def _of_types(item: Any, number: int) -> Graphs:
         attributes.append(getattr(store, "edge_attr", None))
         types.append(torch.full((index.shape[1],), code))
     names = tuple("/".join(kind) for kind in item.edge_types)
-    label = _class_of(getattr(item, "y", None))
+    label, classes = _class_of(getattr(item, "y", None))
     return Graphs(
         torch.zeros(sum(sizes), 0) if pos is None else _floating(pos),
         x,
@@ -180,6 +200,7 @@ def _of_types(item: Any, number: int) -> Graphs:
         node_types=tuple(kinds),
         edge_types=names if edges else (),
         label=label,
+        classes=classes,
     )
 
 
@@ -202,13 +223,20 @@ def _of_all(kinds: Iterable[str], values: list[Any], name: str, number: int) -> 
 
 
 def _checked(edges: Tensor, n: int, number: int) -> Tensor:
-    if edges.is_floating_point() or (edges.numel() and not 0 <= int(edges.min()) <= int(edges.max()) < n):
+    if edges.is_floating_point():
+        raise ValueError(f"graph {number} has an `edge_index` of {edges.dtype}; give whole numbers.")
+    if edges.numel() and not 0 <= int(edges.min()) <= int(edges.max()) < n:
         raise ValueError(f"graph {number} has {n} nodes, but `edge_index` names others; correct it.")
     return edges.long()
 
 
 def _floating(values: Tensor) -> Tensor:
-    return values if values.is_floating_point() else values.float()
+    if values.is_floating_point():
+        return values
+    exact = (
+        values.dtype == torch.bool or not values.numel() or int(values.abs().max()) < 2**24
+    )  # beyond it float32 has no odd numbers
+    return values.float() if exact else values.double()
 
 
 def _columns(values: Any) -> Tensor | None:
@@ -229,12 +257,30 @@ def _names(values: Any) -> tuple[str, ...]:
     return tuple("/".join(map(str, v)) if isinstance(v, tuple) else str(v) for v in values)
 
 
-def _class_of(y: Any) -> Tensor | None:
-    """A class ``[1]``, if this label of a PyG graph is a single whole number."""
-    if isinstance(y, int) and not isinstance(y, bool):
-        y = torch.tensor(y)
+def _class_of(y: Any) -> tuple[Tensor | None, tuple[str, ...]]:
+    """A class ``[1]`` and its name, if this label of a PyG graph is a single word or whole number."""
+    if isinstance(y, str):
+        return torch.zeros(1, dtype=torch.int64), (str(y),)
+    if isinstance(y, int | np.integer | np.bool_ | np.ndarray) and getattr(y, "dtype", None) != object:
+        y = torch.as_tensor(np.asarray(y)) if np.asarray(y).dtype.kind in "iub" else None
     single = isinstance(y, Tensor) and y.numel() == 1 and not y.is_floating_point() and not y.is_complex()
-    return y.reshape(1).long() if single else None
+    return (y.reshape(1).long() if single else None), ()
+
+
+def left_out(source: Any) -> tuple[str, ...]:
+    """Return what the graphs of a PyG object hold that is not read, as sentences.
+
+    Only the first graph is looked at; a label ``y`` that is no class is among it.
+    """
+    first = next(_items(source), None)
+    if not hasattr(first, "keys") or not callable(first.keys):
+        return ()
+    names = [str(k) for k in first.keys() if k not in _READ and isinstance(first[k], Tensor)]  # noqa: SIM118
+    notes = [f"these attributes are not read: {', '.join(names[:8])}."] if names else []
+    y = first["y"] if "y" in first else None
+    if y is not None and _class_of(y)[0] is None:
+        notes.append("`y` is no class, as it is not one word or whole number for each graph.")
+    return tuple(notes)
 
 
 # -- back ---------------------------------------------------------------------------------------------------

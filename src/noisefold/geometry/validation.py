@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,6 +13,12 @@ if TYPE_CHECKING:
     from noisefold.geometry.graphs import Graphs
 
 __all__ = ["check_fields"]
+
+
+@lru_cache(maxsize=64)
+def _repeated(names: tuple[str, ...]) -> str | None:
+    """The first name that stands twice, if any; batches of one data set share their names."""
+    return next((n for n in names if names.count(n) > 1), None) if len(set(names)) < len(names) else None
 
 
 def check_fields(graphs: Graphs) -> None:
@@ -50,6 +57,9 @@ def check_fields(graphs: Graphs) -> None:
     for name, expected in (("feature_names", graphs.features), ("origin", graphs.dim)):
         if (count := len(getattr(graphs, name))) not in (0, expected):
             raise ValueError(f"{name} must have {expected} entries, or none, got {count}.")
+    for name in ("feature_names", "classes", "node_types", "edge_types"):
+        if (twice := _repeated(getattr(graphs, name))) is not None:
+            raise ValueError(f"{name} must differ, got {twice!r} more than once; rename it.")
     if graphs.ptr.device.type == "cpu":  # elsewhere the answer would stall the device
         offsets = graphs.ptr.tolist()
         if offsets[0] != 0 or offsets[-1] != n or offsets != sorted(offsets):

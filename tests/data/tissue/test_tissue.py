@@ -228,7 +228,7 @@ REFUSED = {
         {"group": "obs/stages"},
         "group='obs/stages'.*'obs/stage'",
     ),
-    "group elsewhere": (tissue, {"group": "stage"}, "group='stage'.*'obs/stage'"),
+    "group elsewhere": (tissue, {"group": "stages"}, "group='stages'.*'obs/stage'"),
     "missing group": (
         lambda: change(obs_part=["a"] * 38 + [None] * 2),
         {"group": "obs/part"},
@@ -296,3 +296,21 @@ def test_real_stages(shared):
     assert graphs.classes == ("D4", "D7", "D10", "D14")
     assert graphs.sizes.tolist() == [747, 1966, 1916, 1967]
     assert [g.pos[0, 2].item() for g in graphs] == [4, 7, 10, 14]
+
+
+def test_names_in_any_case_and_without_their_group(tmp_path):
+    """Exact names first: ``obs/stage`` is not ``obs/Stage`` where both are there."""
+    data = tissue()
+    data.write_h5ad(tmp_path / "a.h5ad")
+    whole = load(tmp_path / "a.h5ad", pos="obsm/spatial", group="obs/stage", x="X")
+    asked = load(tmp_path / "a.h5ad", pos="Spatial", group="STAGE", x="x")
+    assert torch.equal(whole.x, asked.x)
+    assert torch.equal(whole.label, asked.label)
+    gene = data.var_names[1]
+    some = load(tmp_path / "a.h5ad", genes=[gene.swapcase()])
+    assert some.feature_names == (gene,)
+    data.obs["Stage"] = data.obs["stage"].cat.rename_categories(lambda c: f"{c}x")
+    data.write_h5ad(tmp_path / "b.h5ad")
+    with pytest.raises(ValueError, match="group='STAGE'"):
+        load(tmp_path / "b.h5ad", group="STAGE")
+    assert load(tmp_path / "b.h5ad", group="Stage").classes[0].endswith("x")

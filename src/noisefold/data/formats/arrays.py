@@ -26,8 +26,9 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,7 @@ __all__ = [
 _POSITIONS = ("pos", "points")
 _TENSORS = ("x", "label", "group", "time", "edge_index", "edge_attr", "mask", "node_type", "edge_type")
 _WORDS = ("classes", "feature_names", "node_types", "edge_types")
+_KNOWN = (*_POSITIONS, *_TENSORS, *_WORDS, "quant", "ptr", "origin")
 _REMEDY = "which are never opened; save plain arrays with numpy.save or numpy.savez."
 _NOT_NUMPY = "this is not a NumPy file; save plain arrays with numpy.save or numpy.savez."
 
@@ -100,6 +102,11 @@ def from_arrays(arrays: Mapping[str, Any], ask: Ask = ASK) -> Graphs | Part:
     ValueError
         If there are no positions, or the arrays do not fit together.
     """
+    for key, value in arrays.items():
+        if isinstance(value, Mapping) or not (
+            hasattr(value, "__array__") or np.isscalar(value) or _listed(value)
+        ):
+            raise ValueError(f"{key!r} is of type {type(value).__name__}; a dictionary holds arrays by name.")
     name = next((n for n in _POSITIONS if n in arrays), None)
     if name is None:
         return _unnamed(arrays, ask)
@@ -136,7 +143,18 @@ def from_arrays(arrays: Mapping[str, Any], ask: Ask = ASK) -> Graphs | Part:
         graphs = graphs.rebased(tuple(_floats(arrays["origin"], "origin").reshape(-1).tolist()))
     for key, names in (("label", "classes"), ("node_type", "node_types"), ("edge_type", "edge_types")):
         _in_range(getattr(graphs, key), len(getattr(graphs, names)) or None, key, names)
-    return graphs
+    return Part(graphs, notes=_unread(arrays))
+
+
+def _unread(names: Iterable[Any]) -> tuple[str, ...]:
+    """What is said of arrays beside `pos` that have no meaning."""
+    other = [repr(str(name)) for name in names if name not in _KNOWN]
+    more = f" and {len(other) - 8} more" if len(other) > 8 else ""
+    return (f"these arrays are not read: {', '.join(other[:8])}{more}.",) if other else ()
+
+
+def _listed(value: Any) -> bool:
+    return value is None or isinstance(value, list | tuple | range)
 
 
 def _unnamed(arrays: Mapping[str, Any], ask: Ask) -> Graphs | Part:
@@ -157,6 +175,8 @@ def _labels(array: Any, classes: tuple[str, ...]) -> dict[str, Any]:
     if values.dtype.kind in "US":
         label, names = coded(values.ravel().tolist())
         return {"label": label, "classes": names}
+    if values.dtype.kind == "b":
+        values = values.astype(np.int64)
     if values.dtype.kind == "f" and bool((values % 1 == 0).all()):
         values = values.astype(np.int64)
     return {"label": _integers(values, "label"), "classes": classes}
@@ -217,7 +237,14 @@ def read_npz(data: bytes, ask: Ask = ASK) -> Graphs | Part:
         raise ValueError("the file is one array, not an archive; give it the ending .npy.")
     if not data.startswith(b"PK"):
         raise ValueError(_NOT_NUMPY)
-    return from_arrays(archived(data), ask)
+    arrays = archived(data)
+    read = from_arrays(arrays, ask)
+    if not any(name in arrays for name in _POSITIONS):
+        return read
+    assert isinstance(read, Part)
+    with parsing():
+        names = [name.removesuffix(".npy") for name in zipfile.ZipFile(io.BytesIO(data)).namelist()]
+    return replace(read, notes=_unread(names))
 
 
 def archived(data: bytes) -> dict[str, NDArray[Any]]:
@@ -226,8 +253,7 @@ def archived(data: bytes) -> dict[str, NDArray[Any]]:
         archive = zipfile.ZipFile(io.BytesIO(data))
         members = {i.filename.removesuffix(".npy"): i for i in archive.infolist()}
     if any(n in members for n in _POSITIONS):
-        known = (*_POSITIONS, *_TENSORS, *_WORDS, "quant", "ptr", "origin")
-        members = {n: i for n, i in members.items() if n in known}
+        members = {n: i for n, i in members.items() if n in _KNOWN}
     bounded(sum(i.file_size for i in members.values()), len(data))
     for name, info in members.items():
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:

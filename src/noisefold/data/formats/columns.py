@@ -18,6 +18,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from noisefold.data.formats.delimited import Cells, Table
 from noisefold.data.formats.reader import Ask, Column
 from noisefold.geometry.names import nearest_name
@@ -28,7 +30,17 @@ _GRAPH = ("graph", "cloud", "sample", "shape", "object", "molecule", "mesh", "sc
 _LABEL = ("label", "class", "category", "classname", "labelname")
 _POINT_ID = ("cell", "point", "spot", "node", "vertex", "atom", "row", "barcode", "barcodes", "uuid", "uid")
 _INDEX = ("index", "idx", "level0", "rownames", "rowname", "key", "name", "fid", "nr", "no")
-_UNNAMED = re.compile(r"(unnamed: *\d+)?", re.IGNORECASE)
+_UNNAMED = re.compile(r"(unnamed: *\d+(\.\d+)*)?", re.IGNORECASE)
+_COUNTING = (
+    "x",
+    "v1",
+    "n",
+    "i",
+    "num",
+    "number",
+    "rownumber",
+    "rowid",
+)  # where their values are 1, 2, 3, ...
 _UNIT = re.compile(r"[\[(].*?[\])]")
 _AFFIX = re.compile(
     r"pos(itions?)?|coord(inate)?s?|centroids?|cent(er|re)|loc(ation)?|spatial|global|point|p|c|"
@@ -107,6 +119,8 @@ def roles_of(table: Table, ask: Ask) -> Roles:
     left = {
         i: why for i, c in enumerate(table.columns) if i not in taken and (why := _index(c, table.headed))
     }
+    if 0 not in taken and _counts_rows(table):
+        left[0] = "index of the rows"
     free = [i for i in range(len(names)) if i not in left and i not in taken]
     pos = chosen.get("pos") or _positions(table, [i for i in free if i not in taken])
     roles = Roles(pos, chosen.get("x", []), of.get("group"), of.get("label"), left)
@@ -153,6 +167,31 @@ def _index(column: Cells, headed: bool) -> str:
     if not headed or not _UNNAMED.fullmatch(column.name):
         return ""
     return "index of the rows" if column.whole or not column.numeric else ""
+
+
+def _counting(column: Cells) -> bool:
+    """Whether the cells are 0, 1, 2, ... or 1, 2, 3, ..., written as whole numbers."""
+    if not column.whole:
+        return False
+    values = [float(c) for c in column.text] if column.text is not None else column.values
+    assert values is not None
+    first = int(values[0]) if abs(values[0]) < 2 else -1
+    return first in (0, 1) and bool(np.array_equal(values, np.arange(first, first + len(values))))
+
+
+def _counts_rows(table: Table) -> bool:
+    """Whether the first column of a table without header is the index of its rows, not a position.
+
+    There are three rows and two other columns of numbers at least, some of which are no whole numbers.
+    """
+    others = [c for c in table.columns[1:] if c.numeric]
+    return (
+        not table.headed
+        and len(table.lines) > 2
+        and len(others) > 1
+        and not all(c.integral for c in others)
+        and _counting(table.columns[0])
+    )
 
 
 def _positions(table: Table, free: Sequence[int]) -> list[int]:
@@ -213,6 +252,8 @@ def _not_a_feature(table: Table, i: int, roles: Roles) -> str:
     stems = [f"{stem}{end}" for stem in (*_GRAPH, *_POINT_ID) for end in ("id", "index", "no", "name")]
     if name in stems or name in ("barcode", "barcodes", "uuid", "uid"):
         return "id"
+    if name in _COUNTING and _counting(column):
+        return "index of the rows"
     if name in (*_GRAPH, *_POINT_ID, *_INDEX, "id"):
         keys = column.keys()
         if roles.group is not None:

@@ -27,6 +27,7 @@ Line = tuple[int, str]
 _Split = Callable[[str], list[str]]
 _LINES, _LETTERS, _COLUMNS = 200, 100_000, 64  # how much decides on the delimiter
 _EXACT = 2.0**53  # whole numbers beyond it are not exact in float64
+_SEPARATOR = re.compile(r'"?sep=.?"?', re.IGNORECASE)  # a line for Excel
 _MARKS = {"\t": "tab", ";": "semicolon", ",": "comma", "|": "bar"}
 
 
@@ -126,6 +127,8 @@ def table_of(lines: Sequence[Line], comments: Sequence[Line] = (), first: str = 
     """
     if not lines:
         raise ValueError("there are no points; write `x y z` on each line.")
+    if len(lines) > 1 and _SEPARATOR.fullmatch(lines[0][1].strip()):
+        lines = lines[1:]
     mark, split, comma = _delimiter(lines, first)
     counted = first in (",", "\t")
     fast = None if comma else _plain(lines, mark, split, counted)
@@ -171,7 +174,7 @@ def _delimiter(lines: Sequence[Line], first: str) -> tuple[str, _Split, bool]:
         if width < 2:
             continue
         even = len(counts) == 1 and len(rows[0]) in (width, width - 1)
-        if mark == "" and (not even or serves):
+        if mark == "" and (not even or serves or len(rows[0]) != width):
             continue
         comma = mark != "" and any("," in c and is_number(c, True) for r in body for c in r[:_COLUMNS])
         full = [r for r in body if len(r) == width]
@@ -212,13 +215,21 @@ def _splitter(mark: str) -> _Split:
 def _refuse_ambiguous(lines: Sequence[str], comma: bool) -> None:
     """Refuse ``0,0012,0,2987``, whose decimal commas are the delimiters, too, and quoted thousands."""
     rows = [line.split(",") for line in lines]
-    if all(len(r) % 2 == 0 and all(whole_of(c) is not None for c in r) for r in rows) and any(
-        len(c.strip()) > 1 and c.strip()[0] == "0" for r in rows for c in r[1::2]
-    ):
+    if all(len(r) % 2 == 0 and all(whole_of(c) is not None for c in r) for r in rows) and _halves(rows):
         raise ValueError("commas seem to be both delimiter and decimal mark; write decimal points.")
     quoted = [c for line in lines for c in re.findall(r'"([+-]?\d+,[\d,]*)"', line)]
     if comma and all(re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", c) for c in quoted):
         raise ValueError("commas in quoted cells may separate thousands or be decimal; write decimal points.")
+
+
+def _halves(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether pairs of whole cells look like the two halves of numbers: ``0,0012``, ``-0,27``, ``3,25``."""
+    heads = [c.strip() for r in rows for c in r[::2]]
+    tails = [c.strip() for r in rows for c in r[1::2]]
+    if "-0" in heads or any(len(c) > 1 and c[0] == "0" for c in tails):
+        return True
+    digits = {len(c) if c.isdecimal() else 0 for c in tails}
+    return len(rows) > 1 and len(digits) == 1 and min(digits) > 1
 
 
 def _plain(lines: Sequence[Line], mark: str, split: _Split, counted: bool) -> Table | None:

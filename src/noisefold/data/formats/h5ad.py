@@ -89,9 +89,19 @@ class Parts:
             If there is none.
         """
         known = [f"obs/{column}" for column in self._obs.columns]
-        if name not in known:
-            raise ValueError(f"{argument}={name!r} is not there{nearest_name(name, known)}")
+        name = _found(name, known, argument)
         return self._obs[name.partition("/")[2]]
+
+    def named(self, name: str, argument: str) -> str:
+        """Return the full name of a matrix, which may be given in any case and without its group.
+
+        Raises
+        ------
+        ValueError
+            If there is none, or several.
+        """
+        places = ("obsm",) if argument == "pos" else _MATRICES
+        return _found(name, [k for k in self.names if k.partition("/")[0] in places], argument)
 
     def matrix(self, name: str, argument: str) -> Any:
         """A matrix of real numbers: an array, or a sparse matrix of SciPy.
@@ -101,10 +111,7 @@ class Parts:
         ValueError
             If there is none, or it holds something else.
         """
-        places = ("obsm",) if argument == "pos" else _MATRICES
-        known = [k for k in self.names if k.partition("/")[0] in places]
-        if name not in known:
-            raise ValueError(f"{argument}={name!r} is not there{nearest_name(name, known)}")
+        name = self.named(name, argument)
         if argument != "pos" and (held := self._large(name)) is not None:
             if held.shape[0] != len(self._obs):
                 raise ValueError(f"{argument}={name!r} has {held.shape[0]} rows for {len(self._obs)} cells.")
@@ -122,6 +129,20 @@ class Parts:
         if is_sparse(value):
             check_sparse(value)
         return value
+
+
+def _found(name: str, known: Sequence[str], argument: str) -> str:
+    """Return the known name that is meant: as it stands, in any case, or without its group."""
+    wanted = name.casefold()
+    for found in (
+        [k for k in known if k == name],
+        [k for k in known if k.casefold() == wanted],
+        [k for k in known if k.partition("/")[2] == name],
+        [k for k in known if k.partition("/")[2].casefold() == wanted],
+    ):
+        if len(found) == 1:
+            return found[0]
+    raise ValueError(f"{argument}={name!r} is not there{nearest_name(name, known)}")
 
 
 def is_sparse(values: Any) -> bool:

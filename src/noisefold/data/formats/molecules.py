@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 
 import numpy as np
 import torch
 
 from noisefold.data.formats.reader import Ask, Column, Part
-from noisefold.data.formats.text import number_of, numbers_of
+from noisefold.data.formats.text import is_number, number_of, numbers_of
 from noisefold.data.mesh import Array
 from noisefold.geometry.graphs import Graphs
 
@@ -31,6 +32,7 @@ _PROPERTIES = re.compile(r"""properties\s*=\s*(?:"([^"]*)"|'([^']*)'|(\S+))""", 
 _POSITIONS = ("pos", "positions", "position", "coords", "coordinates")
 _SPECIES = ("species", "element", "symbol", "type")
 _NUMBER_OF_ATOMS = ("atomic_number", "numbers", "z")
+_IDS = ("id", "index", "idx")
 _NAME = "atomic_number"
 
 
@@ -41,9 +43,10 @@ def are_molecules(lines: Sequence[str]) -> bool:
     third = lines[2].split() if len(lines) > 2 else []
     if len(third) < 4:
         return len(lines) <= 2
-    if third[0].capitalize() in _ATOMIC_NUMBER:
-        return True
-    return third[0].isdecimal() and 0 < int(third[0][:4]) <= len(_ATOMIC_NUMBER) and not lines[1].strip()
+    if not is_number(third[0]):
+        return _element(third[0]) > 0
+    comment = lines[1].split()
+    return _element(third[0]) > 0 and not any(map(is_number, comment))
 
 
 def read_molecules(lines: Sequence[str], ask: Ask) -> Part:
@@ -75,9 +78,7 @@ def read_molecules(lines: Sequence[str], ask: Ask) -> Part:
             text = next(g for g in declared.groups() if g is not None)
             frame, columns = _extended(text, atoms, row + 3, ask)
         else:
-            table = torch.tensor([_atom(a, row + 3 + k) for k, a in enumerate(atoms)], dtype=torch.float64)
-            table = table.reshape(-1, 4)
-            frame = Graphs(table[:, 1:], table[:, :1], feature_names=(_NAME,))
+            frame = _plain(atoms, row + 3)
         frames.append(frame)
         row += 2 + count
     if not frames:
@@ -93,20 +94,37 @@ def _collated(frames: Sequence[Graphs]) -> Graphs:
     return Graphs.collate(frames)
 
 
+def _plain(atoms: Sequence[str], start: int) -> Graphs:
+    """One molecule whose columns are symbol, x, y, z, and numbers without names."""
+    rows = [_atom(line, start + k) for k, line in enumerate(atoms)]
+    width = min((len(row) for row in rows), default=4)
+    table = torch.tensor([row[:width] for row in rows], dtype=torch.float64).reshape(-1, width)
+    names = (_NAME, *(f"column_{k}" for k in range(5, width + 1)))
+    return Graphs(table[:, 1:4], torch.cat([table[:, :1], table[:, 4:]], dim=1), feature_names=names)
+
+
 def _atom(line: str, number: int) -> tuple[float, ...]:
-    cells = line.split()
+    cells = [c.replace("*^", "e") for c in line.split()]  # QM9's files write 1.2*^-6 for 1.2e-6
     if len(cells) < 4:
         raise ValueError(f"line {number} holds {line.strip()[:40]!r}; write `symbol x y z`.")
     z = _atomic_number(cells[0], number)
-    # QM9's files write 1.2*^-6 for 1.2e-6.
-    return (float(z), *(number_of(c.replace("*^", "e"), number) for c in cells[1:4]))
+    more = takewhile(is_number, cells[4:])
+    return (float(z), *(number_of(c, number) for c in (*cells[1:4], *more)))
 
 
 def _atomic_number(cell: str, number: int) -> int:
-    z = _ATOMIC_NUMBER.get(cell.capitalize(), int(cell) if cell.isdecimal() and len(cell) < 4 else 0)
-    if not 0 < z <= len(_ATOMIC_NUMBER):
+    z = _element(cell)
+    if z == 0:
         raise ValueError(f"line {number} names the unknown element {cell[:40]!r}; correct it.")
     return z
+
+
+def _element(cell: str) -> int:
+    """Return the atomic number of a symbol or a number, 0 of what is none; atoms may be counted, ``C12``."""
+    if cell.isdecimal() and len(cell) < 4:
+        return int(cell) if int(cell) <= len(_ATOMIC_NUMBER) else 0
+    bare = re.sub(r"(?<=[A-Za-z])\d{1,5}$", "", cell).capitalize()
+    return _ATOMIC_NUMBER.get({"D": "H", "T": "H"}.get(bare, bare), 0)
 
 
 def _extended(text: str, atoms: Sequence[str], start: int, ask: Ask) -> tuple[Graphs, tuple[Column, ...]]:
@@ -130,6 +148,8 @@ def _extended(text: str, atoms: Sequence[str], start: int, ask: Ask) -> tuple[Gr
             x[_NAME] = np.array(z, dtype=np.float64)
         elif kind == "S":
             columns.append(Column(name, "left out", "text"))
+        elif kind == "I" and count == 1 and name.lower() in _IDS and len(set(block[0])) == len(rows):
+            columns.append(Column(name, "left out", "id of the points"))
         else:
             values = [_property(c, numbers, kind, ask.missing) for c in block]
             if name.lower() in _POSITIONS and count in (2, 3):

@@ -23,7 +23,7 @@ from noisefold.data.formats.vertices import polygons
 from noisefold.data.mesh import Array, Mesh
 from noisefold.data.molecules import from_rdkit
 from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.pyg import from_pyg, is_pyg
+from noisefold.geometry.pyg import from_pyg, is_pyg, left_out
 
 __all__ = ["from_object"]
 
@@ -56,14 +56,23 @@ def from_object(source: Any, ask: Ask) -> Graphs | Part | None:
     if is_xarray(source):
         return Gridded.of(decoded(source), ask).part()
     if is_pyg(source) or hasattr(source, "to_data_list"):
-        return from_pyg(source, surface)
+        return Part(from_pyg(source, surface), notes=left_out(source))
     if isinstance(source, torch.utils.data.Dataset):
         return from_pyg(_items(source), surface)
     if networkx is not None and isinstance(source, networkx.Graph):
         return Graphs.from_networkx(source)
     if rdkit is not None and isinstance(source, rdkit.Mol):
         return from_rdkit([source], hydrogens=ask.hydrogens)
+    if type(source).__name__ in ("DataFrameGroupBy", "SeriesGroupBy", "Series", "Index"):
+        raise ValueError(
+            f"a {type(source).__name__} is no set of points; give the DataFrame, and group= for a graph of each "
+            f"value of a column."
+        )
     if hasattr(source, "columns") and hasattr(source, "dtypes"):
+        names = [str(name) for name in source.columns]
+        twice = next((n for n in names if names.count(n) > 1), None)
+        if twice is not None:
+            raise ValueError(f"the columns must have different names, got {twice!r} twice; rename one.")
         return part_of(table_of_arrays({str(name): np.asarray(source[name]) for name in source.columns}), ask)
     if getattr(source, "vertices", None) is not None and getattr(source, "faces", None) is not None:
         return Graphs(torch.from_numpy(sampler(_mesh(source.vertices, source.faces))))

@@ -47,6 +47,11 @@ def read_off(data: bytes) -> Vertices:
         if len(content.values) - at < 3 * vertices + faces or head[2] or head[1]:
             raise content.lacking(f"the {vertices} vertices and {faces} faces")
         ends = _by_place(content, at, vertices, faces, (4 if head[4] else 3) + (3 if head[3] else 0))
+    if len(ends) > vertices + faces:
+        raise ValueError(
+            f"{len(ends) - vertices - faces} lines follow the {vertices} vertices and {faces} faces that the "
+            f"counts announce; correct the counts."
+        )
     begins = np.concatenate([[at], ends])[: vertices + faces]
     pos, features, names = _vertices(content, begins[:vertices], ends[:vertices], head)
     corners, sizes = _faces(content, begins[vertices:], ends[vertices : vertices + faces])

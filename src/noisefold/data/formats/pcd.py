@@ -55,7 +55,9 @@ def read_pcd(data: bytes) -> Vertices:
     ValueError
         If the bytes are cut or damaged.
     """
-    end = re.search(rb"(?:^|[\r\n])[ \t]*DATA[ \t]+(\w+)[ \t]*(\r?\n|\r|$)", data[:_LONGEST_HEADER])
+    end = re.search(
+        rb"(?:^|[\r\n])[ \t]*DATA[ \t]+(\w+)[ \t]*(\r?\n|\r|$)", data[:_LONGEST_HEADER], re.IGNORECASE
+    )
     if end is None:
         raise ValueError("there is no line DATA, so that it is no PCD file, or truncated; copy it again.")
     header = _header(decoded(data[: end.start()]), end[1].decode().lower())
@@ -85,7 +87,7 @@ def _header(text: str, data: str) -> _Header:
             entries[words[0].upper()] = words[1:]
     fields = tuple(entries.get("FIELDS", entries.get("COLUMNS", [])))
     ones = ["1"] * len(fields)
-    types = entries.get("TYPE", ["F"] * len(fields))
+    types = [kind.upper() for kind in entries.get("TYPE", ["F"] * len(fields))]
     sizes = _integers(entries.get("SIZE", ["4"] * len(fields)), "SIZE")
     counts = _integers(entries.get("COUNT", ones), "COUNT")
     if not fields or not len(fields) == len(types) == len(sizes) == len(counts):
@@ -121,6 +123,10 @@ def _ascii(body: bytes, header: _Header) -> list[NDArray[Any]]:
     width = sum(header.counts)
     if header.points * width > len(content.values):
         raise content.lacking(f"the {header.points} points")
+    if len(content.counts) > header.points:
+        raise ValueError(
+            f"{len(content.counts)} points follow, the header announces {header.points}; correct the header."
+        )
     rows = content.counts[: header.points]
     if (rows != width).any():
         place = int((rows != width).argmax())

@@ -55,6 +55,7 @@ def read_ply(data: bytes) -> Vertices:
     order, elements, start = _header(data)
     source = Text(data[start:]) if order == "" else Binary(data, start, order)
     values = {element.name: source.rows(element) for element in elements}
+    source.end()
     if "vertex" not in values:
         raise ValueError("there is no element `vertex`; export the file again.")
     scalars = values["vertex"].scalars
@@ -95,7 +96,7 @@ def _header(data: bytes) -> tuple[str, list[Element], int]:
             case ["format", kind, *_] if kind in _ORDERS:
                 order = _ORDERS[kind]
             case ["element", name, count] if count.isdecimal() and len(count) < 16:
-                elements.append(Element(name, int(count)))
+                elements.append(Element(name.lower(), int(count)))
             case ["property", "list", length, kind, name] if elements and {length, kind} <= _TYPES.keys():
                 elements[-1].properties.append(Property(name, _TYPES[kind], _TYPES[length]))
             case ["property", kind, name] if elements and kind in _TYPES:

@@ -78,6 +78,18 @@ class Text:
         columns = self._alike(left, element)
         return self._walk(left, element) if columns is None else _columns(element, columns)
 
+    def end(self) -> None:
+        """Refuse what follows the last row.
+
+        Raises
+        ------
+        ValueError
+            If there are more rows than the header announces.
+        """
+        more = len(self._numbers.values) - self._at
+        if more:
+            raise ValueError(f"{more} values follow the rows that the header announces; correct it.")
+
     def _lacking(self, element: Element) -> ValueError:
         return self._numbers.lacking(f"the {element.count} rows of {element.name!r}")
 
@@ -137,6 +149,9 @@ class Binary:
 
     def __init__(self, data: bytes, start: int, order: str) -> None:
         self._data, self._at, self._order = data, start, order
+
+    def end(self) -> None:
+        """Pass over what follows the last row, as some writers fill their files up."""
 
     def rows(self, element: Element) -> Values:
         """Return the next rows.

@@ -93,6 +93,8 @@ def reader_of(ending: str) -> Reader:
             f"{ending} files are pickles, which are never opened because that runs their author's code; save "
             f"plain arrays with numpy.savez."
         )
+    if ending in TISSUES or ending in ENDINGS:
+        raise ValueError(f"a compressed {ending} file is not read; unpack it, as with gunzip.")
     if ending not in READERS:
         raise ValueError(f"the ending {ending!r} is not supported, only {' '.join(READABLE)}; convert it.")
     return READERS[ending]

@@ -9,6 +9,7 @@ https://www.fabbers.com/tech/STL_Format.
 
 from __future__ import annotations
 
+import codecs
 import re
 
 import numpy as np
@@ -22,11 +23,12 @@ __all__ = ["read_stl"]
 _FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 _HEADER = 84
 _NAMES = re.compile(
-    r"(?:^[ \t]*|(?<=endfacet)[ \t]+)(end[ \t]*)?solid\b.*?(?=\bfacet[ \t]+normal\b|$)",
+    r"(?:^[ \t]*|(?<=facet)[ \t]+)(end[ \t]*)?solid\b.*?(?=\bfacet[ \t]+normal\b|$)",
     re.IGNORECASE | re.MULTILINE,
 )
 _NOT_COORDINATES = re.compile(
-    r"facet\s+normal\s+\S+\s+\S+\s+\S+|outer\s+loop|endfacet|^[ \t]*color\b.*", re.IGNORECASE | re.MULTILINE
+    r"end\s*facet|facet(\s+normal\s+\S+\s+\S+\s+\S+|\b(?!\s+normal))|outer\s+loop|^[ \t]*color\b.*",
+    re.IGNORECASE | re.MULTILINE,
 )
 
 
@@ -39,12 +41,15 @@ def read_stl(data: bytes) -> Vertices:
         If the bytes are cut or damaged.
     """
     count = int.from_bytes(data[80:_HEADER], "little")
-    text = bool(re.match(rb"(\xef\xbb\xbf)?\s*solid\b", data, re.IGNORECASE))
+    wide = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    text = wide or bool(re.match(rb"(\xef\xbb\xbf)?\s*solid\b", data, re.IGNORECASE))
     if len(data) >= _HEADER and count and _HEADER + count * _FACET.itemsize <= len(data):
         facets = np.frombuffer(data, _FACET, count, _HEADER)
         return _solid(facets["corners"].astype(np.float64).reshape(-1, 3), np.full(count, 3, dtype=np.int64))
-    if text and b"\0" not in data:
+    if text and (wide or b"\0" not in data):
         return _text(decoded(data))
+    if _HEADER + int.from_bytes(data[80:_HEADER], "big") * _FACET.itemsize == len(data) > _HEADER:
+        raise ValueError("the bytes of numbers are in the wrong order, the greatest first; export it again.")
     if len(data) >= _HEADER and count:
         raise ValueError(
             f"the file is truncated, it holds {(len(data) - _HEADER) // _FACET.itemsize} of the {count} "
@@ -57,7 +62,7 @@ def _text(text: str) -> Vertices:
     marks = [m[1] is not None for m in _NAMES.finditer(text)]
     body = _NOT_COORDINATES.sub(" ", _NAMES.sub(" ", text))
     words = re.sub(r"\bvertex\b", " ", body, flags=re.IGNORECASE)
-    loops = re.split(r"\bendloop\b", words, flags=re.IGNORECASE)
+    loops = re.split(r"\bend\s*loop\b", words, flags=re.IGNORECASE)
     content = numbers("\n".join(" ".join(loop.split()) for loop in loops))
     if content.stop:
         raise content.lacking("the facets")

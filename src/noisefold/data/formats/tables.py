@@ -109,6 +109,8 @@ def _uncounted(lines: list[Line]) -> list[Line]:
         if not _COUNT.fullmatch(head):
             raise ValueError(f"line {number} holds {head.strip()[:40]!r}, not a count; correct it.")
         count = int(head.split("#")[0])
+        # Chemistry's comment below the count, also where points have no symbols.
+        at += len(lines) > at + 1 + count and not any(map(is_number, lines[at + 1][1].split()))
         part = lines[at + 1 : at + 1 + count]
         if len(part) < count:
             raise ValueError(f"line {number} announces {count} points, but {len(part)} follow; export again.")

@@ -18,6 +18,7 @@ _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
 _NUMBER = re.compile(
     r"[+-]?(\d+(\.\d*)?|\.\d+)([ed][+-]?\d+)?|[+-]?(nan|inf(inity)?)", re.IGNORECASE | re.ASCII
 )
+_MINUS = re.compile("\u2212(?=[0-9.])")  # as some languages of Excel and LibreOffice write it
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _COMMENT = re.compile(r"\s*(#|//|%|!)")
 _TRUTH = {"true": 1.0, "false": 0.0}
@@ -46,11 +47,13 @@ def decoded(data: bytes) -> str:
             text = data.decode("cp1252")  # which has letters where Latin-1 has control characters
         except UnicodeDecodeError:
             text = data.decode("latin-1")
+    text = text.removesuffix("\x1a")  # how DOS ends a file
     control = _CONTROL.search(text)
     if control is not None:
         raise ValueError(
             f"character {control.start()} is {control[0]!r}, which no text holds; check the file's ending."
         )
+    text = _MINUS.sub("-", text)
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

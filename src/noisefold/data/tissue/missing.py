@@ -12,7 +12,7 @@ from torch import Tensor
 
 from noisefold.data.tissue.region import region
 from noisefold.data.tissue.tissue import Tissue
-from noisefold.geometry.names import columns_of
+from noisefold.geometry.names import columns_of, in_any_case
 
 __all__ = ["Missing"]
 
@@ -49,7 +49,7 @@ class Missing:
         rows, columns = np.ones(n, dtype=bool), np.ones(genes, dtype=bool)
         if self.genes is not None:
             columns[:] = False
-            columns[columns_of(tissue.genes, self.genes, "gene")] = True
+            columns[columns_of(tissue.genes, in_any_case(self.genes, tissue.genes), "gene")] = True
         if self.region is not None:
             rows &= region(self.region, tissue.pos[:, :-1] if tissue.time else tissue.pos, source)
         if self.time is not None:

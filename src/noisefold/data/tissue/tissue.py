@@ -20,7 +20,7 @@ from noisefold.data.tissue.modality import SpatialTranscriptomics
 from noisefold.data.tissue.values import KINDS, recognise
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.mapped import spilled
-from noisefold.geometry.names import columns_of, nearest_name
+from noisefold.geometry.names import columns_of, in_any_case, nearest_name
 from noisefold.geometry.origin import origin_of
 
 __all__ = ["Tissue"]
@@ -194,6 +194,7 @@ def _read(
     missing: bool,
 ) -> Tissue:
     cells = parts.rows("obs")
+    x = parts.named(x, "x")
     values = parts.matrix(x, "x")
     known = parts.rows("raw/var" if x == "raw/X" else "var")
     where = _positions(parts, pos)
@@ -204,6 +205,7 @@ def _read(
         values = values.tocsr() if is_sparse(values) else np.asarray(values)
     if values.shape[1] != len(known):
         raise ValueError(f"x={x!r} has {values.shape[1]} columns, but there are {len(known)} genes.")
+    genes = None if genes is None else in_any_case(genes, known)
     if genes is not None and len(set(genes)) < len(genes):
         twice = next(name for i, name in enumerate(genes) if name in genes[:i])
         raise ValueError(f"genes names {twice!r} twice; name it once.")
