@@ -28,6 +28,8 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 WRITTEN = [*PAGES, *(p for p in (ROOT / "README.md", ROOT / "CONTRIBUTING.md") if p.is_file())]
 # Pages whose snippets take files right in the folder; for the others they stand in one folder for each class.
 FLAT = ("index.md", "README.md")
+# Pages whose snippets take seconds.
+LONG = ("quickstart.md", "scores.md", "index.md", "images.md", "functions.md", "graphs.md", "molecules.md")
 TINY = {"width": 16, "latents": 4, "latent_width": 16, "rounds": 1, "blocks": 1, "heads": 2}
 FAMILIES = ("chair", "vase", "mug", "airplane")
 
@@ -130,7 +132,14 @@ def write_files(folder: Path, flat: bool) -> None:
     nf.save(graphs.replace(label=None, classes=()) if flat else graphs, folder / "shapes.ply")
 
 
-@pytest.mark.parametrize("page", [p for p in WRITTEN if blocks(p, "python")], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(p, marks=pytest.mark.slow if p.name in LONG else [], id=p.name)
+        for p in WRITTEN
+        if blocks(p, "python")
+    ],
+)
 def test_snippets_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_down: None) -> None:
     monkeypatch.chdir(tmp_path)
     write_files(tmp_path, page.name in FLAT)

@@ -41,6 +41,7 @@ def test_shapes(tmp_path: Path) -> None:
         assert re.search(rf"^{row} +[\d.]+ \[", text, re.MULTILINE), text
 
 
+@pytest.mark.slow
 def test_own_data(tmp_path: Path) -> None:
     text = run("own_data", "--out", tmp_path)
     assert "2 classes" in text

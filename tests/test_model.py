@@ -205,6 +205,7 @@ def test_no_name_asks_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
         Model.from_pretrained("someone/something")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(PACKAGED))
 def test_the_shipped_model_makes_shapes(name: str) -> None:
     model = Model.from_pretrained(name)

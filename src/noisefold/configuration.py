@@ -47,8 +47,8 @@ _PUBLIC_MODULES = {
 _WHOLE = ("int", "int | None", str(int), str(int | None))
 # Sizes of networks of which there must be one at least; others may be 0.
 _POSITIVE = frozenset(
-    "width heads hidden rungs latents latent_width rounds frequencies expansion radial pair_width kernels "
-    "neighbors node_states pair_states columns out_dim".split()
+    {"width", "heads", "hidden", "rungs", "latents", "latent_width", "rounds", "frequencies", "expansion"}
+    | {"radial", "pair_width", "kernels", "neighbors", "node_states", "pair_states", "columns", "out_dim"}
 )
 # Names that earlier formats wrote.
 _RENAMED = {

@@ -108,6 +108,7 @@ def test_evaluate_and_report(trained: Path, cubes: Path, tmp_path: Path) -> None
     assert (tmp_path / "r.html").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_demo_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from noisefold.model import PACKAGED
 
@@ -205,12 +206,11 @@ def test_misuse_exits_with_2(
     assert not list(tmp_path.iterdir())
 
 
-def test_the_module_is_a_command_whose_exit_status_a_shell_sees(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "noisefold", "inspect", str(tmp_path / "absent.ply")]
-    done = subprocess.run(command, capture_output=True, text=True)
+def test_the_module_is_a_command_whose_exit_status_a_shell_sees() -> None:
+    done = subprocess.run([sys.executable, "-m", "noisefold", "nothing"], capture_output=True, text=True)
     assert done.returncode == 2
+    assert "nothing" in done.stderr
     assert "Traceback" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_an_interrupt_outside_a_command_is_one_sentence_and_exits_with_1(

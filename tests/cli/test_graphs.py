@@ -37,6 +37,7 @@ def test_data_are_understood(folder: Path) -> None:
     assert "nn.GraphTransformer" in said
 
 
+@pytest.mark.slow
 def test_samples_are_evaluated_and_reported(folder: Path) -> None:
     status, said, errors = run("evaluate", folder / "run", "--steps", 2, "--constraint", "connected")
     assert (status, errors) == (0, "")

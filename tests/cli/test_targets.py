@@ -96,6 +96,7 @@ def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> 
     assert {p.name for p in tmp_path.iterdir()} == {"data.npz"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("idle")
 def test_the_checks_let_others_pass(tmp_path: Path) -> None:
     for name in COMMANDS:

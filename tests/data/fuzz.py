@@ -17,7 +17,6 @@ import re
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import traceback
@@ -28,6 +27,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import torch
 
 _SECONDS = 5
 _MEMORY = 2**30
@@ -308,6 +308,28 @@ def _run(folder: Path, count: int, seed: int) -> Iterator[dict[str, str]]:
                 yield {"sample": sample.name, "outcome": outcome}
 
 
+def _forked(folder: Path, count: int, seed: int) -> tuple[list[dict[str, str]], int, str]:
+    """Run a battery in a fork, which need not import anything: outcomes, exit status, what it said."""
+    with tempfile.TemporaryFile("w+") as told, tempfile.TemporaryFile("w+") as said:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                os.dup2(said.fileno(), 2)
+                torch.set_num_threads(1)  # those of OpenMP do not survive a fork
+                for result in _run(folder, count, seed):
+                    print(json.dumps(result), file=told, flush=True)
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(status)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        for stream in (told, said):
+            stream.seek(0)
+        return [json.loads(line) for line in told if line.endswith("\n")], status, said.read()
+
+
 # -- in the process that tests ------------------------------------------------------------------------------
 
 
@@ -339,14 +361,8 @@ def battery(
                 path = Path(where, name, inner) if inner else Path(where, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
-        found = os.pathsep.join(p for p in sys.path if p)
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": found}
-        done = subprocess.run(
-            [sys.executable, __file__, where, str(count), str(seed)],
-            capture_output=True, text=True, env=environment, check=False,
-        )  # fmt: skip
-    results = [json.loads(line) for line in done.stdout.splitlines()]
-    assert done.returncode == 0, f"after {len(results)} files: {done.stderr[-3000:]}"
+        results, status, said = _forked(Path(where), count, seed)
+    assert status == 0, f"status {status} after {len(results)} files: {said[-3000:]}"
     bad = [r["outcome"] for r in results if r["outcome"] not in ("read", "refused")]
     assert not bad, f"{len(bad)} of {len(results)} files; the first: " + "\n".join(bad[:3])
     counts = {name: Counter(r["outcome"] for r in results if r["sample"] == name) for name in samples}

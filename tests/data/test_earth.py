@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from crossed import crossed
+
 xarray = pytest.importorskip("xarray")
 pytest.importorskip("cf_xarray")
 
@@ -29,8 +31,7 @@ def back_to(path, data, graphs, like):
     return xarray.open_dataset(path)
 
 
-@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
-@pytest.mark.parametrize("remembered", [True, False])
+@pytest.mark.parametrize(("grid", "remembered"), crossed(list(GRIDS.values()), [True, False]))
 def test_a_vector_comes_back_on_every_grid(tmp_path, grid, remembered):
     data = winds(**grid)
     graphs = load(data)

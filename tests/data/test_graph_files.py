@@ -144,6 +144,7 @@ def test_lines_of_all_kinds_and_digraph6():
     )
 
 
+@pytest.mark.slow
 def test_large_graphs(tmp_path):
     pairs = torch.randint(10_000, (2, 4000), generator=torch.Generator().manual_seed(0)).sort(0).values
     pairs = torch.unique(pairs[:, pairs[0] != pairs[1]], dim=1)

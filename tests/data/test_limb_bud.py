@@ -51,6 +51,7 @@ def growth(wavenumber):
 # -- the equations ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_explicit_scheme_converges_to_it():
     """Euler's error is proportional to its step, so the extrapolation to step 0 is far closer than either."""
     initial, rates = 20 * noise(2), noise(2, seed=1)[:, 0]
@@ -71,6 +72,7 @@ def smooth():
     return 0.3 * torch.einsum("smg,mp->spg", weights, cosines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("initial", "order", "error"), [(smooth(), 4, 2e-4), (20 * noise(2), 2, 2e-5)])
 def test_order_in_the_step(initial, order, error):
     """Order 4 from a smooth beginning; a rough one has modes faster than the steps, which leave order 2."""
@@ -81,6 +83,7 @@ def test_order_in_the_step(initial, order, error):
     assert errors[0] / float(exact.abs().max()) < error
 
 
+@pytest.mark.slow
 def test_fastest_growth_is_the_one_published():
     wavenumbers = np.linspace(0, 3, 30_001)
     rates = np.array([growth(k) for k in wavenumbers])

@@ -151,6 +151,7 @@ def test_failed_download_leaves_nothing(tmp_path, monkeypatch):
     assert list(root.iterdir()) == []
 
 
+@pytest.mark.slow
 @real
 def test_modelnet10_archives():
     test = modelnet40(DATA, split="test")

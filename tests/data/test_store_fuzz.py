@@ -39,6 +39,13 @@ def zarr_store(folder, matrix, version):
     return files(folder)
 
 
+def h5ad(path):
+    data = tissue(n=12)
+    data.raw = data
+    data.write_h5ad(path, compression="gzip")
+    return path.read_bytes()
+
+
 def tenx(folder):
     data = tissue(n=12)
     counts = sparse.csr_matrix(dense(data.X))
@@ -68,10 +75,12 @@ def shards(folder):
     return files(folder)
 
 
-def laz():
+def laz(point_format=3):
     laspy = pytest.importorskip("laspy")
     pytest.importorskip("lazrs")
-    made = laspy.LasData(laspy.LasHeader(point_format=3, version="1.2"))
+    made = laspy.LasData(
+        laspy.LasHeader(point_format=point_format, version="1.4" if point_format > 5 else "1.2")
+    )
     made.x, made.y, made.z = np.random.default_rng(0).integers(0, 1000, (3, 50))
     made.intensity = np.arange(50)
     buffer = io.BytesIO()
@@ -92,13 +101,17 @@ MAKERS = {
     "b.zarr": lambda folder: zarr_store(folder / "b.zarr", "dense", 3),
     "tenx": lambda folder: tenx(folder / "tenx"),
     "shards": lambda folder: shards(folder / "shards"),
+    "a.h5ad": lambda folder: h5ad(folder / "a.h5ad"),
     "a.laz": lambda folder: laz(),
+    "b.laz": lambda folder: laz(7),
     "a.parquet": lambda folder: parquet(),
 }
 
 
 def test_damaged_stores(tmp_path):
-    counts = battery({name: MAKERS[name](tmp_path) for name in ("a.zarr", "tenx", "shards")}, count=12)
+    counts = battery(
+        {name: MAKERS[name](tmp_path) for name in ("a.zarr", "a.h5ad", "tenx", "shards")}, count=12
+    )
     assert all(c["refused"] for c in counts.values())
 
 

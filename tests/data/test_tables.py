@@ -380,7 +380,7 @@ def test_an_index_without_a_header_is_no_position(first, tmp_path):
 @pytest.mark.parametrize("text", ["0,12,0,29,-0,27\n0,5,1,29,2,27\n", "3,12,0,29\n2,51,1,29\n"])
 def test_halves_of_numbers_are_no_columns(text, tmp_path):
     (tmp_path / "a.csv").write_text(text)
-    with pytest.raises(ValueError, match="a.csv"):
+    with pytest.raises(ValueError, match="decimal"):
         load(tmp_path / "a.csv")
 
 

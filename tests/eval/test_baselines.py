@@ -240,6 +240,7 @@ def test_ridge_is_chosen_by_cross_validation():
     assert scores["chosen"]["CRPS"].value < 0.8
 
 
+@pytest.mark.slow
 def test_gaussian_field_draws_are_exact_posterior_draws():
     generator = torch.Generator().manual_seed(0)
     gap = torch.cdist(PLACES.double(), PLACES.double())

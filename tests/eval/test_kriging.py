@@ -44,6 +44,7 @@ def test_prediction_is_the_posterior_of_its_process():
     assert torch.allclose(draws.T.cov(), left, atol=5 * spread**2 * 1.42 / 89)
 
 
+@pytest.mark.slow
 def test_neighbourhoods_of_all_nodes_give_the_same_law_node_by_node():
     graph, _ = process(60, features=1)
     known = torch.arange(60) < 50

@@ -171,6 +171,7 @@ def simulate(statistic, n, d, shift, scale, repeats, resamples):
     return np.mean(np.abs(value - value.mean()) <= reach), reach.mean() / 1.96 / value.std()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STATISTICS)
 def test_intervals_hold_the_expectation(name):
     covered, ratio = simulate(STATISTICS[name], 40, 3, 0.5, 1.0, repeats=100, resamples=60)

@@ -147,6 +147,7 @@ def test_pandas_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
         scores().to_pandas()
 
 
+@pytest.mark.slow
 def test_neither_plotly_nor_matplotlib_nor_pandas_is_loaded_with_the_classes() -> None:
     line = "import sys, noisefold.geometry.graphs, noisefold.sample.completion, noisefold.eval.score_table; "
     line += "assert not {'plotly', 'matplotlib', 'pandas'} & sys.modules.keys(), sys.modules.keys()"

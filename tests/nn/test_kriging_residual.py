@@ -152,6 +152,7 @@ def test_the_estimate_is_the_gaussian_posterior_of_all_nodes_at_every_noise_leve
         assert torch.equal(found[12:], field.x[12:])
 
 
+@pytest.mark.slow
 def test_untrained_it_draws_fields_that_hang_together(learned, field):
     scaling = nf.geometry.Scaling((0.0, 0.0), 1.0, (0.0,) * F, (1.0,) * F)
     model = nf.Model(learned, variable="x", for_completion=True, summary=nf.geometry.DataSummary(scaling))
@@ -300,6 +301,7 @@ def test_a_spike_foretells_held_out_values_better_than_a_normal_law(silent):
     assert float(law.crps(field.x)[:25, 0].mean()) < 0.92 * float(normal)
 
 
+@pytest.mark.slow
 def test_the_estimate_of_a_silent_feature_is_the_posterior(silent):
     graphs, net = silent
     field = graphs[:1]
@@ -322,6 +324,7 @@ def test_the_estimate_of_a_silent_feature_is_the_posterior(silent):
         assert bool(((found - expected).abs() < 5 * error + 1e-3).all())
 
 
+@pytest.mark.slow
 def test_untrained_it_draws_its_law(silent):
     graphs, net = silent
     field = graphs[:1]
@@ -345,10 +348,12 @@ def test_untrained_it_draws_its_law(silent):
 
 
 # What is constant or on few places is also met by `eval.test_degenerate_fields`.
-RARER = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("constant", "two places", "duplicates")]
+RARER = [
+    pytest.param(kind, marks=pytest.mark.slow) for kind in ("sizes", "constant", "two places", "duplicates")
+]
 
 
-@pytest.mark.parametrize("kind", ["rare", "sizes", *RARER])
+@pytest.mark.parametrize("kind", ["rare", *RARER])
 def test_poor_data_are_measured_and_drawn(kind):
     torch.manual_seed(0)
     pos, x = torch.rand(4, 30, 2), torch.randn(4, 30, 3)
@@ -388,7 +393,7 @@ def test_without_places_apart_nothing_is_measured():
 
 @pytest.mark.parametrize(
     ("nodes", "features"),
-    [(12, 8), (4, 40), *(pytest.param(n, 3, marks=pytest.mark.slow) for n in (12, 400))],
+    [(12, 8), *(pytest.param(*c, marks=pytest.mark.slow) for c in ((4, 40), (12, 3), (400, 3)))],
 )
 def test_covariance_between_features_is_shrunk_by_their_number_and_that_of_nodes(nodes, features):
     """Towards its diagonal, by ridge + f / 4n and at most entirely; the jitter of 1e-4 is added."""

@@ -72,6 +72,7 @@ def test_answers_are_weighted_means_over_patches(batch: int) -> None:
         torch.testing.assert_close(out[copy * N : (copy + 1) * N], expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_samples_keep_their_spread_and_correlation_where_patches_meet() -> None:
     """A field on a line whose correlation falls by e over 10 nodes, on patches of 60."""
     rows, weights = patches(60, 0.5)

@@ -130,7 +130,7 @@ def test_mix_knows_order_and_number():
     )
 
 
-@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("place", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_mix_is_an_avalanche(place):
     """Flipping any input bit flips every output bit in half of the cases, within 5 standard errors."""
     trials = 400

@@ -149,6 +149,7 @@ def test_paper_has_the_still_pictures(browser: Browser, report: Path) -> None:
     browser.call("Emulation.setEmulatedMedia", media="")
 
 
+@pytest.mark.slow
 def test_without_webgl_curves_are_drawn_and_clouds_stay_still(
     browser: Browser, report: Path, tmp_path: Path
 ) -> None:

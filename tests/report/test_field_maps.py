@@ -146,6 +146,7 @@ def test_hidden_and_known_cells_are_told_apart_as_dots() -> None:
     assert [len(panels(figure)[k].collections) for k in (1, 2)] == [1, 1]
 
 
+@pytest.mark.slow
 def test_a_body_is_shown_from_two_sides() -> None:
     figure = completion_maps(completed(tissue(dim=3)), 0)
     assert len(panels(figure)) == 10
@@ -168,6 +169,7 @@ def test_a_gene_of_which_nothing_was_given_is_called_so() -> None:
     assert panels(figure)[0].texts[0].get_text() == "nothing of this\nfeature was given"
 
 
+@pytest.mark.slow
 def test_many_cells_stay_light() -> None:
     figure = completion_maps(completed(tissue(14_000)), 0)
     size = len(png(figure, 256))
@@ -195,6 +197,7 @@ def test_single_tissues_stand_side_by_side() -> None:
     inside(figure)
 
 
+@pytest.mark.slow
 def test_film_runs_from_noise_to_data() -> None:
     graphs = limb(1)
     path = [(float(u), graphs.replace(x=u * graphs.x)) for u in np.linspace(0.1, 1, 10)]
@@ -294,6 +297,7 @@ def test_errors_say_what_to_do(call: Any, message: str) -> None:
         call()
 
 
+@pytest.mark.slow
 def test_patches_of_a_large_tissue_are_drawn_about_their_middles() -> None:
     """Three patches of one extent, 20 of them apart: in one window each would be a speck."""
     patches = [tissue(100, seed=s) for s in range(3)]

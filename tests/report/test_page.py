@@ -248,6 +248,7 @@ def test_path_has_a_frame_and_a_place_on_the_slider_for_each_moment(page: Page) 
     assert len(path["frames"][0]["data"]) == len(path["data"]) == 7
 
 
+@pytest.mark.slow
 def test_the_same_arguments_give_the_same_page(html: str) -> None:
     assert html_of(**everything()) == html
     assert len(html) < 6_500_000
@@ -255,7 +256,14 @@ def test_the_same_arguments_give_the_same_page(html: str) -> None:
 
 @pytest.mark.usefixtures("unpainted")
 @pytest.mark.parametrize(
-    "left_out", ["test scores", "log facts", "trajectory train", "test train log scores trajectory facts"]
+    "left_out",
+    [
+        "test train log scores trajectory facts",
+        *(
+            pytest.param(some, marks=pytest.mark.slow)
+            for some in ("test scores", "log facts", "trajectory train")
+        ),
+    ],
 )
 def test_pieces_may_be_missing(left_out: str) -> None:
     arguments = everything()
@@ -295,7 +303,7 @@ def test_other_models_stand_between_samples_and_real_data() -> None:
 
 
 @pytest.mark.usefixtures("unpainted")
-@pytest.mark.parametrize("dim", [1, 2, 4])
+@pytest.mark.parametrize("dim", [1, *(pytest.param(d, marks=pytest.mark.slow) for d in (2, 4))])
 def test_other_dimensions(dim: int) -> None:
     data = hostile(dim=dim)
     page = Page(html_of(model=Model.for_data(data, **_SMALL), samples=data, test=data, train=data))
@@ -354,6 +362,7 @@ def test_nothing_is_written_for_wrong_arguments(tmp_path: Path) -> None:
 # -- what the page computes by itself --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unpainted")
 def test_what_is_missing_is_computed_and_what_is_given_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

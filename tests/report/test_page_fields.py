@@ -129,6 +129,7 @@ def test_names_of_the_model_are_used_and_hostile_ones_are_text() -> None:
     assert all(name in Page(html).text for name in HOSTILE[:2])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unpainted")
 def test_best_and_worst_recovered_features_are_chosen() -> None:
     generator = torch.Generator().manual_seed(0)
@@ -174,6 +175,7 @@ def test_a_model_is_asked_for_what_was_hidden() -> None:
         recover(Model.for_data(train.replace(x=None), **_SMALL), train)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unpainted")
 def test_what_is_missing_is_computed(tmp_path: Path) -> None:
     train = limb(12)

@@ -57,6 +57,7 @@ def half(graphs: Graphs) -> Tensor:
     return torch.arange(graphs.num_nodes) % 2 == 0
 
 
+@pytest.mark.slow
 def test_the_posterior_of_a_known_law_in_the_units_of_the_data():
     """Features are 3 + 2 z with z normal; two graphs with different known values at the same nodes."""
     scaling = Scaling((0.0,), 1.0, (3.0,), (2.0,))

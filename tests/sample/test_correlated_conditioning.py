@@ -96,6 +96,7 @@ def test_the_published_schemes_miss_it(name):
     assert not covariance < 1e6
 
 
+@pytest.mark.slow
 def test_replacement_alone():
     """Worse than corrections everywhere, and independent of the observed values without the kriging."""
     for name in ("white", "smooth"):
@@ -114,6 +115,7 @@ def test_replacement_alone():
         assert errors(NOISES["smooth"], method)[0] < 0.1
 
 
+@pytest.mark.slow
 def test_reconstruction_knows_the_covariance_of_the_noise():
     """Exact for Gaussian data once conjugate gradients have converged; what is left is the solver's error."""
     full = Reconstruction(iterations=FEW[0])

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from crossed import crossed
 from noisefold.geometry import Graphs, Scaling, Sphere, Torus
 from noisefold.nn import Denoiser
 from noisefold.noise import Known, Riemannian, Streams, TangentScore
@@ -86,9 +87,13 @@ def test_defaults_are_registered():
     assert default_conditioning(path, None) == Repaint()
 
 
-@pytest.mark.parametrize("manifold", [Sphere(), Torus(2)], ids=repr)
-@pytest.mark.parametrize(("solver", "steps"), [(GeodesicHeun(), 30), (GeodesicRandomWalk(), 60)], ids=repr)
-def test_samples_of_an_exact_score_have_its_distribution(manifold, solver, steps):
+@pytest.mark.parametrize(
+    ("manifold", "how"),
+    crossed([Sphere(), Torus(2)], [(GeodesicHeun(), 30), (GeodesicRandomWalk(), 60)]),
+    ids=repr,
+)
+def test_samples_of_an_exact_score_have_its_distribution(manifold, how):
+    solver, steps = how
     denoiser, mixture = exact_denoiser(manifold)
     count = 1500
     frame = single(torch.zeros(count, manifold.columns, dtype=F64))
@@ -102,6 +107,7 @@ def test_samples_of_an_exact_score_have_its_distribution(manifold, solver, steps
     assert spread[0] == pytest.approx(spread[1], abs=0.1)
 
 
+@pytest.mark.slow
 def test_heun_is_of_order_two_and_exact_for_one_point():
     path, centre = Riemannian(), torch.tensor([[0.0, 0.6, 0.8]], dtype=F64)
     start = path.manifold.project(torch.tensor([[0.9, -0.3, 0.2]], dtype=F64))
@@ -176,6 +182,7 @@ def test_divergence_is_that_of_the_sphere():
     assert (found - expected).abs().max() < 1e-9
 
 
+@pytest.mark.slow
 def test_hutchinson_agrees_within_its_error():
     path = Riemannian()
     denoiser = Denoiser(Linear(), path, TangentScore(), "pos")
@@ -240,6 +247,7 @@ def test_other_methods_and_what_is_off_the_sphere_are_refused():
         GeodesicFlow(steps=0)
 
 
+@pytest.mark.slow
 def test_completion_by_resampling_is_near_the_observed_neighbour():
     """Of a pair at one place one is observed: the other is a draw around it, of the variance of both."""
     path, spread = Riemannian(), 0.02

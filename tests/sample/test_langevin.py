@@ -96,6 +96,7 @@ def test_the_posterior_is_within_what_is_asked():
     assert size_of_error(plain[1], exact[1]) > 10 * found[1]
 
 
+@pytest.mark.slow
 def test_momentum_pays():
     """Against plain Langevin steps with a little more evaluations, the mean's error is less than half."""
     exact = conditional(CORRELATED)[0]

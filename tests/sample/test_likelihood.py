@@ -187,6 +187,7 @@ def test_data_with_the_distribution_of_the_noise_are_exact(schedule, source):
     assert float(found.end_error.abs().max()) < 1e-9
 
 
+@pytest.mark.slow
 def test_method_is_of_order_4():
     """Half the step, a sixteenth of the error; against the flow itself with 160 steps."""
     path = Gaussian()
@@ -196,6 +197,7 @@ def test_method_is_of_order_4():
     assert math.log2(errors[0] / errors[1]) == pytest.approx(4, abs=0.3)
 
 
+@pytest.mark.slow
 @SOME
 def test_end_error_is_what_the_normal_end_lacks(schedule):
     """To second order in e^-7 = 1e-3, beside the first order of 1e-2."""
@@ -207,6 +209,7 @@ def test_end_error_is_what_the_normal_end_lacks(schedule):
     assert float((missing - plain.end_error).abs().max()) < 1e-4
 
 
+@pytest.mark.slow
 @EVERY
 def test_schedules_agree(schedule):
     """The density of the data is one, whatever the path to it."""
@@ -336,6 +339,7 @@ def test_networks_with_derivatives_of_their_own():
     torch.testing.assert_close(*values, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_classes_and_guidance():
     denoiser = learned(classes=3)
     graphs = ragged((3, 1, 2, 4)).replace(label=torch.tensor([0, 1, 2, -1]))
@@ -348,6 +352,7 @@ def test_classes_and_guidance():
     torch.testing.assert_close(plain[3], more[3], rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_hutchinson_is_unbiased():
     """128 probes: within 4 of its own standard errors of the exact value, for each graph and on average."""
     denoiser, graphs = learned(), ragged((5, 8, 3, 9, 7, 6))
@@ -361,6 +366,7 @@ def test_hutchinson_is_unbiased():
     assert not torch.equal(found.value, other.value)
 
 
+@pytest.mark.slow
 def test_error_of_hutchinson_is_that_of_its_spread():
     """Over 16 seeds with 8 probes: the mean square of (value - exact) / error is that of Student's t, 7/5."""
     denoiser, graphs = learned(), ragged((6,) * 16)
@@ -377,6 +383,7 @@ def test_error_of_hutchinson_is_that_of_its_spread():
 # -- the bound -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @SOME
 def test_bound_of_an_exact_denoiser_is_the_density(schedule):
     path = Gaussian(schedule)
@@ -391,6 +398,7 @@ def test_bound_of_an_exact_denoiser_is_the_density(schedule):
     assert float((found.value - truth).mean().abs()) < 0.05
 
 
+@pytest.mark.slow
 def test_bound_of_a_field_under_correlated_noise():
     path = Gaussian(source=SOURCE)
     law, graphs = fields(path)

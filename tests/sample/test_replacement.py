@@ -40,9 +40,9 @@ class Nothing(Conditioning):
     ("conditioning", "steps", "errors"),
     [
         (Replacement(), 200, (0.481, 1.471, 2.375)),
-        (Repaint(1), 100, (0.320, 0.842, 1.731)),
-        (Repaint(4), 40, (0.177, 0.399, 1.284)),
-        (Repaint(9), 20, (0.111, 0.175, 1.000)),
+        pytest.param(Repaint(1), 100, (0.320, 0.842, 1.731), marks=pytest.mark.slow),
+        pytest.param(Repaint(4), 40, (0.177, 0.399, 1.284), marks=pytest.mark.slow),
+        pytest.param(Repaint(9), 20, (0.111, 0.175, 1.000), marks=pytest.mark.slow),
         (Repaint(19), 10, (0.073, 0.268, 0.725)),
     ],
     ids=repr,

@@ -32,7 +32,8 @@ def test_numbers_of_numpy_and_words_in_any_case() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [("steps", 0), ("steps", True), ("batch", None), ("batch", "2"), ("seed", "a"), ("seed", 0.5),
-     ("guidance", float("nan")), ("precision", "half"), ("device", "gpu"), ("solver", "heun"), ("grid", "cosine")],
+     ("guidance", float("nan")), ("precision", "half"), ("device", "gpu"), ("solver", "heun"),
+     ("grid", "cosine")],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"^{name}"):
@@ -53,7 +54,7 @@ def test_classes_by_name_in_any_case() -> None:
     assert labels_of(np.array(["B", "a"]), 2, ("a", "b"), (), 0).tolist() == [1, 0]
     assert labels_of(np.int64(1), 2, ("a", "b"), (), 0).tolist() == [1, 1]
     for bad in ("c", 1.5, 2, []):
-        with pytest.raises(ValueError, match="class|entry"):
+        with pytest.raises(ValueError, match=r"class|entry"):
             labels_of(bad, 2, ("a", "b"), (), 0)  # type: ignore[arg-type]
 
 

@@ -45,6 +45,7 @@ def hole(tissue: Tissue, radius: float) -> torch.Tensor:
     return torch.from_numpy(away < radius)[:, None].expand(-1, 3)
 
 
+@pytest.mark.slow
 def test_patches_of_a_tear_are_joined_by_the_nearest_cells_that_know(tissue: Tissue, model: Model) -> None:
     hidden = hole(tissue, 9)
     on, inside = tiled(model.denoiser, torch.from_numpy(tissue.pos), hidden, PATCH)

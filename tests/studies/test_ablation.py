@@ -75,6 +75,7 @@ def test_the_whole_crossing(monkeypatch):
     assert {r["noise"] for r in result["noise"]} == {"digits", "quasi"}
 
 
+@pytest.mark.slow
 def test_files_of_a_users_points(tmp_path, monkeypatch):
     monkeypatch.setattr(ablation, "gallery", lambda *_: ({}, {}))  # drawn in the test above
     points = MIXTURE.draw(200, torch.Generator().manual_seed(0))

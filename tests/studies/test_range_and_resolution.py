@@ -36,6 +36,7 @@ def test_range_shows_the_erratum(result):
     assert max(paper["right_snr"]) < 4.5
 
 
+@pytest.mark.slow
 def test_resolution_has_every_row(tmp_path):
     paths = STUDIES["resolution"].run(tmp_path, "smoke", 0)
     found = json.loads(paths[0].read_text())

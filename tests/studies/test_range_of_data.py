@@ -60,6 +60,7 @@ def result(data):
     return measure(data, 512)
 
 
+@pytest.mark.slow
 def test_recovers_a_known_length(result):
     """Some 40 independent patches in each of 60 graphs: the length to 5 %, which is 2 errors or more."""
     fit = result["fit"]
@@ -70,6 +71,7 @@ def test_recovers_a_known_length(result):
     assert fit["shared"] + fit["own"] + fit["floor"] == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_recovers_the_range_of_the_known_field(data, result):
     """The k that tell most under the true correlation, from all nodes of five graphs, and exact sums.
 
@@ -114,12 +116,14 @@ def test_what_schedules_explain_is_the_information_of_their_reach(data, result):
         assert max(explained[OWN], explained[ALONE]) > 0.97 * max(explained.values())
 
 
+@pytest.mark.slow
 def test_the_schedule_is_that_of_the_library(data, result):
     assert decode(result["schedule"]) == Information.from_data(data, seed=0)
     assert json.loads(json.dumps(result)) == result
     assert measure(data[:12], 64) == measure(data[:12], 64)
 
 
+@pytest.mark.slow
 def test_noise_without_correlation_says_so():
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(60 * 100, 1, generator=generator)

@@ -49,6 +49,7 @@ def test_off_prior_starts_spread_the_deterministic_walk():
     assert _walks(MIXTURE, "posterior", start="grid")["det"] < 1.1
 
 
+@pytest.mark.slow
 def test_graphs_are_recovered_and_shrink_alike():
     """One posterior for each law of graphs: the same as in the plane, in three dimensions."""
     exact, shrunk = (_walks(GRAPHS, sampler) for sampler in ("draw", "mean"))

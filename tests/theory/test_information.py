@@ -98,6 +98,7 @@ def test_integrals_of_the_spherical_correlation_in_space():
     assert torch.allclose(ball_integrals(Spherical(1.0), r, 3)[2], b, rtol=1e-12)
 
 
+@pytest.mark.slow
 @EVERY
 def test_simulated_fields_tell_as_much(correlation, dim):
     """Within 3 standard errors; 400 points in the ball make A wrong by less than 1 / 400 of it."""
@@ -127,6 +128,7 @@ def test_best_radii_of_the_specification():
         assert told(planned, snr) > 0.9999 * told(radius, snr)
 
 
+@pytest.mark.slow
 @EVERY
 def test_more_noise_wants_more_range_for_every_valid_correlation(correlation, dim):
     radii = [best_radius(correlation, 10.0**k, dim) for k in (-3, -2, -1, 0, 1, 2, 3)]
@@ -155,6 +157,7 @@ def test_a_part_that_is_nobody_else_s_only_lowers_the_information():
 # -- correlated noise --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @EVERY
 def test_under_noise_correlated_as_the_data_no_radius_beats_the_node_itself(correlation, dim):
     """I = 1/2 log(1 + SNR) at radius 0, and it only falls from there."""

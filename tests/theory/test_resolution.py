@@ -71,6 +71,7 @@ def test_a_graph_does_not_depend_on_its_batch_and_repeats():
     assert not torch.equal(other.distance, twice[0].distance)
 
 
+@pytest.mark.slow
 def test_added_noise_wants_fewer_cells_and_unit_variance_does_not():
     """The paper's figure 4 holds where noise is added to the shape; seen at unit variance it does not."""
     data = shapes(6, points=64)

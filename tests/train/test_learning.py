@@ -104,6 +104,7 @@ def test_nothing_is_measured_where_a_run_goes_on_or_is_refused(tmp_path: Path) -
     assert bool(net.learned)
 
 
+@pytest.mark.slow
 def test_averaging_leaves_what_was_measured_as_it_is(tmp_path: Path) -> None:
     net = network()
     train(denoiser(net), data(), settings(ema=0.999), out=tmp_path)
@@ -124,6 +125,7 @@ def _train(out: Path, progress: Connection) -> None:
     train(denoiser(network()), data(), settings(), out=out, resume=True, on_step=progress.send)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_killed_and_taken_up_again_it_ends_with_the_same_bits(tmp_path: Path, after: int) -> None:
     """The network of the second part is a new one that has measured nothing."""

@@ -181,6 +181,4 @@ def _check_sizes(net: Config, fitted: Config) -> None:
         asked, needed = net.get(name), fitted.get(name)
         unconditional = name == "classes" and asked == 0
         if None not in (asked, needed) and asked != needed and not unconditional:
-            raise ValueError(
-                f"net.{name} follows from the data and is {needed}, got {asked!r}; leave it out."
-            )
+            raise ValueError(f"net.{name} is {needed} for these data, got {asked!r}; leave it out.")

@@ -18,8 +18,8 @@ __all__ = ["Surface", "from_pyg", "is_pyg", "left_out", "to_pyg"]
 Surface = Callable[[Tensor, Tensor], Tensor]
 """Function of positions ``[n, 3]`` and triangles ``[3, t]`` that gives points on the surface, ``[p, 3]``."""
 _READ = (
-    "pos", "x", "y", "face", "edge_index", "edge_attr", "edge_weight", "node_type", "edge_type", "mask", "batch",
-    "ptr", "adj_t", "num_nodes",
+    "pos", "x", "y", "face", "edge_index", "edge_attr", "edge_weight", "node_type", "edge_type", "mask",
+    "batch", "ptr", "adj_t", "num_nodes",
 )  # fmt: skip
 _NAMES = ("classes", "feature_names", "node_types", "edge_types")
 
@@ -261,8 +261,9 @@ def _class_of(y: Any) -> tuple[Tensor | None, tuple[str, ...]]:
     """A class ``[1]`` and its name, if this label of a PyG graph is a single word or whole number."""
     if isinstance(y, str):
         return torch.zeros(1, dtype=torch.int64), (str(y),)
-    if isinstance(y, int | np.integer | np.bool_ | np.ndarray) and getattr(y, "dtype", None) != object:
-        y = torch.as_tensor(np.asarray(y)) if np.asarray(y).dtype.kind in "iub" else None
+    if isinstance(y, int | np.generic | np.ndarray):
+        values = np.asarray(y)
+        y = torch.as_tensor(values) if values.dtype.kind in "iub" else None
     single = isinstance(y, Tensor) and y.numel() == 1 and not y.is_floating_point() and not y.is_complex()
     return (y.reshape(1).long() if single else None), ()
 
@@ -277,7 +278,7 @@ def left_out(source: Any) -> tuple[str, ...]:
         return ()
     names = [str(k) for k in first.keys() if k not in _READ and isinstance(first[k], Tensor)]  # noqa: SIM118
     notes = [f"these attributes are not read: {', '.join(names[:8])}."] if names else []
-    y = first["y"] if "y" in first else None
+    y = getattr(first, "y", None)
     if y is not None and _class_of(y)[0] is None:
         notes.append("`y` is no class, as it is not one word or whole number for each graph.")
     return tuple(notes)

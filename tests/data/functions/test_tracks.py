@@ -37,6 +37,7 @@ def read(path):
         return read_tracks(path)
 
 
+@pytest.mark.slow
 def test_ibtracs_as_it_is_distributed(tmp_path):
     """Units in a row, a pole and a date line, blank and missing cells, a double time, a spur, a lone fix."""
     with pytest.warns(DataNotice, match="left out") as notices:

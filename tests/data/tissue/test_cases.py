@@ -8,6 +8,7 @@ import torch
 from made_tissues import dense, tissue
 from scipy import sparse
 
+from crossed import crossed
 from noisefold.data import Tissue, load, save, write_layers
 from noisefold.data.tissue.layers import check_layers
 
@@ -137,8 +138,7 @@ def stored(path, data, version):
     zarr.consolidate_metadata(str(path))
 
 
-@pytest.mark.parametrize("version", [2, 3])
-@pytest.mark.parametrize("matrix", ["csr", "dense"])
+@pytest.mark.parametrize(("version", "matrix"), crossed([2, 3], ["csr", "dense"]))
 def test_zarr_is_read_as_h5ad(written, tmp_path, version, matrix):
     data = tissue(matrix)
     stored(tmp_path / "a.zarr", data, version)

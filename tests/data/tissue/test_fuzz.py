@@ -124,6 +124,7 @@ def check(folder, count, seed):
     assert megabytes < MEGABYTES
 
 
+@pytest.mark.slow  # tests/data/test_store_fuzz.py has a dozen
 @pytest.mark.skipif(sys.platform != "linux", reason="timers and the unit of memory are Linux'")
 def test_fifty_mutants(tmp_path):
     check(tmp_path, 50, 0)

@@ -105,6 +105,7 @@ def test_is_saved_with_a_network():
     net(graphs, torch.tensor([-3.0, 3.0]), None)
 
 
+@pytest.mark.slow
 def test_reach_increases_with_length_and_noise():
     found = [
         Information.from_correlation(SquaredExponential(length), lattice(20)) for length in (0.1, 0.2, 0.4)
@@ -130,6 +131,7 @@ def test_reach_equals_the_best_radius_of_the_theory():
         assert r * nodes / s == pytest.approx(math.pi * radius**2 * nodes, rel=0.25)
 
 
+@pytest.mark.slow
 def test_scaling_with_the_number_of_nodes_without_a_nugget():
     coarse = Information.from_correlation(SquaredExponential(0.3), lattice(15))
     fine = Information.from_correlation(SquaredExponential(0.3), lattice(40))
@@ -144,6 +146,7 @@ def test_white_noise_gives_the_clean_range():
     assert (schedule(U, 225)[1] == 225).all()
 
 
+@pytest.mark.slow
 def test_from_data_recovers_the_correlation_length():
     generator = torch.Generator().manual_seed(0)
     found = []

@@ -103,9 +103,7 @@ def from_arrays(arrays: Mapping[str, Any], ask: Ask = ASK) -> Graphs | Part:
         If there are no positions, or the arrays do not fit together.
     """
     for key, value in arrays.items():
-        if isinstance(value, Mapping) or not (
-            hasattr(value, "__array__") or np.isscalar(value) or _listed(value)
-        ):
+        if not (hasattr(value, "__array__") or np.isscalar(value) or _listed(value)):
             raise ValueError(f"{key!r} is of type {type(value).__name__}; a dictionary holds arrays by name.")
     name = next((n for n in _POSITIONS if n in arrays), None)
     if name is None:

@@ -65,8 +65,8 @@ def from_object(source: Any, ask: Ask) -> Graphs | Part | None:
         return from_rdkit([source], hydrogens=ask.hydrogens)
     if type(source).__name__ in ("DataFrameGroupBy", "SeriesGroupBy", "Series", "Index"):
         raise ValueError(
-            f"a {type(source).__name__} is no set of points; give the DataFrame, and group= for a graph of each "
-            f"value of a column."
+            f"a {type(source).__name__} is no set of points; give the DataFrame, and group= for a graph of "
+            f"each value of a column."
         )
     if hasattr(source, "columns") and hasattr(source, "dtypes"):
         names = [str(name) for name in source.columns]
