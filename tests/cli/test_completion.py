@@ -13,6 +13,7 @@ from noisefold import cli
 from noisefold.data import load, save
 from noisefold.geometry import Graphs
 from noisefold.model import Model
+from noisefold.runs import Run
 
 anndata = pytest.importorskip("anndata")
 pandas = pytest.importorskip("pandas")
@@ -351,3 +352,23 @@ def test_a_failure_while_writing_leaves_nothing(folder: Path, tmp_path: Path, mo
     assert (status, len(errors.strip().splitlines())) == (1, 1)
     assert "No space left" in errors
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (["--x", "CD8, total", "--x", "a@b"], ("CD8, total", "a@b")),
+        (["--x", "heat,a@b"], ("heat", "a@b")),
+        (["--x", '"CD8, total",heat'], ("CD8, total", "heat")),
+        ([], ("heat", "CD8, total", "a@b")),
+    ],
+)
+def test_columns_whose_names_hold_commas(tmp_path, words, names):
+    rng = np.random.default_rng(0)
+    rows = "".join(",".join(f"{v:.3f}" for v in row) + "\n" for row in rng.random((12, 5)))
+    (tmp_path / "a.csv").write_text('x,y,heat,"CD8, total",a@b\n' + rows)
+    small = ["--steps", "1", "-o", "net.width=8", "-o", "net.heads=1", "-o", "training.batch=1"]
+    status, _, errors = run("train", tmp_path / "a.csv", "--out", tmp_path / "run", *small, *words)
+    assert (status, errors) == (0, "")
+    assert Model.from_pretrained(tmp_path / "run").feature_names == names
+    assert Run(tmp_path / "run").reading(str(tmp_path / "a.csv")).load().feature_names == names

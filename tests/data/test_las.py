@@ -34,6 +34,9 @@ def las(kind=0, n=30, version=(1, 2), further=0, count=None):
     return bytes(head) + b"\0" * 11 + table.tobytes(), raw, table
 
 
+COLOURED = (2, 3, 5, 7, 8, 10)
+
+
 @pytest.mark.parametrize("kind", range(11))
 @pytest.mark.parametrize("further", [0, 5])
 def test_every_point_format(kind, further):
@@ -41,7 +44,7 @@ def test_every_point_format(kind, further):
     content = read_las(data)
     np.testing.assert_array_equal(content.pos, raw * np.array(SCALE) + np.array(OFFSET))
     names = ["intensity", "return_number", "number_of_returns", "classification"]
-    names += ["red", "green", "blue"] * (kind in (2, 3, 5, 7, 8, 10)) + ["nir"] * (kind in (8, 10))
+    names += ["red", "green", "blue"] * (kind in COLOURED) + ["nir"] * (kind in (8, 10))
     assert list(content.names) == names
     values = dict(zip(names, content.features.T, strict=True))
     np.testing.assert_array_equal(values["intensity"], table[:, 12] + 256 * table[:, 13].astype(int))
@@ -93,27 +96,30 @@ def test_bad_files(data, named):
         read_las(data)
 
 
-def laz(compress):
+def laz(compress, kind=3):
     laspy = pytest.importorskip("laspy")
     pytest.importorskip("lazrs")
-    header = laspy.LasHeader(point_format=3, version="1.2")
+    header = laspy.LasHeader(point_format=kind, version="1.4" if kind > 5 else "1.3")
     header.scales, header.offsets = np.array(SCALE), np.array(OFFSET)
     made = laspy.LasData(header)
     random = np.random.default_rng(0)
     made.X, made.Y, made.Z = random.integers(-(10**6), 10**6, (3, 500))
-    made.intensity, made.red = random.integers(0, 60000, (2, 500))
+    made.intensity, red = random.integers(0, 60000, (2, 500))
+    if kind in COLOURED:
+        made.red = red
     made.return_number, made.classification = random.integers(1, 6, (2, 500))
     buffer = io.BytesIO()
     made.write(buffer, do_compress=compress)
     return buffer.getvalue(), made
 
 
-@pytest.mark.parametrize("compress", [False, True])
-def test_against_laspy(compress):
-    data, made = laz(compress)
+@pytest.mark.parametrize(("kind", "compress"), [(3, False), *((kind, True) for kind in range(11))])
+def test_against_laspy(kind, compress):
+    data, made = laz(compress, kind)
     content = read_las(data)
     np.testing.assert_array_equal(content.pos, np.stack([made.x, made.y, made.z], 1))
-    assert content.names == ("intensity", "return_number", "classification", "red")
+    colours = ("red",) if kind in COLOURED else ()
+    assert content.names == ("intensity", "return_number", "classification", *colours)
     for name, values in zip(content.names, content.features.T, strict=True):
         np.testing.assert_array_equal(values, made[name])
 

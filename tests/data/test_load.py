@@ -3,6 +3,7 @@
 import re
 import struct
 import sys
+import warnings
 from contextlib import suppress
 
 import numpy as np
@@ -536,3 +537,16 @@ def test_truths_are_classes():
 def test_names_that_are_not_different_are_refused():
     with pytest.raises(ValueError, match=r"feature_names.*'a'"):
         load({"pos": np.zeros((4, 2)), "x": np.zeros((4, 2)), "feature_names": ["a", "a"]})
+
+
+def test_what_float32_is_too_coarse_for_is_said():
+    cloud = np.random.default_rng(0).random((20, 2))
+    with pytest.warns(DataNotice, match="graph 0"):
+        load([cloud, cloud + 5e6])
+    with pytest.warns(DataNotice, match="'when'"):
+        load({"pos": cloud, "x": 1.7e9 + cloud[:, :1] * 100, "feature_names": ["when"]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataNotice)
+        load([cloud, cloud + 100])
+        load([cloud + 5e6, cloud + 5e6 + 100])
+        load({"pos": cloud, "x": np.ones((20, 1))})

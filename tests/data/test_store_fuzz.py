@@ -75,12 +75,10 @@ def shards(folder):
     return files(folder)
 
 
-def laz(point_format=3):
+def laz(point_format=3, version="1.2"):
     laspy = pytest.importorskip("laspy")
     pytest.importorskip("lazrs")
-    made = laspy.LasData(
-        laspy.LasHeader(point_format=point_format, version="1.4" if point_format > 5 else "1.2")
-    )
+    made = laspy.LasData(laspy.LasHeader(point_format=point_format, version=version))
     made.x, made.y, made.z = np.random.default_rng(0).integers(0, 1000, (3, 50))
     made.intensity = np.arange(50)
     buffer = io.BytesIO()
@@ -103,7 +101,7 @@ MAKERS = {
     "shards": lambda folder: shards(folder / "shards"),
     "a.h5ad": lambda folder: h5ad(folder / "a.h5ad"),
     "a.laz": lambda folder: laz(),
-    "b.laz": lambda folder: laz(7),
+    "b.laz": lambda folder: laz(7, "1.4"),
     "a.parquet": lambda folder: parquet(),
 }
 

@@ -19,7 +19,7 @@ def convert(
     out: Annotated[Path, typer.Argument(help="Folder to make, or a file such as graphs.g6.")],
     points: Points = None,
     pos: Pos = None,
-    x: Values = "X",
+    x: Values = None,
     genes: Genes = None,
     group: Group = None,
     time: Time = None,
@@ -31,10 +31,10 @@ def convert(
     """Write data as a folder that training maps, for data larger than memory, or in another format."""
     from noisefold.data.convert import convert as converted
 
-    places = names_of(pos, option="--pos")
+    places, values = names_of(pos, option="--pos"), names_of(x, option="--x")
     named: dict[str, Any] = {
         "pos": None if places is None else places[0] if len(places) == 1 else list(places),
-        "x": None if x == "X" else x,
+        "x": None if values is None else values[0] if len(values) == 1 else list(values),
         "genes": names_of(genes, option="--genes"),
         "group": group,
         "time": time,

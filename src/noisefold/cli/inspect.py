@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from noisefold.cli.lists import names_of
 from noisefold.cli.options import (
     Classes,
     Data,
@@ -20,7 +19,7 @@ from noisefold.cli.options import (
     Time,
     Values,
     Vector,
-    size_of,
+    source_of,
 )
 from noisefold.cli.output import console, say
 
@@ -32,7 +31,7 @@ def inspect(
     points: Points = None,
     classes: Classes = None,
     pos: Pos = None,
-    x: Values = "X",
+    x: Values = None,
     genes: Genes = None,
     group: Group = None,
     time: Time = None,
@@ -51,25 +50,25 @@ def inspect(
     from noisefold.data import describe_columns
     from noisefold.data.describe import describe
     from noisefold.data.images.modality import Pictures
-    from noisefold.data.source import HELD_OUT, DataSource
-    from noisefold.domains import Request, domain_of
+    from noisefold.data.source import HELD_OUT
+    from noisefold.domains import Request, domain_of, recipe_for
 
-    source = DataSource(
+    source = source_of(
         data,
-        points,
-        names_of(classes, option="--classes"),
-        names_of(pos, option="--pos"),
-        x,
-        names_of(genes, option="--genes"),
-        group,
-        time,
-        patch,
-        label,
-        skip,
-        names_of(level, option="--level"),
-        names_of(vector, option="--vector"),
-        mask,
-        size_of(size),
+        points=points,
+        classes=classes,
+        pos=pos,
+        x=x,
+        genes=genes,
+        group=group,
+        time=time,
+        patch=patch,
+        label=label,
+        skip=skip,
+        size=size,
+        level=level,
+        vector=vector,
+        mask=mask,
     )
     said = source.tissue().describe() if source.is_tissue else {}
     train = source.divided(HELD_OUT if source.is_tissue else 0.0)[0]
@@ -86,4 +85,4 @@ def inspect(
     console.print(
         "\n# configuration; save it, change it, and give it to `noisefold train --config`", style="dim"
     )
-    say(yaml.safe_dump(domain.recipe(train, Request(for_completion)).plan, sort_keys=False))
+    say(yaml.safe_dump(recipe_for(train, Request(for_completion)).plan, sort_keys=False))

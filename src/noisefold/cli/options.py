@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from noisefold.cli.lists import names_of
+
 if TYPE_CHECKING:
+    from noisefold.data.source import DataSource
     from noisefold.sample import Conditioning, Grid, Solver
 
 __all__ = [
@@ -42,6 +45,7 @@ __all__ = [
     "method_of",
     "size_of",
     "solver_of",
+    "source_of",
 ]
 
 SOLVERS = (
@@ -75,7 +79,7 @@ Pos = Annotated[
     list[str] | None, typer.Option(help="Of .h5ad: obsm/KEY, or obs/x,obs/y; of tables: columns.")
 ]
 Values = Annotated[
-    str,
+    list[str] | None,
     typer.Option("--x", help="Of .h5ad: X, layers/NAME or raw/X; of tables and NetCDF: features."),
 ]
 Genes = Annotated[list[str] | None, typer.Option(help=f"Of .h5ad: genes to keep: {_LISTED}.")]
@@ -128,6 +132,40 @@ def size_of(text: str | None) -> int | tuple[int, int] | None:
         raise ValueError(f"--size must be pixels a side, 32, or height x width, 32x48, got {text!r}.")
     numbers = [int(side) for side in sides]
     return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
+
+
+def source_of(
+    data: str,
+    *,
+    points: int | None,
+    classes: list[str] | None,
+    pos: list[str] | None,
+    x: list[str] | None,
+    genes: list[str] | None,
+    group: str | None,
+    time: str | None,
+    patch: int,
+    label: str | None,
+    skip: bool,
+    size: str | None,
+    level: list[str] | None,
+    vector: list[str] | None,
+    mask: str | None,
+) -> DataSource:
+    """Return where data are and how they are read, of the options of a command."""
+    from noisefold.data.source import DataSource
+
+    named = {"classes": classes, "pos": pos, "genes": genes, "level": level, "vector": vector}
+    lists = {name: names_of(values, option=f"--{name}") for name, values in named.items()}
+    single = {"group": group, "time": time, "patch": patch, "label": label, "skip": skip, "mask": mask}
+    return DataSource(
+        data,
+        points=points,
+        x=names_of(x, option="--x") or "X",
+        size=size_of(size),
+        **lists,  # type: ignore[arg-type]
+        **single,  # type: ignore[arg-type]
+    )
 
 
 def interval_of(text: str | None) -> tuple[float, float] | None:

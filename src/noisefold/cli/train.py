@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from noisefold.cli.lists import names_of
 from noisefold.cli.options import (
     Classes,
     Data,
@@ -28,7 +27,7 @@ from noisefold.cli.options import (
     Time,
     Values,
     Vector,
-    size_of,
+    source_of,
 )
 from noisefold.cli.output import in_processes, say
 
@@ -48,7 +47,7 @@ def train(
     hold_out: Annotated[float, typer.Option(help="Share of the data kept for validation.")] = 0.1,
     seed: Seed = 0,
     pos: Pos = None,
-    x: Values = "X",
+    x: Values = None,
     genes: Genes = None,
     group: Group = None,
     time: Time = None,
@@ -65,7 +64,6 @@ def train(
     devices: Annotated[int, typer.Option(help="Processes that share each batch, one for each device.")] = 1,
 ) -> None:
     """Train a model on a data set."""
-    from noisefold.data.source import DataSource
     from noisefold.domains import Request, domain_of, recipe_for
     from noisefold.domains.plan import from_options, read_plan, summarised
     from noisefold.files import check_out
@@ -75,22 +73,22 @@ def train(
     from noisefold.train.lock import run_lock
 
     check_out(out, folder=True)
-    source = DataSource(
+    source = source_of(
         data,
-        points,
-        names_of(classes, option="--classes"),
-        names_of(pos, option="--pos"),
-        x,
-        names_of(genes, option="--genes"),
-        group,
-        time,
-        patch,
-        label,
-        skip,
-        names_of(level, option="--level"),
-        names_of(vector, option="--vector"),
-        mask,
-        size_of(size),
+        points=points,
+        classes=classes,
+        pos=pos,
+        x=x,
+        genes=genes,
+        group=group,
+        time=time,
+        patch=patch,
+        label=label,
+        skip=skip,
+        size=size,
+        level=level,
+        vector=vector,
+        mask=mask,
     )
     learned, held = source.divided(hold_out, seed)
     named = {"steps": steps, "device": device}

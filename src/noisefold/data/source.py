@@ -21,6 +21,7 @@ __all__ = ["HELD_OUT", "DataSource"]
 
 HELD_OUT = 0.1
 """Share of the data that a training does not see, unless it is told."""
+_TABLES = {".csv", ".tsv", ".txt", ".xyz", ".pts", ".parquet"}
 _LISTS = ("classes", "pos", "genes", "level", "vector", "size")
 
 
@@ -35,7 +36,7 @@ class DataSource:
     points, classes
         Most points of each cloud; names of the classes to keep. Not for tissues.
     pos, x, genes, group, time
-        Parts of an .h5ad file, as of `noisefold.data.Tissue.read`; `pos`, `x` (names separated by commas) and
+        Parts of an .h5ad file, as of `noisefold.data.Tissue.read`; `pos`, `x` (names) and
         `group` also columns of tables, as of `noisefold.load`.
     label
         Column of a table that holds classes.
@@ -59,7 +60,7 @@ class DataSource:
     points: int | None = None
     classes: tuple[str, ...] | None = None
     pos: tuple[str, ...] | None = None
-    x: str = "X"
+    x: str | tuple[str, ...] = "X"
     genes: tuple[str, ...] | None = None
     group: str | None = None
     time: str | None = None
@@ -72,6 +73,10 @@ class DataSource:
     size: int | tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.is_tissue and not isinstance(self.x, str):
+            if len(self.x) != 1:
+                raise ValueError(f"--x is one part of a tissue, got {', '.join(self.x)}; name one.")
+            object.__setattr__(self, "x", self.x[0])
         if not self.is_tissue:
             table = ending_of(Path(self.source))[0] in (".csv", ".tsv", ".parquet")
             named = [
@@ -92,6 +97,9 @@ class DataSource:
             value = known.get(name)
             if value is not None and not isinstance(value, int):
                 known[name] = tuple(value.split(",") if isinstance(value, str) else value)
+        x = known.get("x", "X")
+        if x != "X" and not is_tissue(known["source"]):
+            known["x"] = tuple(x.split(",") if isinstance(x, str) else x)
         return cls(**known)
 
     def facts(self) -> dict[str, Any]:
@@ -108,8 +116,11 @@ class DataSource:
         like = DataSource(source, self.points, self.classes, size=self.size)
         if self.is_tissue and like.is_tissue:
             return replace(self, source=source)
-        gridded = all(ending_of(Path(s))[0] in (*ENDINGS, ".zarr") for s in (self.source, source))
-        return replace(self, source=source) if gridded else like
+        endings = {ending_of(Path(s))[0] for s in (self.source, source)}
+        if endings <= {*ENDINGS, ".zarr"}:
+            return replace(self, source=source)
+        # What tells graphs apart in one table may be lacking in another of a single graph.
+        return replace(like, pos=self.pos, x=self.x) if endings <= _TABLES else like
 
     def earth(self, source: str, missing: bool) -> Graphs:
         """Return another file of the earth, read as these are; what is missing is NaN, or left out.
@@ -120,7 +131,7 @@ class DataSource:
             If it is none, or cannot be read.
         """
         named = {n: getattr(self, n) for n in ("level", "vector", "mask", "time")}
-        x = None if self.x == "X" else self.x.split(",")
+        x = self._features
         return load(source, missing=missing, **{k: v for k, v in {**named, "x": x}.items() if v is not None})
 
     def tissue(self, missing: bool = False, genes: Sequence[str] | None = None) -> Tissue:
@@ -130,7 +141,13 @@ class DataSource:
             places = self.pos[0]
         chosen = list(genes or self.genes or ()) or None
         return Tissue.read(
-            self.source, pos=places, x=self.x, genes=chosen, group=self.group, time=self.time, missing=missing
+            self.source,
+            pos=places,
+            x=str(self.x),
+            genes=chosen,
+            group=self.group,
+            time=self.time,
+            missing=missing,
         )
 
     def load(self, held_out: bool = False) -> Graphs:
@@ -152,7 +169,7 @@ class DataSource:
         """What was named of data that are no tissue, as arguments of `noisefold.load`."""
         columns: dict[str, Any] = {
             "pos": None if self.pos is None else list(self.pos),
-            "x": None if self.x == "X" else self.x.split(","),
+            "x": self._features,
             "group": self.group,
             "label": self.label,
             "skip": self.skip or None,
@@ -163,6 +180,11 @@ class DataSource:
             "size": self._sides,
         }
         return {k: v for k, v in columns.items() if v is not None}
+
+    @property
+    def _features(self) -> list[str] | None:
+        """Names of the features that were asked for, or None."""
+        return None if self.x == "X" else [self.x] if isinstance(self.x, str) else list(self.x)
 
     @property
     def _sides(self) -> int | tuple[int, int] | None:
