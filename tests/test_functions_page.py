@@ -25,6 +25,7 @@ LESS = {
     "complete": ["--draws", "20", "--steps", "2"],
     "sample": ["--steps", "2"],
     "evaluate": ["--steps", "2", "--draws", "19"],
+    "study": ["--scale", "smoke"],
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 import noisefold as nf
 from noisefold import cli
+from noisefold.eval.image_scores import score_images
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "images.md"
 # What makes a command of the page a small one: steps of training, images, draws, steps of the solver.
@@ -35,6 +37,8 @@ def commands() -> list[list[str]]:
 @pytest.mark.slow
 def test_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    # Intervals of distances between sets are most of the work.
+    monkeypatch.setattr("noisefold.domains.images.score_images", partial(score_images, resamples=4))
     digit = nf.data.digits()[5].x.view(8, 8).numpy().astype(np.uint8)
     alpha = np.full((8, 8), 255, dtype=np.uint8)
     alpha[:, 4:] = 0

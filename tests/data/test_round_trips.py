@@ -180,7 +180,6 @@ def test_names_that_would_be_read_as_something_else_are_refused(tmp_path, a, nam
         ("a.pcd", sample().replace(edge_index=torch.tensor([[0], [1]]))),
         ("a.ply", sample().replace(edge_index=torch.tensor([[0], [1]]), edge_attr=torch.ones(1, 2))),
         ("a.csv", Graphs(torch.zeros(3, 4))),
-        ("a.csv", sample(("a", "a"))),
     ],
 )
 def test_what_cannot_be_held_is_known_before(tmp_path, name, like):

@@ -250,29 +250,31 @@ def _centred(graphs: Graphs) -> Graphs:
 
 
 def _say_what_is_lost(graphs: Graphs) -> None:
-    """Say where float32 is too coarse for the shape of a graph, or the spread of a feature."""
+    """Say where float32 is too coarse for the shape of a graph, or for the spread of a feature."""
     if graphs.num_nodes > _LOOKED_AT:
         return
-    low, high = (torch.full((len(graphs), graphs.dim), end) for end in (torch.inf, -torch.inf))
-    graph = graphs.batch.cpu()[:, None].expand(-1, graphs.dim)
-    pos = graphs.pos.detach().cpu()
-    low = low.scatter_reduce(0, graph, pos, "amin")
-    high = high.scatter_reduce(0, graph, pos, "amax")
-    width = (high - low).amax(1) if graphs.dim else low.sum(1)
-    bad = (width > 0) & (torch.maximum(low.abs(), high.abs()).amax(1) * 2.0**-24 > _COARSE * width)
-    if graphs.dim and bool(bad.any()):
-        i = int(bad.nonzero()[0])
-        notify(
-            f"graph {i} is {float(width[i]):.3g} wide and up to {float(high[i].abs().amax()):.3g} from the "
-            f"common origin, too far for its shape in float32; load clouds of one place together, or centre "
-            f"each with normalize='unit'."
-        )
-    if graphs.x is not None and graphs.x.shape[1] <= _COLUMNS:
+    if graphs.dim:
+        low, high = (torch.full((len(graphs), graphs.dim), end) for end in (torch.inf, -torch.inf))
+        graph, pos = graphs.batch.cpu()[:, None].expand(-1, graphs.dim), graphs.pos.detach().cpu()
+        low, high = low.scatter_reduce(0, graph, pos, "amin"), high.scatter_reduce(0, graph, pos, "amax")
+        width, far = (high - low).amax(1), torch.maximum(low.abs(), high.abs()).amax(1)
+        for i in ((width > 0) & _coarse(far, width)).nonzero().ravel().tolist()[:1]:
+            notify(
+                f"graph {i} is {float(width[i]):.3g} wide and {float(far[i]):.3g} from the common origin, too "
+                f"far for its shape in float32; load clouds of one place together, or centre each with "
+                f"normalize='unit'."
+            )
+    if graphs.x is not None and 0 < graphs.x.shape[1] <= _COLUMNS:
         x = graphs.x.detach().cpu()
         spread, size = x.amax(0) - x.amin(0), x.abs().amax(0)
-        for i in ((spread > 0) & (size * 2.0**-24 > _COARSE * spread)).nonzero().ravel().tolist():
+        for i in ((spread > 0) & _coarse(size, spread)).nonzero().ravel().tolist():
             name = graphs.feature_names[i] if graphs.feature_names else i
             notify(
                 f"feature {name!r} varies by {float(spread[i]):.3g} around {float(size[i]):.3g}, too little "
                 f"for float32; subtract what its values have in common."
             )
+
+
+def _coarse(size: torch.Tensor, width: torch.Tensor) -> torch.Tensor:
+    """Whether rounding of numbers of a size takes more than a small share of a width."""
+    return size * 2.0**-24 > _COARSE * width
