@@ -260,8 +260,8 @@ def _say_what_is_lost(graphs: Graphs) -> None:
         width, far = (high - low).amax(1), torch.maximum(low.abs(), high.abs()).amax(1)
         for i in ((width > 0) & _coarse(far, width)).nonzero().ravel().tolist()[:1]:
             notify(
-                f"graph {i} is {float(width[i]):.3g} wide and {float(far[i]):.3g} from the common origin, too "
-                f"far for its shape in float32; load clouds of one place together, or centre each with "
+                f"graph {i} is {float(width[i]):.3g} wide and {float(far[i]):.3g} from the common origin, "
+                f"too far for its shape in float32; load clouds of one place together, or centre each with "
                 f"normalize='unit'."
             )
     if graphs.x is not None and 0 < graphs.x.shape[1] <= _COLUMNS:
