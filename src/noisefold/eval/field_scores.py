@@ -14,7 +14,6 @@ distances grow as samples get fewer. Features are in standard deviations of the 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,7 +23,7 @@ from torch import Tensor
 
 from noisefold.eval import field_metrics as fields
 from noisefold.eval import spatial_statistics as texture
-from noisefold.eval.score_table import Metric, Score, Scores, half_sampled
+from noisefold.eval.score_table import Metric, Score, Scores, chosen_metrics, half_sampled
 from noisefold.eval.transport import transport_cost
 from noisefold.geometry import Graphs
 
@@ -257,17 +256,12 @@ def _applicable(metrics: Sequence[str] | None, test: Graphs) -> tuple[str, ...]:
     level = _GRID if texture.grid_shape(test) is not None else _ALIGNED if fields.aligned(test) else _ANYWHERE
     if metrics is None:
         return tuple(name for name, (_, needs, _) in _CATALOGUE.items() if needs <= level)
-    if not metrics:
-        raise ValueError("metrics must name one at least, or be None for all that apply.")
-    for name in metrics:
-        if name not in _CATALOGUE:
-            close = difflib.get_close_matches(name, FIELD_METRICS, n=1)
-            mend = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(FIELD_METRICS)}."
-            raise ValueError(f"metrics has {name!r}; {mend}")
+    chosen = chosen_metrics(metrics, FIELD_METRICS)
+    for name in chosen:
         if _CATALOGUE[name][1] > level:
             what = "one regular grid" if _CATALOGUE[name][1] == _GRID else "the same positions in all graphs"
             raise ValueError(f"metrics has {name!r}, which needs {what}; leave it out.")
-    return tuple(metrics)
+    return chosen
 
 
 def _check(models: Mapping[str, Graphs], test: Graphs, train: Graphs | None) -> None:

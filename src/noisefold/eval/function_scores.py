@@ -17,7 +17,7 @@ from torch import Tensor
 from noisefold.eval.baselines import Baseline, MarginalNormal, SpatialKNN, entries, moments
 from noisefold.eval.gp_regression import FittedGP, GPRegression
 from noisefold.eval.posterior_scores import score_posterior, tabulate
-from noisefold.eval.score_table import Metric, Score, Scores
+from noisefold.eval.score_table import Metric, Score, Scores, chosen_metrics
 from noisefold.geometry import Graphs
 
 __all__ = ["FUNCTION_METRICS", "context_masks", "score_functions"]
@@ -96,10 +96,7 @@ def score_functions(
     ValueError
         If a metric is unknown, or shapes do not fit.
     """
-    chosen = FUNCTION_METRICS if metrics is None else tuple(metrics)
-    for name in chosen:
-        if name not in FUNCTION_METRICS:
-            raise ValueError(f"metrics must be some of {', '.join(FUNCTION_METRICS)}, got {name!r}.")
+    chosen = chosen_metrics(metrics, FUNCTION_METRICS)
     truth, _ = entries(test, None)
     fitted = {} if train is None else {n: b.fit(train) for n, b in _BASELINES.items()}
     values = {"model": draws}

@@ -17,7 +17,6 @@ https://doi.org/10.1080/01621459.1927.10502953.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -36,7 +35,7 @@ from noisefold.eval.graph_rows import (
 from noisefold.eval.graph_statistics import GraphStatistics
 from noisefold.eval.graph_validity import VALIDITY, shared_validity
 from noisefold.eval.random_graphs import erdos_renyi_like
-from noisefold.eval.score_table import Score, Scores
+from noisefold.eval.score_table import Score, Scores, chosen_metrics
 from noisefold.geometry import Graphs
 
 __all__ = ["GRAPH_METRICS", "score_graphs"]
@@ -183,16 +182,11 @@ def _applicable(metrics: Sequence[str] | None, bench: Bench, size: int, notes: l
         notes.append(f"Valid: {bench.validity}.")
     if metrics is None:
         return tuple(name for name in GRAPH_METRICS if name not in lacking)
-    if not metrics:
-        raise ValueError("metrics must name one at least, or be None for all that apply.")
-    for name in metrics:
-        if name not in GRAPH_METRICS:
-            close = difflib.get_close_matches(name, GRAPH_METRICS, n=1)
-            mend = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(GRAPH_METRICS)}."
-            raise ValueError(f"metrics has {name!r}; {mend}")
+    chosen = chosen_metrics(metrics, GRAPH_METRICS)
+    for name in chosen:
         if name in lacking:
             raise ValueError(f"metrics has {name!r}, which needs {lacking[name]}; leave it out.")
-    return tuple(metrics)
+    return chosen
 
 
 def _check(models: Mapping[str, Graphs], test: Graphs, train: Graphs | None) -> None:

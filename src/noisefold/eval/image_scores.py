@@ -16,7 +16,6 @@ shares Wilson's.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,7 +35,7 @@ from noisefold.eval.image_features import (
     features_of,
     images_of_digits,
 )
-from noisefold.eval.score_table import Metric, Score, Scores, half_sampled, share_score
+from noisefold.eval.score_table import Metric, Score, Scores, chosen_metrics, half_sampled, share_score
 from noisefold.geometry import Graphs
 from noisefold.geometry.lattice import lattices
 from noisefold.geometry.principal_components import principal_components
@@ -325,13 +324,8 @@ def _applicable(
         lacking["memorised"] = "training images"
     if metrics is None:
         return tuple(name for name in IMAGE_METRICS if name not in lacking)
-    for name in metrics:
-        if name not in IMAGE_METRICS:
-            close = difflib.get_close_matches(name, IMAGE_METRICS, n=1)
-            mend = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(IMAGE_METRICS)}."
-            raise ValueError(f"metrics has {name!r}; {mend}")
+    chosen = chosen_metrics(metrics, IMAGE_METRICS)
+    for name in chosen:
         if name in lacking:
             raise ValueError(f"metrics has {name!r}, which needs {lacking[name]}; leave it out.")
-    if not metrics:
-        raise ValueError("metrics must name one at least, or be None for all that apply.")
-    return tuple(metrics)
+    return chosen

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from noisefold.eval.score_table import Metric, Score, Scores
+from noisefold.eval.score_table import Metric, Score, Scores, chosen_metrics
 from noisefold.eval.stereographic import StereographicGaussian, persisted
 from noisefold.eval.track_scores import score_places
 from noisefold.geometry.graphs import Graphs
@@ -92,10 +92,7 @@ def score_tracks(
     ValueError
         If a metric is unknown, or no place is unknown.
     """
-    chosen = TRACK_METRICS if metrics is None else tuple(metrics)
-    for name in chosen:
-        if name not in TRACK_METRICS:
-            raise ValueError(f"metrics must be some of {', '.join(TRACK_METRICS)}, got {name!r}.")
+    chosen = chosen_metrics(metrics, TRACK_METRICS)
     if bool(known.all()):
         raise ValueError("known must leave places unknown, and all are known.")
     assert test.x is not None
