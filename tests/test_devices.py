@@ -208,9 +208,9 @@ def likelihood(name: str, device: str) -> Result:
 
 PATHS = [fit, sample, complete, score, likelihood]
 CASES = [f"{path.__name__} {name}" for name in NETS for path in PATHS]
-# Nearly every network samples, and everything else is done once; everything of every network takes minutes.
+# Networks of each kind sample, and everything else is done once; everything of every network takes minutes.
 ONCE = ("fit fields", "fit graphs", "complete latents", "score latents", "likelihood fields")
-LATER = ("sample dmp gat", "sample dmp gcn", "sample kriging")
+LATER = tuple(f"sample {n}" for n in ("dmp gat", "dmp gcn", "dmp paper", "experts", "gp noise", "kriging"))
 FAST = [case for case in CASES if case in ONCE or (case.startswith("sample ") and case not in LATER)]
 
 

@@ -29,7 +29,16 @@ WRITTEN = [*PAGES, *(p for p in (ROOT / "README.md", ROOT / "CONTRIBUTING.md") i
 # Pages whose snippets take files right in the folder; for the others they stand in one folder for each class.
 FLAT = ("index.md", "README.md")
 # Pages whose snippets take seconds.
-LONG = ("quickstart.md", "scores.md", "index.md", "images.md", "functions.md", "graphs.md", "molecules.md")
+LONG = (
+    "quickstart.md",
+    "architecture.md",
+    "scores.md",
+    "index.md",
+    "images.md",
+    "functions.md",
+    "graphs.md",
+    "molecules.md",
+)
 TINY = {"width": 16, "latents": 4, "latent_width": 16, "rounds": 1, "blocks": 1, "heads": 2}
 FAMILIES = ("chair", "vase", "mug", "airplane")
 
