@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 __all__ = ["Known", "observed_entries"]
@@ -33,7 +32,7 @@ class Known(Generic[S]):
     graph: Tensor | None = None
 
 
-def observed_entries(known: ArrayLike, value: Tensor) -> Tensor:
+def observed_entries(known: Any, value: Tensor) -> Tensor:
     """Return a mask of nodes ``[n]`` or entries as one of entries, ``[n, d]``, of a state of numbers.
 
     Raises
