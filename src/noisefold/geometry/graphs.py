@@ -25,7 +25,16 @@ from noisefold.geometry.mapped import touched
 from noisefold.geometry.names import columns_of
 from noisefold.geometry.notebook import graphs_html
 from noisefold.geometry.scene import MOST, show_graphs
-from noisefold.geometry.selection import BY_EDGE, BY_GRAPH, BY_NODE, EdgeOrder, divided, selected, thinned
+from noisefold.geometry.selection import (
+    BY_EDGE,
+    BY_GRAPH,
+    BY_NODE,
+    EdgeOrder,
+    divided,
+    selected,
+    share_of,
+    thinned,
+)
 from noisefold.geometry.validation import check_fields
 
 __all__ = ["Graphs", "Modality"]
@@ -334,9 +343,7 @@ class Graphs:
         """
         if self.modality is None:
             return divided(self, fraction, torch.Generator().manual_seed(operator.index(seed)))
-        if isinstance(fraction, str) or not 0 < fraction < 1:
-            raise ValueError(f"fraction must lie strictly between 0 and 1, got {fraction}.")
-        return self.modality.split(self, fraction, seed)
+        return self.modality.split(self, share_of(fraction), seed)
 
     def thin(self, nodes: int, keys: Tensor) -> Graphs:
         """Return at most this many nodes of each graph, those of the least ``keys [n]`` in [0, 1), no edges.

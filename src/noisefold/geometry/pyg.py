@@ -273,7 +273,7 @@ def left_out(source: Any) -> tuple[str, ...]:
 
     Only the first graph is looked at; a label ``y`` that is no class is among it.
     """
-    first = next(_items(source), None)
+    first: Any = next(_items(source), None)
     if not hasattr(first, "keys") or not callable(first.keys):
         return ()
     names = [str(k) for k in first.keys() if k not in _READ and isinstance(first[k], Tensor)]  # noqa: SIM118

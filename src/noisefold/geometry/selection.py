@@ -22,6 +22,7 @@ __all__ = [
     "divided",
     "rows_of",
     "selected",
+    "share_of",
     "spread",
     "thinned",
 ]
@@ -87,6 +88,19 @@ def selected(graphs: Graphs, index: int | slice | Sequence[int] | Tensor) -> Gra
     return graphs.replace(**changes)
 
 
+def share_of(fraction: Any) -> float:
+    """Return a share that lies strictly between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        If it does not, or is no number.
+    """
+    if isinstance(fraction, str) or not 0 < fraction < 1:
+        raise ValueError(f"fraction must lie strictly between 0 and 1, got {fraction!r}.")
+    return float(fraction)
+
+
 def divided(
     graphs: Graphs, fraction: float, generator: torch.Generator | None = None
 ) -> tuple[Graphs, Graphs]:
@@ -107,8 +121,7 @@ def divided(
     ValueError
         If the fraction is out of its range, or there are fewer than two graphs or groups.
     """
-    if isinstance(fraction, str) or not 0 < fraction < 1:
-        raise ValueError(f"fraction must lie strictly between 0 and 1, got {fraction}.")
+    fraction = share_of(fraction)
     count, group = len(graphs), graphs.group
     if count < 2:
         raise ValueError(f"a split needs at least 2 graphs, got {count}.")
