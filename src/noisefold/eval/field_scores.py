@@ -23,7 +23,8 @@ from torch import Tensor
 
 from noisefold.eval import field_metrics as fields
 from noisefold.eval import spatial_statistics as texture
-from noisefold.eval.score_table import Metric, Score, Scores, chosen_metrics, half_sampled
+from noisefold.eval.metric_names import chosen_metrics
+from noisefold.eval.score_table import Metric, Score, Scores, half_sampled
 from noisefold.eval.transport import transport_cost
 from noisefold.geometry import Graphs
 

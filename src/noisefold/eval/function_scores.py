@@ -16,8 +16,9 @@ from torch import Tensor
 
 from noisefold.eval.baselines import Baseline, MarginalNormal, SpatialKNN, entries, moments
 from noisefold.eval.gp_regression import FittedGP, GPRegression
+from noisefold.eval.metric_names import chosen_metrics
 from noisefold.eval.posterior_scores import score_posterior, tabulate
-from noisefold.eval.score_table import Metric, Score, Scores, chosen_metrics
+from noisefold.eval.score_table import Metric, Score, Scores
 from noisefold.geometry import Graphs
 
 __all__ = ["FUNCTION_METRICS", "context_masks", "score_functions"]

@@ -34,8 +34,9 @@ from noisefold.eval.graph_rows import (
 )
 from noisefold.eval.graph_statistics import GraphStatistics
 from noisefold.eval.graph_validity import VALIDITY, shared_validity
+from noisefold.eval.metric_names import chosen_metrics
 from noisefold.eval.random_graphs import erdos_renyi_like
-from noisefold.eval.score_table import Score, Scores, chosen_metrics
+from noisefold.eval.score_table import Score, Scores
 from noisefold.geometry import Graphs
 
 __all__ = ["GRAPH_METRICS", "score_graphs"]

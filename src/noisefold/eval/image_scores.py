@@ -35,7 +35,8 @@ from noisefold.eval.image_features import (
     features_of,
     images_of_digits,
 )
-from noisefold.eval.score_table import Metric, Score, Scores, chosen_metrics, half_sampled, share_score
+from noisefold.eval.metric_names import chosen_metrics
+from noisefold.eval.score_table import Metric, Score, Scores, half_sampled, share_score
 from noisefold.geometry import Graphs
 from noisefold.geometry.lattice import lattices
 from noisefold.geometry.principal_components import principal_components

@@ -26,10 +26,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from noisefold.arguments import one_of
 from noisefold.geometry.notebook import data_frame, table_html
 
-__all__ = ["Metric", "Score", "Scores", "chosen_metrics", "half_sampled", "share_score"]
+__all__ = ["Metric", "Score", "Scores", "half_sampled", "share_score"]
 
 
 @dataclass(frozen=True)
@@ -322,22 +321,6 @@ def _plain(value: float | None) -> float | str | None:
 
 def _number(value: float | str | None) -> float | None:
     return None if value is None else float(value)
-
-
-def chosen_metrics(metrics: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
-    """Return the known metrics that are named, in any case; all of them if none are.
-
-    Raises
-    ------
-    ValueError
-        If a name is unknown, or there is none.
-    """
-    if metrics is None:
-        return tuple(known)
-    named = [metrics] if isinstance(metrics, str) else list(metrics)
-    if not named:
-        raise ValueError("metrics must name one at least, or be None for all that apply.")
-    return tuple(one_of("metrics", name, known) for name in named)
 
 
 def half_sampled(

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from noisefold.eval.score_table import Metric, Score, Scores, chosen_metrics
+from noisefold.eval.metric_names import chosen_metrics
+from noisefold.eval.score_table import Metric, Score, Scores
 from noisefold.eval.stereographic import StereographicGaussian, persisted
 from noisefold.eval.track_scores import score_places
 from noisefold.geometry.graphs import Graphs

@@ -10,7 +10,6 @@ name, never by place.
 from __future__ import annotations
 
 import dataclasses
-import operator
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,16 +24,7 @@ from noisefold.geometry.mapped import touched
 from noisefold.geometry.names import columns_of
 from noisefold.geometry.notebook import graphs_html
 from noisefold.geometry.scene import MOST, show_graphs
-from noisefold.geometry.selection import (
-    BY_EDGE,
-    BY_GRAPH,
-    BY_NODE,
-    EdgeOrder,
-    divided,
-    selected,
-    share_of,
-    thinned,
-)
+from noisefold.geometry.selection import BY_EDGE, BY_GRAPH, BY_NODE, EdgeOrder, parted, selected, thinned
 from noisefold.geometry.validation import check_fields
 
 __all__ = ["Graphs", "Modality"]
@@ -341,9 +331,7 @@ class Graphs:
         ValueError
             If the fraction is not in (0, 1), or there is too little to divide.
         """
-        if self.modality is None:
-            return divided(self, fraction, torch.Generator().manual_seed(operator.index(seed)))
-        return self.modality.split(self, share_of(fraction), seed)
+        return parted(self, fraction, seed)
 
     def thin(self, nodes: int, keys: Tensor) -> Graphs:
         """Return at most this many nodes of each graph, those of the least ``keys [n]`` in [0, 1), no edges.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,9 +21,9 @@ __all__ = [
     "BY_NODE",
     "EdgeOrder",
     "divided",
+    "parted",
     "rows_of",
     "selected",
-    "share_of",
     "spread",
     "thinned",
 ]
@@ -88,14 +89,15 @@ def selected(graphs: Graphs, index: int | slice | Sequence[int] | Tensor) -> Gra
     return graphs.replace(**changes)
 
 
-def share_of(fraction: Any) -> float:
-    """Return a share that lies strictly between 0 and 1.
+def parted(graphs: Graphs, fraction: Any, seed: Any) -> tuple[Graphs, Graphs]:
+    """Return `noisefold.Graphs.split` of graphs; the arguments may be numbers of NumPy."""
+    share, number = _share(fraction), operator.index(seed)
+    if graphs.modality is None:
+        return divided(graphs, share, torch.Generator().manual_seed(number))
+    return graphs.modality.split(graphs, share, number)
 
-    Raises
-    ------
-    ValueError
-        If it does not, or is no number.
-    """
+
+def _share(fraction: Any) -> float:
     if isinstance(fraction, str) or not 0 < fraction < 1:
         raise ValueError(f"fraction must lie strictly between 0 and 1, got {fraction!r}.")
     return float(fraction)
@@ -121,7 +123,7 @@ def divided(
     ValueError
         If the fraction is out of its range, or there are fewer than two graphs or groups.
     """
-    fraction = share_of(fraction)
+    fraction = _share(fraction)
     count, group = len(graphs), graphs.group
     if count < 2:
         raise ValueError(f"a split needs at least 2 graphs, got {count}.")
