@@ -1,8 +1,9 @@
 """``noisefold complete``: files with something missing in, files filled in out.
 
-What is missing is NaN in the file, a blank place in a table of tracks, or transparent in a picture. Of a tissue it may also be named: genes, a
-region, a time. Where several of these are named, what fits all of them is missing: these genes in this region
-at this time. A discrete graph in a file is the known part of one of more nodes.
+What is missing is NaN in the file, a blank place in a table of tracks, or transparent in a picture. Of a
+tissue it may also be named: genes, a region, a time. Where several of these are named, what fits all of them
+is missing: these genes in this region at this time. A discrete graph in a file is the known part of one of
+more nodes.
 """
 
 from __future__ import annotations

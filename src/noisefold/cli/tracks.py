@@ -1,4 +1,4 @@
-"""Tracks on the command line: tables of fixes with places missing, completed in the columns that they have."""
+"""Tracks on the command line: blank places of a table of fixes are drawn, in the columns that it has."""
 
 from __future__ import annotations
 
