@@ -25,6 +25,7 @@ from noisefold.geometry.segment import segment_max, segment_mean, segment_softma
 from noisefold.geometry.summary import DataSummary
 from noisefold.geometry.track_kernel import TrackKernel
 from noisefold.geometry.transform import Chain, Transform
+from noisefold.geometry.trend import Trend
 from noisefold.geometry.vector_kernels import (
     CurlFree,
     DivergenceFree,
@@ -78,6 +79,7 @@ __all__ = [
     "Torus",
     "TrackKernel",
     "Transform",
+    "Trend",
     "Triangular",
     "Voxel",
     "condition",

@@ -28,6 +28,7 @@ from torch import Tensor
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.transform import Chain
+from noisefold.geometry.trend import Trend
 from noisefold.nn.denoiser import Denoiser
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.gp_noise import GPNoise
@@ -237,7 +238,7 @@ def log_det(transform: object, graphs: Graphs, variable: str, known: Tensor | No
     Parameters
     ----------
     transform
-        From the data's units to the model's; known are `Scaling` and a `Chain` of known ones.
+        From the data's units to the model's; known are `Scaling`, `Trend` and a `Chain` of known ones.
     graphs
         The data, in the units before the transformation.
     variable
@@ -265,6 +266,11 @@ def _(transform: Scaling, graphs: Graphs, variable: str, known: Tensor | None = 
     free = ~(known if known.ndim == 2 else known[:, None]).cpu()
     lost = (free * scale.log()).sum(1)
     return -lost.new_zeros(len(graphs)).index_add(0, graphs.batch.cpu(), lost)
+
+
+@log_det.register
+def _(transform: Trend, graphs: Graphs, variable: str, known: Tensor | None = None) -> Tensor:
+    return torch.zeros(len(graphs), dtype=torch.float64)
 
 
 @log_det.register
