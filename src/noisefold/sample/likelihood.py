@@ -30,6 +30,7 @@ from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.transform import Chain
 from noisefold.geometry.trend import Trend
 from noisefold.nn.denoiser import Denoiser
+from noisefold.nn.frozen import frozen
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.gp_noise import GPNoise
 from noisefold.noise.source import Streams, White
@@ -194,7 +195,8 @@ def _(
             data = data.masked_fill(~apart, 0.0)
             denoise = denoise.given(Known(denoiser.variable.read(some), ~apart, some.batch))
         state = UnitState(path, denoise, some, data, ends, apart)
-        parts.append(method(state, seed, Streams(seed, chosen.tolist()), end))
+        with frozen(denoiser):
+            parts.append(method(state, seed, Streams(seed, chosen.tolist()), end))
         places.append(chosen)
     order = torch.cat(places).argsort()
     values, error, end_error = (torch.cat(column)[order] for column in zip(*parts, strict=True))

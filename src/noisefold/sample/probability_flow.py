@@ -37,6 +37,7 @@ from noisefold.sample.densities import (
 __all__ = ["ProbabilityFlow"]
 
 _ENTRIES = 1 << 20  # numbers in the vector-Jacobian products computed together
+_FEW = 4  # products up to which one after another is the faster way
 _Divergence = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -146,12 +147,17 @@ def trace(v: Tensor, at: Tensor, state: UnitState) -> Tensor:
 
 def _rows(v: Tensor, at: Tensor, cotangents: Tensor) -> Tensor:
     """Return the vector-Jacobian products ``[k, n, d]`` of v with cotangents ``[k, n, d]``."""
+    if len(cotangents) <= _FEW:
+        return _each(v, at, cotangents)
     try:  # together they cost a few times as much as one
         (rows,) = torch.autograd.grad(v, at, cotangents, retain_graph=True, is_grads_batched=True)
     except RuntimeError:  # a derivative that PyTorch cannot batch, of a function of the network's own
-        each = [torch.autograd.grad(v, at, z, retain_graph=True)[0] for z in cotangents]
-        return torch.stack(each)
+        return _each(v, at, cotangents)
     return rows
+
+
+def _each(v: Tensor, at: Tensor, cotangents: Tensor) -> Tensor:
+    return torch.stack([torch.autograd.grad(v, at, z, retain_graph=True)[0] for z in cotangents])
 
 
 @torch.no_grad()
