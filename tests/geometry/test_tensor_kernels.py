@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from noisefold.configuration import decode, encode
-from noisefold.geometry import HessianTensor, IndependentOutputs, Nugget, SquaredExponential, symmetric_basis
+from noisefold.geometry import (
+    HessianTensor,
+    IndependentOutputs,
+    Nugget,
+    SquaredExponential,
+    symmetric_basis,
+    tensor_rotation,
+)
 from noisefold.noise import GPNoise
 
 DIMS = pytest.mark.parametrize("d", [1, 2, 3, 4])
@@ -20,8 +27,7 @@ def turn_of(d, seed):
     """A random element of O(d), every second one a reflection, and its matrix on the numbers of a tensor."""
     q = torch.linalg.qr(places(d, d, seed))[0]
     q[:, 0] *= torch.linalg.det(q) * (-1) ** seed
-    basis = symmetric_basis(d)
-    return q, torch.einsum("aij,ik,jl,bkl->ab", basis, q, q, basis)
+    return q, tensor_rotation(q)
 
 
 @DIMS
@@ -29,7 +35,12 @@ def test_basis_is_orthonormal_and_turns_orthogonally(d):
     basis = symmetric_basis(d).flatten(1)
     eye = torch.eye(len(basis), dtype=torch.float64)
     assert (basis @ basis.T - eye).abs().max() < 1e-14
-    _, turn = turn_of(d, 1)
+    q, turn = turn_of(d, 1)
+    # The numbers of R T R^T, of the tensor T with these numbers.
+    numbers = places(1, len(basis))[0]
+    tensor = torch.einsum("a,aij->ij", numbers, symmetric_basis(d))
+    there = torch.einsum("aij,ij->a", symmetric_basis(d), q @ tensor @ q.T)
+    assert (turn @ numbers - there).abs().max() < 1e-12
     assert (turn @ turn.T - eye).abs().max() < 1e-12
 
 

@@ -8,7 +8,7 @@ from network_battery import ALL
 from torch.nn.functional import normalize
 
 from noisefold.data.functions import disc
-from noisefold.geometry import Graphs, symmetric_basis
+from noisefold.geometry import Graphs, tensor_rotation
 from noisefold.nn import EquivariantFieldNet
 from noisefold.nn.adaptive import Fixed, Stepwise
 from noisefold.nn.neighborhoods import Neighborhoods
@@ -140,13 +140,12 @@ def test_tensors_turn_with_space(dim):
     net = made(dim, columns + 1, outputs="tensor").double()
     graphs, log_snr, _ = example_batch((1, 3, 20), dim=dim, features=columns + 1)
     graphs, log_snr = graphs.to(dtype=torch.float64), log_snr.double()
-    basis = symmetric_basis(dim)
     out = net(graphs, log_snr).detach()
     assert out.norm() > 1e-2
     for seed in range(4):
         turn = torch.linalg.qr(torch.randn(dim, dim, dtype=torch.float64))[0]
         turn[:, 0] *= torch.linalg.det(turn) * (-1) ** seed
-        of_numbers = torch.einsum("aij,ik,jl,bkl->ab", basis, turn, turn, basis)
+        of_numbers = tensor_rotation(turn)
         x = torch.cat([graphs.x[:, :columns] @ of_numbers.T, graphs.x[:, columns:]], 1)
         there = net(graphs.replace(pos=graphs.pos @ turn.T + 3, x=x), log_snr)
         assert (there - out @ of_numbers.T).abs().max() < 1e-10 * float(out.abs().max())

@@ -23,7 +23,7 @@ from noisefold.geometry.neighbor_rules import KNN, Full, LongShort, Radius, Rand
 from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.segment import segment_max, segment_mean, segment_softmax, segment_sum
 from noisefold.geometry.summary import DataSummary
-from noisefold.geometry.tensor_kernels import HessianTensor, symmetric_basis
+from noisefold.geometry.tensor_kernels import HessianTensor, symmetric_basis, tensor_rotation
 from noisefold.geometry.track_kernel import TrackKernel
 from noisefold.geometry.transform import Chain, Transform
 from noisefold.geometry.trend import Trend
@@ -97,4 +97,5 @@ __all__ = [
     "segment_softmax",
     "segment_sum",
     "symmetric_basis",
+    "tensor_rotation",
 ]

@@ -24,7 +24,7 @@ from noisefold.configuration import configurable
 from noisefold.geometry.kernels import check_positive
 from noisefold.geometry.vector_kernels import VectorKernel, check_dim
 
-__all__ = ["HessianTensor", "symmetric_basis"]
+__all__ = ["HessianTensor", "symmetric_basis", "tensor_rotation"]
 
 
 def symmetric_basis(dim: int, like: Tensor | None = None) -> Tensor:
@@ -42,6 +42,18 @@ def symmetric_basis(dim: int, like: Tensor | None = None) -> Tensor:
     for k, (i, j) in enumerate(pairs):
         basis[k, i, j] = basis[k, j, i] = 1.0 if i == j else math.sqrt(0.5)
     return basis if like is None else basis.to(like)
+
+
+def tensor_rotation(rotation: Tensor) -> Tensor:
+    r"""Return the orthogonal matrix ``[m, m]`` by which :math:`R T R^T` follows from the numbers of T.
+
+    Parameters
+    ----------
+    rotation
+        R ``[d, d]``, a rotation or reflection.
+    """
+    basis = symmetric_basis(len(rotation), rotation)
+    return torch.einsum("aij,ik,jl,bkl->ab", basis, rotation, rotation, basis)
 
 
 @configurable
