@@ -260,10 +260,10 @@ def table(result: Result) -> str:
     seconds = result["rows"][0]["seconds"]
     return "\n".join(
         [
-            f"Path gap in nats a vector or tensor, fields of {result['points']} points, {seconds:g} seconds of "
-            "one core of training each; the share of the gap that a training leaves; the time of one evaluation; "
-            "and the largest difference of a turned sample from the sample for turned inputs, context and "
-            "noise, in standard deviations.\n",
+            f"Path gap in nats a vector or tensor, fields of {result['points']} points, {seconds:g} seconds "
+            "of one core of training each; the share of the gap that a training leaves; the time of one "
+            "evaluation; and the largest difference of a turned sample from the sample for turned inputs, "
+            "context and noise, in standard deviations.\n",
             markdown((*head, "steps"), rows),
         ]
     )
