@@ -51,7 +51,8 @@ class LogProb:
     value
         ``[g]``, in nats.
     error
-        Standard error of the estimate of each value ``[g]``; 0 where nothing was drawn.
+        Standard error of the estimate of each value ``[g]``; 0 where nothing was drawn, NaN where it is not
+        known.
     kind
         "exact": the density of the probability flow; "bound": a lower bound.
     end_error
