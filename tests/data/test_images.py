@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 import noisefold as nf
+from noisefold.data.convert import convert
 from noisefold.data.images.arrays import from_named
 from noisefold.geometry import Scaling
 from noisefold.geometry.chunks import node_chunks
@@ -457,3 +458,16 @@ def test_real_files(shared: Path) -> None:
     place = {name: i for i, name in enumerate(known["file_train"])}
     rows = [place[name] for name in subset["file_train"][:50]]
     assert torch.equal(packed_[rows].x, some[:50].x)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_pictures_need_no_shards(tmp_path: Path, packed: bool) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(3):
+        Image.fromarray(np.full((4, 5), 40 * i, dtype=np.uint8)).save(folder / f"{i}.png")
+    source = tmp_path / "pictures.npz" if packed else folder
+    assert "3 graphs" in convert(folder, tmp_path / "pictures.npz")
+    with pytest.raises(ValueError, match=r"shards\.npz"):
+        convert(source, tmp_path / "shards")
+    assert not (tmp_path / "shards").exists()

@@ -73,3 +73,12 @@ def test_written_and_read():
 def test_refused(call, says):
     with pytest.raises(ValueError, match=says):
         call()
+
+
+def test_absent_features_stay_absent():
+    """As those of the places that a model is to draw fields at."""
+    graphs = grid([0.0, 1.0])
+    scale = RangeByTime.fit(graphs)
+    bare = graphs.replace(x=None)
+    assert scale.apply(bare).x is None
+    assert scale.undo(bare).x is None

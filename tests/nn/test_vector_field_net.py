@@ -8,7 +8,7 @@ from network_battery import ALL
 from torch.nn.functional import normalize
 
 from noisefold.data.functions import disc
-from noisefold.geometry import Graphs
+from noisefold.geometry import Graphs, tensor_rotation
 from noisefold.nn import EquivariantFieldNet
 from noisefold.nn.adaptive import Fixed, Stepwise
 from noisefold.nn.neighborhoods import Neighborhoods
@@ -132,3 +132,33 @@ def test_starts_at_zero():
 def test_refused(options, named):
     with pytest.raises(ValueError, match=named):
         EquivariantFieldNet(2, **options)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3, 4])
+def test_tensors_turn_with_space(dim):
+    columns = dim * (dim + 1) // 2
+    net = made(dim, columns + 1, outputs="tensor").double()
+    graphs, log_snr, _ = example_batch((1, 3, 20), dim=dim, features=columns + 1)
+    graphs, log_snr = graphs.to(dtype=torch.float64), log_snr.double()
+    out = net(graphs, log_snr).detach()
+    assert out.norm() > 1e-2
+    for seed in range(4):
+        turn = torch.linalg.qr(torch.randn(dim, dim, dtype=torch.float64))[0]
+        turn[:, 0] *= torch.linalg.det(turn) * (-1) ** seed
+        of_numbers = tensor_rotation(turn)
+        x = torch.cat([graphs.x[:, :columns] @ of_numbers.T, graphs.x[:, columns:]], 1)
+        there = net(graphs.replace(pos=graphs.pos @ turn.T + 3, x=x), log_snr)
+        assert (there - out @ of_numbers.T).abs().max() < 1e-10 * float(out.abs().max())
+
+
+def test_what_neighbors_shear_is_received():
+    """The answer depends on u (U u)^T apart from what scalars and u u^T : U say of a neighbour."""
+    net = made(2, 3, outputs="tensor", layers=1).double()
+    pos = torch.tensor([[0.0, 0.0], [1.0, 0.0]], dtype=torch.float64)
+    x = torch.zeros(2, 3, dtype=torch.float64)
+    sheared = x.clone()
+    sheared[1, 2] = 1.0  # its entry along the neighbour's direction and across it
+    level = torch.zeros(1, dtype=torch.float64)
+    change = net(Graphs(pos, sheared), level)[0] - net(Graphs(pos, -sheared), level)[0]
+    assert change[2].abs() > 1e-6
+    assert change[:2].abs().max() < 1e-12

@@ -364,6 +364,18 @@ def test_hutchinson_is_unbiased():
     assert 0.2 < float(z.square().mean()) < 3
     other = log_prob(denoiser.path, denoiser, graphs, method=ProbabilityFlow(4, 128, 0), seed=1)
     assert not torch.equal(found.value, other.value)
+    one = log_prob(denoiser.path, denoiser, graphs, method=ProbabilityFlow(4, 1, 0))
+    assert bool(one.error.isnan().all())
+    assert float(((one.value - exact.value) / found.error).abs().max()) < 4 * 128**0.5
+
+
+def test_a_few_probes_one_after_another_and_many_together_are_the_same():
+    at = torch.randn(6, 2, dtype=torch.float64, requires_grad=True)
+    v = (at @ torch.randn(2, 2, dtype=torch.float64)).tanh() * at.sum()
+    cotangents = torch.randn(12, 6, 2, dtype=torch.float64)
+    together = probability_flow._rows(v, at, cotangents)
+    few = torch.cat([probability_flow._rows(v, at, part) for part in cotangents.split(3)])
+    torch.testing.assert_close(few, together)
 
 
 @pytest.mark.slow
@@ -509,7 +521,7 @@ def test_arguments_out_of_range_are_refused(changes, says):
     ("make", "says"),
     [
         (lambda: ProbabilityFlow(steps=0), "steps .* 0"),
-        (lambda: ProbabilityFlow(probes=1), "probes .* 1"),
+        (lambda: ProbabilityFlow(probes=0), "probes .* 0"),
         (lambda: EvidenceBound(strata=0), "strata .* 0"),
         (lambda: EvidenceBound(repetitions=1), "repetitions .* 1"),
     ],

@@ -1,8 +1,9 @@
 """``noisefold complete``: files with something missing in, files filled in out.
 
-What is missing is NaN in the file, or transparent in a picture. Of a tissue it may also be named: genes, a
-region, a time. Where several of these are named, what fits all of them is missing: these genes in this region
-at this time. A discrete graph in a file is the known part of one of more nodes.
+What is missing is NaN in the file, a blank place in a table of tracks, or transparent in a picture. Of a
+tissue it may also be named: genes, a region, a time. Where several of these are named, what fits all of them
+is missing: these genes in this region at this time. A discrete graph in a file is the known part of one of
+more nodes.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ def complete(
     from dataclasses import asdict, replace
 
     from noisefold.cli.earth import complete_earth, earth_of
+    from noisefold.cli.tracks import completed_tracks, draws_tracks
     from noisefold.data.images.canvas import Canvas
     from noisefold.data.tissue.missing import Missing
     from noisefold.model import Model
@@ -99,6 +101,14 @@ def complete(
                 "--genes, --region and --time are for .h5ad files; name what is missing by --mask."
             )
         say(completed_pictures(model, Path(data), None if mask is None else Path(mask), out, **how))
+        return
+    if draws_tracks(model, Path(data)):
+        if missing != Missing() or mask is not None or next_stations:
+            raise ValueError(
+                "--genes, --region, --time, --mask and --next-stations are not for tracks; leave the place "
+                "blank in the rows to be drawn."
+            )
+        say(completed_tracks(model, Path(data), out, **how))
         return
     earth = None if data.lower().endswith(".h5ad") else earth_of(run, data, mask)
     if earth is None and (mask is not None or next_stations):

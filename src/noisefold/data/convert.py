@@ -17,6 +17,8 @@ import torch
 from noisefold.data.formats.compressed import ending_of
 from noisefold.data.formats.h5ad import is_tissue
 from noisefold.data.formats.readers import READABLE
+from noisefold.data.images.files import is_picture
+from noisefold.data.images.modality import Pictures
 from noisefold.data.load import load
 from noisefold.data.save import WRITERS, save
 from noisefold.data.shards import ShardWriter
@@ -65,21 +67,35 @@ def convert(
     FileExistsError
         If something stands at `out`.
     ValueError
-        If a file is damaged, or files do not fit together; nothing is left of `out` then.
+        If a file is damaged, files do not fit together, or they are pictures, which become an .npz file;
+        nothing is left of `out` then.
     """
     source, out = Path(source).expanduser(), Path(out).expanduser()
     if ending_of(out)[0] in WRITERS:
         return _saved(load(source, points=points, seed=seed, **parts), out)
     check_out(out, folder=True)
+    inside = list(source.rglob("*")) if source.is_dir() else []
+    if any(map(is_picture, inside)) and not any(map(_readable, inside)):
+        raise _of_pictures(source, out)
     files = _files(source)
     with ShardWriter(out) as writer, progress("converting", len(files)) as advance:
         for file, name in files:
             if is_tissue(file):
                 _add_tissue(writer, Tissue.read(file, **parts))
             else:
-                writer.add(_labelled(load(file, points=points, seed=seed, **parts), name))
+                graphs = load(file, points=points, seed=seed, **parts)
+                if isinstance(graphs.modality, Pictures):
+                    raise _of_pictures(source, out)
+                writer.add(_labelled(graphs, name))
             advance(1, "")
     return f"{writer.graphs:,} graphs with {writer.nodes:,} nodes in {out}"
+
+
+def _of_pictures(source: Path, out: Path) -> ValueError:
+    return ValueError(
+        f"{source} holds pictures, whose pixels stay bytes in one file and need no shards; write "
+        f"{out.with_suffix('.npz')} in the place of {out}."
+    )
 
 
 def _saved(graphs: Graphs, out: Path) -> str:

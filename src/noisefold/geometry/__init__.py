@@ -23,8 +23,10 @@ from noisefold.geometry.neighbor_rules import KNN, Full, LongShort, Radius, Rand
 from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.segment import segment_max, segment_mean, segment_softmax, segment_sum
 from noisefold.geometry.summary import DataSummary
+from noisefold.geometry.tensor_kernels import HessianTensor, symmetric_basis, tensor_rotation
 from noisefold.geometry.track_kernel import TrackKernel
 from noisefold.geometry.transform import Chain, Transform
+from noisefold.geometry.trend import Trend
 from noisefold.geometry.vector_kernels import (
     CurlFree,
     DivergenceFree,
@@ -51,6 +53,7 @@ __all__ = [
     "FarthestPoint",
     "Full",
     "Graphs",
+    "HessianTensor",
     "IndependentOutputs",
     "KMeans",
     "Kernel",
@@ -78,6 +81,7 @@ __all__ = [
     "Torus",
     "TrackKernel",
     "Transform",
+    "Trend",
     "Triangular",
     "Voxel",
     "condition",
@@ -92,4 +96,6 @@ __all__ = [
     "segment_mean",
     "segment_softmax",
     "segment_sum",
+    "symmetric_basis",
+    "tensor_rotation",
 ]

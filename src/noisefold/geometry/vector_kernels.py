@@ -46,6 +46,8 @@ __all__ = [
     "Tangent",
     "TangentGradient",
     "TangentRotational",
+    "VectorKernel",
+    "check_dim",
     "local_frame",
 ]
 
@@ -104,8 +106,8 @@ class IndependentOutputs(Kernel):
 
 
 @dataclass(frozen=True)
-class _VectorKernel(Kernel):
-    """A kernel given by the covariance of two vectors."""
+class VectorKernel(Kernel):
+    """A kernel of variance one, given by the covariance of the outputs of two nodes."""
 
     @property
     def variance(self) -> float:
@@ -132,7 +134,7 @@ class _VectorKernel(Kernel):
 
 
 @dataclass(frozen=True)
-class _Potential(_VectorKernel):
+class _Potential(VectorKernel):
     """Derivatives of a squared exponential potential in d dimensions."""
 
     length: float = 1.0
@@ -152,7 +154,7 @@ class _Potential(_VectorKernel):
 
     def _parts(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         r"""Return q, :math:`e^{-q/2}`, :math:`r r^T / l^2` and the identity, with two last axes of size d."""
-        _check_dim(self, a, self.dim)
+        check_dim(self, a, self.dim)
         r = (a[..., :, None, :] - b[..., None, :, :]) / self.length
         q = r.square().sum(-1)[..., None, None]
         eye = torch.eye(self.dim, dtype=r.dtype, device=r.device)
@@ -210,7 +212,7 @@ class DivergenceFree(_Potential):
 
 
 @dataclass(frozen=True)
-class _TangentKernel(_VectorKernel):
+class _TangentKernel(VectorKernel):
     """Tangent vectors of the sphere, in space or in components to the east and to the north."""
 
     @property
@@ -229,7 +231,7 @@ class _TangentKernel(_VectorKernel):
 
     def _blocks(self, a: Tensor, b: Tensor) -> Tensor:
         for pos in (a, b):
-            _check_dim(self, pos, 3)
+            check_dim(self, pos, 3)
             if pos.numel() and float((pos.detach().norm(dim=-1) - 1).abs().max()) > 1e-4:
                 raise ValueError(f"positions must be unit vectors [n, 3] for {self!r}.")
         a, b = (pos / pos.norm(dim=-1, keepdim=True) for pos in (a, b))
@@ -368,6 +370,7 @@ def _stacked(blocks: Tensor) -> Tensor:
     return blocks.transpose(-3, -2).reshape(*blocks.shape[:-4], n * o, m * o)
 
 
-def _check_dim(kernel: Any, pos: Tensor, dim: int) -> None:
+def check_dim(kernel: Any, pos: Tensor, dim: int) -> None:
+    """Refuse positions of another number of coordinates than a kernel is for."""
     if pos.shape[-1] != dim:
         raise ValueError(f"positions must have {dim} coordinates for {kernel!r}, got {pos.shape[-1]}.")

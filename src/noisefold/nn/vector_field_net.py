@@ -17,6 +17,11 @@ scaled by the noise level; a perceptron of the scalars, the lengths and the inne
 updates :math:`h_i` and gates the vectors. The answer is :math:`\sum_a c^a(h_i)\, V_i^a`, or linear in
 :math:`h_i` for scalars.
 
+For symmetric tensors of rank two, given by their numbers in an orthonormal basis
+(`noisefold.geometry.symmetric_basis`), V and U are such tensors, of which every node has the unit matrix as
+well, and :math:`u_{ij} u_{ij}^T` takes the place of :math:`u_{ij}`; what is sent more is
+:math:`u_{ij} (U_j u_{ij})^T`, made symmetric.
+
 Translated, rotated or reflected inputs with turned values give turned answers. The noise level sets the
 graph: `noisefold.nn.adaptive` gives the range, the senders of a node, and the resolution, into how many
 supernodes senders are pooled. Pooled values are averages, so that no measurement is lost.
@@ -33,6 +38,7 @@ from torch import Tensor, nn
 
 from noisefold.configuration import register_module
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.tensor_kernels import symmetric_basis
 from noisefold.nn.adaptive import Adaptive, Fixed
 from noisefold.nn.blocks import Condition, in_out, perceptron, zeroed
 from noisefold.nn.egnn import basis
@@ -46,18 +52,26 @@ __all__ = ["EquivariantFieldNet"]
 _TINY = 1e-6  # under square roots, whose slope at 0 is infinite
 _RADII = 16  # Gaussians of the radius of a neighbourhood
 _FIXED = Fixed(range=24)
-_SHAPES = ("vector", "scalars")
+_SHAPES = ("vector", "tensor", "scalars")
 
 
 class _Geometry:
     """Senders and what all layers see of them: weights of each Gaussian, and these times unit vectors."""
 
-    def __init__(self, graphs: Graphs, reach: int, resolution: Tensor | None, radial: int) -> None:
+    def __init__(
+        self, graphs: Graphs, reach: int, resolution: Tensor | None, radial: int, tensors: bool = False
+    ) -> None:
         self.senders = Neighborhoods.of(graphs, reach, resolution)
+        self.unit, self.shear = self.senders.unit, None
+        if tensors:
+            basis = symmetric_basis(graphs.dim, self.unit)
+            half = torch.einsum("nki,aij->nkaj", self.unit, basis)
+            self.shear = half @ half.mT  # of the numbers of U, those of u (U u)^T made symmetric
+            self.unit = (half * self.unit[:, :, None]).sum(-1)
         centres = torch.linspace(0, 1, radial, dtype=graphs.dtype, device=graphs.device)
         near = torch.exp(-0.5 * ((self.senders.q[..., None] - centres) * radial).square())
         weighed = near * self.senders.weight[..., None]
-        turned = (weighed[..., None] * self.senders.unit[:, :, None]).flatten(2)
+        turned = (weighed[..., None] * self.unit[:, :, None]).flatten(2)
         # [n, radial, k] and [n, radial d, k], to be multiplied with what is sent.
         self.weights, self.directions = weighed.mT, turned.mT
 
@@ -67,17 +81,22 @@ class _Geometry:
         Returns
         -------
         tuple of Tensor
-            Scalars ``[n, b (s + a)]`` and vectors ``[n, d, b (a + s + a)]``.
+            Scalars ``[n, b (s + a)]`` and vectors ``[n, d, b (a + s + a)]``, or tensors ``[n, m, b (a + s + 2
+            a)]``.
         """
         d, a = vectors.shape[1:]
         sent = self.senders.send(torch.cat([scalars, vectors.flatten(1)], -1))
         s, u = sent.split([scalars.shape[1], d * a], dim=-1)
-        along = (self.senders.unit[..., None] * u.unflatten(-1, (d, a))).sum(2)
+        along = (self.unit[..., None] * u.unflatten(-1, (d, a))).sum(2)
         inner = torch.cat([s, along], -1)
         of_scalars = self.weights @ inner
         of_vectors = (self.weights @ u).unflatten(-1, (d, a)).transpose(1, 2)
         outward = (self.directions @ inner).unflatten(1, (-1, d)).transpose(1, 2)
-        return of_scalars.flatten(1), torch.cat([of_vectors.flatten(2), outward.flatten(2)], -1)
+        kinds = [of_vectors, outward]
+        if self.shear is not None:
+            sheared = (self.shear @ u.unflatten(-1, (d, a))).flatten(2)
+            kinds.append((self.weights @ sheared).unflatten(-1, (d, a)).transpose(1, 2))
+        return of_scalars.flatten(1), torch.cat([kind.flatten(2) for kind in kinds], -1)
 
 
 class _Convolution(nn.Module):
@@ -88,14 +107,14 @@ class _Convolution(nn.Module):
         - **output** both, of the same shapes
     """
 
-    def __init__(self, width: int, sent: int, vectors: int, radial: int) -> None:
+    def __init__(self, width: int, sent: int, vectors: int, radial: int, tensors: bool = False) -> None:
         super().__init__()
         self.sizes = (sent, vectors)
         self.norm_sent = Norm("layer", width, width)
         self.to_sent = Linear(width, sent + vectors)
         self.mix = nn.Linear(vectors, vectors, bias=False)
         self.to_scalars = Linear(radial * (sent + vectors), width, bias=False)
-        received = radial * (sent + 2 * vectors)
+        received = radial * (sent + (3 if tensors else 2) * vectors)
         self.to_scale = zeroed(nn.Linear(width, received))
         self.to_vectors = nn.Linear(received, vectors, bias=False)
         self.norm_mlp = Norm("layer", width, width)
@@ -124,14 +143,15 @@ class EquivariantFieldNet(nn.Module):
     Permutation-equivariant, and equivariant under rotations, reflections and translations in any dimension.
     A graph's result does not depend on its batch. The cost is linear in the number of nodes.
 
-    When to use: for vector fields (winds, currents, displacements) without a preferred direction, above all
-    of few samples. Features of a node other than its vector, such as whether it is known, are scalars.
+    When to use: for vector fields (winds, currents, displacements) or fields of symmetric tensors (stresses,
+    strains) without a preferred direction, above all of few samples. Features of a node other than its
+    vector, such as whether it is known, are scalars.
 
     Shapes:
         - **graphs** positions ``[n, pos_dim]`` and features ``[n, features]``; of vector fields the first
-          `pos_dim` are the vector
+          `pos_dim` are the vector, of tensor fields the first pos_dim (pos_dim + 1) / 2 the tensor
         - **log_snr** ``[g]``, **label** int64 ``[g]`` or None
-        - **output** ``[n, out_dim]``: vectors, or scalars that do not turn
+        - **output** ``[n, out_dim]``: vectors, tensors, or scalars that do not turn
 
     Parameters
     ----------
@@ -140,17 +160,18 @@ class EquivariantFieldNet(nn.Module):
     features
         Number of features per node.
     out_dim
-        Columns of the prediction; default d.
+        Columns of the prediction; default those of a vector or tensor.
     width, layers
         Scalars of a node, and number of convolutions.
     vectors
-        Vectors of a node.
+        Vectors, or tensors, of a node.
     sent
         Scalars that a node sends.
     radial
         Gaussians of the distance.
     outputs
-        "vector", or "scalars" for features and predictions that do not turn.
+        "vector"; "tensor", symmetric and of rank two, in the numbers of `noisefold.geometry.symmetric_basis`;
+        or "scalars" for features and predictions that do not turn.
     adaptive
         Schedule of range and resolution, from `noisefold.nn.adaptive`; default: 24 senders at every level.
     sphere
@@ -184,24 +205,29 @@ class EquivariantFieldNet(nn.Module):
         super().__init__()
         if outputs not in _SHAPES:
             raise ValueError(f"outputs must be one of {', '.join(_SHAPES)}, got {outputs!r}.")
-        turns = outputs == "vector"
-        if turns and (features < pos_dim or out_dim not in (None, pos_dim)):
+        turns, tensors = outputs != "scalars", outputs == "tensor"
+        columns = pos_dim * (pos_dim + 1) // 2 if tensors else pos_dim
+        if turns and (features < columns or out_dim not in (None, columns)):
             raise ValueError(
-                f"features must be at least pos_dim={pos_dim} and out_dim equal to it, for a vector, got "
-                f'{features} and {out_dim}; use outputs="scalars" for values that do not turn.'
+                f"features must be at least {columns} and out_dim equal to it, for a {outputs} in "
+                f"{pos_dim}-D, got {features} and {out_dim}; "
+                'use outputs="scalars" for values that do not turn.'
             )
-        if sphere and (pos_dim != 3 or not turns):
+        if sphere and (pos_dim != 3 or outputs != "vector"):
             raise ValueError(
                 f"sphere=True is for vectors at unit vectors of pos_dim=3, got pos_dim={pos_dim}, "
                 f"outputs={outputs!r}."
             )
-        self.turns, self.sphere, self.adaptive, self.radial = turns, sphere, adaptive, radial
-        self.pos_dim, self.vectors = pos_dim, vectors
+        self.turns, self.tensors, self.sphere = turns, tensors, sphere
+        self.adaptive, self.radial = adaptive, radial
+        self.columns, self.vectors = columns, vectors
         self.condition = Condition(width, classes)
-        scalars = features - pos_dim + 1 if turns else features
+        scalars = features - columns + 1 if turns else features
         self.lift = perceptron(scalars + _RADII, width, width)
-        self.start = nn.Linear(1 + sphere, vectors, bias=False) if turns else None
-        self.layers = nn.ModuleList(_Convolution(width, sent, vectors, radial) for _ in range(layers))
+        self.start = nn.Linear(1 + (sphere or tensors), vectors, bias=False) if turns else None
+        self.layers = nn.ModuleList(
+            _Convolution(width, sent, vectors, radial, tensors) for _ in range(layers)
+        )
         self.norm = Norm("layer", width, width)
         answers = vectors + 1 if turns else out_dim or pos_dim
         self.head = zeroed(nn.Linear(width, answers))
@@ -228,11 +254,11 @@ class EquivariantFieldNet(nn.Module):
         return torch.cat(parts).index_select(0, torch.cat(rows).argsort())
 
     def _predict(self, graphs: Graphs, condition: Tensor, reach: int, resolution: Tensor | None) -> Tensor:
-        geometry = _Geometry(graphs, reach, resolution, self.radial)
+        geometry = _Geometry(graphs, reach, resolution, self.radial, self.tensors)
         rows = Rows(graphs.batch, graphs.uniform)
         scalars, given = self._inputs(graphs)
         h = self.lift(torch.cat([scalars, basis(4 * geometry.senders.radius, _RADII)], -1))
-        vectors = h.new_zeros(len(h), self.pos_dim, self.vectors)
+        vectors = h.new_zeros(len(h), self.columns, self.vectors)
         if self.start is not None:
             vectors = vectors + self.start(given)
         for layer in self.layers:
@@ -251,11 +277,16 @@ class EquivariantFieldNet(nn.Module):
             return graphs.pos.new_zeros(graphs.num_nodes, 0), graphs.pos.new_zeros(graphs.num_nodes, 1, 0)
         if not self.turns:
             return graphs.x, graphs.pos[..., None]
-        vector, rest = graphs.x.tensor_split([self.pos_dim], dim=1)
+        vector, rest = graphs.x.tensor_split([self.columns], dim=1)
         length = (vector.square().sum(1, keepdim=True) + _TINY).sqrt()
         given = [vector, graphs.pos] if self.sphere else [vector]
+        if self.tensors:
+            trace = symmetric_basis(graphs.dim, vector).diagonal(dim1=1, dim2=2).sum(1)
+            given = [vector, trace.expand_as(vector)]  # the numbers of the unit matrix
         return torch.cat([rest, length], -1), torch.stack(given, -1)
 
     def extra_repr(self) -> str:
         """Columns in and out, and the schedule."""
-        return f"{in_out(self)}, outputs={'vector' if self.turns else 'scalars'}, {self.adaptive}"
+        outputs = "tensor" if self.tensors else "vector" if self.turns else "scalars"
+        sizes = in_out(self).split(" -> ")[0] + f" -> {self.columns}" if self.turns else in_out(self)
+        return f"{sizes}, outputs={outputs}, {self.adaptive}"

@@ -28,7 +28,9 @@ from torch import Tensor
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.transform import Chain
+from noisefold.geometry.trend import Trend
 from noisefold.nn.denoiser import Denoiser
+from noisefold.nn.frozen import frozen
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.gp_noise import GPNoise
 from noisefold.noise.source import Streams, White
@@ -49,7 +51,8 @@ class LogProb:
     value
         ``[g]``, in nats.
     error
-        Standard error of the estimate of each value ``[g]``; 0 where nothing was drawn.
+        Standard error of the estimate of each value ``[g]``; 0 where nothing was drawn, NaN where it is not
+        known.
     kind
         "exact": the density of the probability flow; "bound": a lower bound.
     end_error
@@ -193,7 +196,8 @@ def _(
             data = data.masked_fill(~apart, 0.0)
             denoise = denoise.given(Known(denoiser.variable.read(some), ~apart, some.batch))
         state = UnitState(path, denoise, some, data, ends, apart)
-        parts.append(method(state, seed, Streams(seed, chosen.tolist()), end))
+        with frozen(denoiser):
+            parts.append(method(state, seed, Streams(seed, chosen.tolist()), end))
         places.append(chosen)
     order = torch.cat(places).argsort()
     values, error, end_error = (torch.cat(column)[order] for column in zip(*parts, strict=True))
@@ -237,7 +241,7 @@ def log_det(transform: object, graphs: Graphs, variable: str, known: Tensor | No
     Parameters
     ----------
     transform
-        From the data's units to the model's; known are `Scaling` and a `Chain` of known ones.
+        From the data's units to the model's; known are `Scaling`, `Trend` and a `Chain` of known ones.
     graphs
         The data, in the units before the transformation.
     variable
@@ -265,6 +269,11 @@ def _(transform: Scaling, graphs: Graphs, variable: str, known: Tensor | None = 
     free = ~(known if known.ndim == 2 else known[:, None]).cpu()
     lost = (free * scale.log()).sum(1)
     return -lost.new_zeros(len(graphs)).index_add(0, graphs.batch.cpu(), lost)
+
+
+@log_det.register
+def _(transform: Trend, graphs: Graphs, variable: str, known: Tensor | None = None) -> Tensor:
+    return torch.zeros(len(graphs), dtype=torch.float64)
 
 
 @log_det.register

@@ -30,6 +30,7 @@ from torch import Tensor
 from noisefold.configuration import configurable
 from noisefold.geometry.graphs import Graphs
 from noisefold.nn.denoiser import Denoiser
+from noisefold.nn.frozen import frozen
 from noisefold.noise.riemannian import Riemannian
 from noisefold.noise.source import Streams
 from noisefold.noise.variable import Known, observed_entries
@@ -110,7 +111,8 @@ def _(
                 denoise = denoise.given(Known(state, ~here[:, None].expand_as(state), some.batch))
             flow = _Flow(path, denoise, some, here)
             streams = None if bool(exact[chosen[0]]) else Streams(seed, chosen.tolist())
-            values[:, chosen] = flow.integrated(state, method, streams)
+            with frozen(denoiser):
+                values[:, chosen] = flow.integrated(state, method, streams)
     value, error, end_error = values
     ends = path.log_snr(torch.tensor([path.margin, 1.0], dtype=torch.float64)).tolist()
     nodes = graph_sums(graphs, free)

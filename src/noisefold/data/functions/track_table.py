@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from noisefold.data.notice import notify
 
-__all__ = ["TrackTable", "is_track_table", "table_of_npz", "table_of_text"]
+__all__ = [
+    "TrackTable",
+    "first_fix",
+    "is_track_table",
+    "rows_of_text",
+    "table_of_npz",
+    "table_of_text",
+    "track_columns",
+]
 
 _NAMES = {
     "track": ("sid", "track_id", "storm_id", "storm", "track", "id"),
@@ -45,6 +53,8 @@ class TrackTable:
         Year of each track, ``[g]``.
     wind
         Wind of each fix, NaN where missing, ``[n]``.
+    row
+        Row of each fix in the file, ``[n]``, counted from the header, which is 0; empty rows do not count.
     """
 
     track: NDArray[np.int64]
@@ -54,6 +64,7 @@ class TrackTable:
     longitude: NDArray[np.float64]
     season: NDArray[np.int64]
     wind: NDArray[np.float64]
+    row: NDArray[np.int64]
 
 
 def table_of_npz(path: Path) -> TrackTable:
@@ -82,6 +93,7 @@ def table_of_npz(path: Path) -> TrackTable:
             arrays["lon"].astype(np.float64),
             arrays["season"].astype(np.int64),
             np.where(wind < 0, np.nan, wind),
+            np.arange(len(hours)),
         )
 
 
@@ -91,39 +103,51 @@ def is_track_table(header: str) -> bool:
     return all(names.intersection(_NAMES[key]) for key in _NEEDED) and "id" not in names
 
 
-def table_of_text(text: str, path: str) -> TrackTable:
+def rows_of_text(text: str) -> list[list[str]]:
+    """Return the cells of a CSV table by row, without rows that are empty."""
+    rows = csv.reader(io.StringIO(text.removeprefix("\ufeff")))
+    return [row for row in rows if any(cell.strip() for cell in row)]
+
+
+def table_of_text(text: str, path: str, missing: bool = False) -> TrackTable:
     """Read a CSV table with a header, such as IBTrACS distributes; the path is for messages.
 
     Columns are found by their names, of IBTrACS or the common words. Rows of units after the header, rows
     without a place or a time, and spur tracks are left out, and a notice says how many.
+
+    Parameters
+    ----------
+    text, path
+        The table, and its name.
+    missing
+        Whether rows without a place are kept, their latitude and longitude NaN.
 
     Raises
     ------
     ValueError
         If a column is missing, a number cannot be read or a latitude is beyond a pole, or no row is left.
     """
-    rows = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"))))
-    rows = [row for row in rows if any(cell.strip() for cell in row)]
+    rows = rows_of_text(text)
     if not rows:
         raise ValueError(f"{path} holds no rows.")
-    place = _columns(rows[0], path)
-    body = rows[1:]
-    # Units stand in rows whose latitude is a word.
-    while body and _is_words(_cell(body[0], place["lat"])):
-        body = body[1:]
+    place = track_columns(rows[0], path)
+    first = first_fix(rows, place["lat"])
     tracks: dict[str, int] = {}
-    kept: list[tuple[int, float, float, float, float]] = []
+    kept: list[tuple[int, float, float, float, float, int]] = []
     seasons: list[int] = []
     dropped = spurs = 0
-    for row in body:
+    for at, row in enumerate(rows[first:], first):
         if "spur" in _cell(row, place.get("type")).lower():
             spurs += 1
             continue
         name, when = _cell(row, place["track"]), _cell(row, place["time"])
         lat, lon = (_number(_cell(row, place[k]), k, path) for k in ("lat", "lon"))
-        if not name or not when or np.isnan(lat) or np.isnan(lon):
+        placeless = np.isnan(lat) or np.isnan(lon)
+        if not name or not when or (placeless and not missing):
             dropped += 1
             continue
+        if placeless:
+            lat = lon = float("nan")
         if abs(lat) > 90 or abs(lon) > 540:
             raise ValueError(f"{path}: place {lat:g}, {lon:g} of {name} is not on the Earth in degrees.")
         if name not in tracks:
@@ -131,17 +155,32 @@ def table_of_text(text: str, path: str) -> TrackTable:
             season = _number(_cell(row, place.get("season")), "season", path)
             seasons.append(int(when[:4]) if np.isnan(season) else int(season))
         wind = _number(_cell(row, place.get("wind")), "wind", path)
-        kept.append((tracks[name], _hours(when, path), lat, lon, wind))
+        kept.append((tracks[name], _hours(when, path), lat, lon, wind, at))
     if not kept:
         raise ValueError(f"{path} holds no fix with a track, a time and a place.")
     if dropped or spurs:
         notify(f"{path}: {dropped} rows without track, time or place and {spurs} of spurs are left out.")
-    track, hours, latitude, longitude, winds = np.array(kept, dtype=np.float64).T
-    number = track.astype(np.int64)
-    return TrackTable(number, tuple(tracks), hours, latitude, longitude, np.array(seasons), winds)
+    track, hours, latitude, longitude, winds, at_row = np.array(kept, dtype=np.float64).T
+    return TrackTable(
+        track.astype(np.int64),
+        tuple(tracks),
+        hours,
+        latitude,
+        longitude,
+        np.array(seasons),
+        winds,
+        at_row.astype(np.int64),
+    )
 
 
-def _columns(header: list[str], path: str) -> dict[str, int]:
+def track_columns(header: list[str], path: str) -> dict[str, int]:
+    """Return the places of the columns "track", "time", "lat", "lon" and what else there is.
+
+    Raises
+    ------
+    ValueError
+        If one of the four is missing.
+    """
     names = [cell.strip().lower() for cell in header]
     found: dict[str, int] = {}
     for key, words in _NAMES.items():
@@ -154,6 +193,11 @@ def _columns(header: list[str], path: str) -> dict[str, int]:
                 f"got {', '.join(header[:12])}."
             )
     return found
+
+
+def first_fix(rows: list[list[str]], lat: int) -> int:
+    """Return the first row below the header and rows of units, in which the latitude is a word."""
+    return next((i for i in range(1, len(rows)) if not _is_words(_cell(rows[i], lat))), len(rows))
 
 
 def _cell(row: list[str], place: int | None) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from noisefold.data.functions.modality import FunctionSamples
@@ -24,7 +25,7 @@ from noisefold.geometry.geographic import latitude_longitude, unit_vectors
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.manifold import Sphere
 
-__all__ = ["Tracks", "read_tracks", "tracks_of", "write_tracks"]
+__all__ = ["Tracks", "degrees_of", "ordered_tracks", "read_tracks", "tracks_of", "write_tracks"]
 
 _SPHERE = Sphere()
 _HOUR = 1 / 60  # hours: times as near as this are the same
@@ -93,7 +94,7 @@ class Tracks:
     def degrees(self) -> tuple[Tensor, Tensor]:
         """Latitudes and longitudes ``[n]``, float64, in the convention of each track."""
         assert self.graphs.x is not None
-        return _degrees(self.graphs.x, self.positive[self.graphs.batch])
+        return degrees_of(self.graphs.x, self.positive[self.graphs.batch])
 
     def before(self, season: int) -> tuple[Tracks, Tracks]:
         """Return the tracks of seasons before this one, and those of it and later."""
@@ -195,7 +196,20 @@ def read_tracks(path: str | Path) -> Tracks:
 
 def tracks_of(table: TrackTable, name: str) -> Tracks:
     """Return the tracks of a table; the name of its file is for messages."""
-    order = np.lexsort((table.hours, table.track))
+    return ordered_tracks(table, name)[0]
+
+
+def ordered_tracks(table: TrackTable, name: str) -> tuple[Tracks, NDArray[np.int64]]:
+    """Return the tracks of a table, and the fix of the table that each of their nodes is, ``[n]``.
+
+    Places that are NaN in the table are NaN; of fixes at one time, the first that has a place is kept.
+
+    Raises
+    ------
+    ValueError
+        If there is no track of two fixes.
+    """
+    order = np.lexsort((np.isnan(table.latitude), table.hours, table.track))
     track, hours = table.track[order], table.hours[order]
     same = np.r_[False, (np.diff(track) == 0) & (np.diff(hours) < _HOUR)]
     counts = np.bincount(track[~same], minlength=len(table.names))
@@ -220,7 +234,7 @@ def tracks_of(table: TrackTable, name: str) -> Tracks:
     graphs = _as_tracks(Graphs(since, x, ptr), season)
     names = tuple(table.names[i] for i in used)
     wind = torch.tensor(table.wind[order]).float()
-    return Tracks(graphs, names, torch.tensor(first), season, torch.tensor(beyond), wind)
+    return Tracks(graphs, names, torch.tensor(first), season, torch.tensor(beyond), wind), order
 
 
 def write_tracks(path: str | Path, tracks: Tracks, draws: Sequence[Graphs] | None = None) -> Path:
@@ -255,7 +269,7 @@ def write_tracks(path: str | Path, tracks: Tracks, draws: Sequence[Graphs] | Non
         writer.writerow(["track", "season", *(["draw"] if draws is not None else []), "time", "lat", "lon"])
         for k, graphs in enumerate([tracks.graphs] if draws is None else draws):
             assert graphs.x is not None
-            latitude, longitude = _degrees(graphs.x, tracks.positive[batch])
+            latitude, longitude = degrees_of(graphs.x, tracks.positive[batch])
             for i, graph in enumerate(batch.tolist()):
                 number = [] if draws is None else [k]
                 when = str(stamps[i]).replace("T", " ")
@@ -264,7 +278,7 @@ def write_tracks(path: str | Path, tracks: Tracks, draws: Sequence[Graphs] | Non
     return path
 
 
-def _degrees(x: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
+def degrees_of(x: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
     """Return latitudes and longitudes, these in [0, 360) where `positive` says so, else in [-180, 180)."""
     latitude, longitude = (torch.from_numpy(v) for v in latitude_longitude(x.double().numpy()))
     lowest = torch.where(positive, 0.0, -180.0).double()

@@ -97,11 +97,15 @@ class RangeByTime(Transform):
 
     def apply(self, graphs: Graphs) -> Graphs:
         """From features ``[n, f]`` to shares of the range at each node's time."""
+        if graphs.x is None:
+            return graphs
         x, low, width = self._parts(graphs)
         return graphs.replace(x=((x - low) / width).to(x.dtype))
 
     def undo(self, graphs: Graphs) -> Graphs:
         """From shares of the range back to features."""
+        if graphs.x is None:
+            return graphs
         x, low, width = self._parts(graphs)
         return graphs.replace(x=(x * width + low).to(x.dtype))
 

@@ -206,7 +206,8 @@ class GaussianResidual(nn.Module):
             i = int(known.logical_not().int().argmax())
             raise ValueError(
                 f"graph {i} has {int(sizes[i])} nodes, but the base estimate knows the Gaussian of graphs of "
-                f"{', '.join(str(grid.nodes) for grid in self._grids())} alone."
+                f"{', '.join(str(grid.nodes) for grid in self._grids())} alone; train the network without it "
+                "for graphs of other sizes."
             )
         return found
 

@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from noisefold.geometry.geographic import latitude_longitude, local_frame
 from noisefold.geometry.land import is_land
 from noisefold.report.data.projection import Numbers, numbers
+from noisefold.report.figures.streamlines import draw_streamlines
 from noisefold.report.figures.style import LIGHT, SMALL, TEXT, ColorScale, Paper, dress, labels, new_figure
 from noisefold.sample.completion import Completion
 
@@ -134,6 +135,7 @@ def function_maps(
     *,
     graph: int = 0,
     name: str = "",
+    streamlines: bool = False,
     paper: Paper = LIGHT,
 ) -> Figure:
     """Draw a completed field: what is known, the truth, the mean, two draws, the spread and the error.
@@ -148,6 +150,8 @@ def function_maps(
         Which field.
     name
         What is drawn, with its unit.
+    streamlines
+        Whether vectors are shown by lines along them, in the place of arrows.
     paper
         Colours of the figure.
 
@@ -184,7 +188,7 @@ def function_maps(
     order = [(0, 0), (0, 1), (1, 0), (1, 1)] if told else [(0, 0), (0, 1), (1, 0)]
     for (row, column), (title, values) in zip(order, fields.items(), strict=True):
         marks = known if title in ("truth", "mean of the draws") else None
-        _panel(panels[row][column], chart, values, scale, paper, title, marks)
+        _panel(panels[row][column], chart, values, scale, paper, title, marks, streamlines)
     if not told:
         panels[1][1].set_visible(False)
     _panel(panels[0][2], chart, spread[:, None], wide, paper, "spread of the draws", known)
@@ -213,7 +217,14 @@ def _scale(values: Numbers, vector: bool) -> ColorScale:
 
 
 def _panel(
-    axes: Axes, chart: _Chart, values: Numbers, scale: ColorScale, paper: Paper, title: str, known: Any
+    axes: Axes,
+    chart: _Chart,
+    values: Numbers,
+    scale: ColorScale,
+    paper: Paper,
+    title: str,
+    known: Any,
+    streamlines: bool = False,
 ) -> None:
     x, y = chart.xy.T
     axes.set_aspect(chart.aspect)
@@ -225,12 +236,15 @@ def _panel(
     if chart.sphere:
         shade_land(axes, x, y, paper)
     if values.shape[-1] == 2:
-        some = np.linspace(0, len(x) - 1, min(_ARROWS, len(x))).astype(int)
-        longest = max(float(scale.high), 1e-12) * np.sqrt(len(some))
         colors[:, :3] = _PALE * np.array(to_rgb(paper.ground)) + (1 - _PALE) * colors[:, :3]
         axes.scatter(x, y, s=size, c=colors, marker="s", linewidths=0)
-        look: dict[str, Any] = {"scale": 0.5 * longest, "width": 0.003, "color": paper.ink}
-        axes.quiver(x[some], y[some], values[some, 0], values[some, 1], zorder=3, **look)
+        if streamlines:
+            draw_streamlines(axes, chart.xy, values, sphere=chart.sphere, paper=paper)
+        else:
+            some = np.linspace(0, len(x) - 1, min(_ARROWS, len(x))).astype(int)
+            longest = max(float(scale.high), 1e-12) * np.sqrt(len(some))
+            look: dict[str, Any] = {"scale": 0.5 * longest, "width": 0.003, "color": paper.ink}
+            axes.quiver(x[some], y[some], values[some, 0], values[some, 1], zorder=3, **look)
     else:
         axes.scatter(x, y, s=size, c=colors, marker="s", linewidths=0)
     if known is not None and known.any() and not known.all():

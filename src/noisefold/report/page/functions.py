@@ -118,7 +118,10 @@ def _draws(content: Content, completion: Completion) -> Section:
     vector = kind.outputs == "vector"
     for i in range(min(len(graphs), _MAPS if vector or graphs.features == 1 else 1)):
         for feature in (None,) if vector else range(min(graphs.features, _MAPS)):
-            blocks.append(_map(completion, i, feature, _named(kind, completion, feature)))
+            name = _named(kind, completion, feature)
+            blocks.append(_map(completion, i, feature, name))
+            if feature is None:
+                blocks.append(_map(completion, i, None, name, streamlines=True))
     return Section("Draws given what is known", lead, blocks)
 
 
@@ -156,16 +159,21 @@ def _named(kind: FunctionSamples, completion: Completion, feature: int | None) -
     return f"{', '.join(names)}{f' [{unit}]' if unit else ''}"
 
 
-def _map(completion: Completion, graph: int, feature: int | None, name: str) -> Picture:
+def _map(
+    completion: Completion, graph: int, feature: int | None, name: str, streamlines: bool = False
+) -> Picture:
     rows = slice(*completion.graphs.ptr[graph : graph + 2].tolist())
     known = int(completion.known[rows].all(1).sum())
     alt = f"Maps of {name}: truth, mean of the draws, two draws, spread and error."
     caption = f"Rings: the {counted(known, 'place')} where it is known."
 
     def draw(paper: Paper) -> Figure:
-        return function_maps(completion, feature, graph=graph, name=name, paper=paper)
+        return function_maps(
+            completion, feature, graph=graph, name=name, streamlines=streamlines, paper=paper
+        )
 
-    return Picture.of(f"{name}, field {graph + 1}", alt, caption, draw)
+    lines = ", streamlines" if streamlines else ""
+    return Picture.of(f"{name}, field {graph + 1}{lines}", alt, caption, draw)
 
 
 def _calibration(completion: Completion) -> Section:

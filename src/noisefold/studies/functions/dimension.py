@@ -1,6 +1,7 @@
-r"""Random vector fields in one to four dimensions: gap, cost, and the symmetry of posteriors.
+r"""Random vector and tensor fields in one to four dimensions: gap, cost, and the symmetry of posteriors.
 
-Fields are Gaussian processes with equivariant kernels at random points of a cube, whose side and length-scale
+Fields of vectors, and of symmetric tensors of rank two, are Gaussian processes with equivariant kernels at
+random points of a cube, whose side and length-scale
 are so that a point has equally many others nearby in every dimension. An equivariant network and attention
 train for equally long. Then the inputs and the context of a task are turned, and so is the noise that
 sampling starts from: an equivariant model gives the turned sample, to rounding, and other models do not.
@@ -26,9 +27,11 @@ from noisefold.geometry import (
     CurlFree,
     DivergenceFree,
     Graphs,
+    HessianTensor,
     IndependentOutputs,
     Kernel,
     SquaredExponential,
+    tensor_rotation,
 )
 from noisefold.nn import Denoiser, EquivariantFieldNet, SetTransformer
 from noisefold.nn.adaptive import Fixed
@@ -60,8 +63,14 @@ def _independent(length: float, dim: int) -> Kernel:
     return IndependentOutputs(SquaredExponential(length), dim)
 
 
-KERNELS = {"independent": _independent, "curl-free": CurlFree, "div-free": DivergenceFree}
-"""Kernels by name, functions of the length-scale and the dimension."""
+KERNELS = {
+    "independent": _independent,
+    "curl-free": CurlFree,
+    "div-free": DivergenceFree,
+    "tensor": HessianTensor,
+}
+"""Kernels by name, functions of the length-scale and the dimension; all but the last of vectors."""
+_TENSORS = ("tensor",)
 _NETWORKS = ("equivariant", "attention")
 # Volume of the unit ball by dimension.
 _BALL = {d: math.pi ** (d / 2) / math.gamma(d / 2 + 1) for d in range(1, 5)}
@@ -92,13 +101,13 @@ class Scale:
     near: float
     tested: int
     dims: tuple[int, ...] = (1, 2, 3, 4)
-    kernels: tuple[str, ...] = ("independent", "div-free")
+    kernels: tuple[str, ...] = ("independent", "div-free", "tensor")
     width: int = 64
     layers: int = 4
 
 
 SCALES = {
-    "smoke": Scale(0.1, 12, 4.0, 2, (2,), ("div-free",), 16, 1),
+    "smoke": Scale(0.1, 12, 4.0, 2, (2,), ("div-free", "tensor"), 16, 1),
     "short": Scale(20.0, 64, 8.0, 16),
     "paper": Scale(1200.0, 64, 8.0, 128, kernels=tuple(KERNELS)),
 }
@@ -125,23 +134,30 @@ def _length(size: Scale, dim: int) -> float:
     return 0.5 * math.pow(volume / _BALL[dim], 1 / dim)
 
 
-def _net(size: Scale, network: str, dim: int) -> nn.Module:
+def _net(size: Scale, network: str, dim: int, columns: int, outputs: str) -> nn.Module:
     if network == "equivariant":
         return EquivariantFieldNet(
-            dim, 2 * dim, width=size.width, layers=size.layers, adaptive=Fixed(range=24)
+            dim,
+            2 * columns,
+            width=size.width,
+            layers=size.layers,
+            outputs=outputs,
+            adaptive=Fixed(range=24),
         )
-    return SetTransformer(dim, 2 * dim, dim, width=size.width, blocks=size.layers, heads=4)
+    return SetTransformer(dim, 2 * columns, columns, width=size.width, blocks=size.layers, heads=4)
 
 
 def _row(run: Run[Scale], kernel: str, dim: int, network: str) -> Result:
     size = run.size
     process = GaussianProcess(KERNELS[kernel](_length(size, dim), dim), _NOISE)
+    columns = process.kernel.outputs
     inputs = UniformInputs((1, size.points), dim=dim)
-    scaling = replace(scaling_of(process, replace(inputs, points=size.points)), x_scale=(1.0,) * dim)
+    scaling = replace(scaling_of(process, replace(inputs, points=size.points)), x_scale=(1.0,) * columns)
     # One unit is the standard deviation of the positions.
     scaling = replace(scaling, pos_scale=4 / math.sqrt(12), pos_mean=(0.0,) * dim)
     with seeded(run.seed):
-        denoiser = denoiser_of(_net(size, network, dim))
+        outputs = "tensor" if kernel in _TENSORS else "vector"
+        denoiser = denoiser_of(_net(size, network, dim, columns, outputs))
     name = slug(f"{kernel} {dim} {network}")
     about = {"kernel": kernel, "dim": dim, "network": network}
     draw = training_tasks(process, scaling, inputs, _CONTEXT, run.seed, functions=32)
@@ -150,11 +166,13 @@ def _row(run: Run[Scale], kernel: str, dim: int, network: str) -> Result:
         process, scaling, replace(inputs, points=size.points), size.tested, 0, size.points, run.seed
     )
     covariance = scaled_covariance(process, scaling)
-    make = partial(_scores, run, denoiser, judged, covariance)
+    make = partial(_scores, run, denoiser, judged, covariance, kernel in _TENSORS)
     return {**about, **training, **run.cached(f"{name}-scores", make, **about)}
 
 
-def _scores(run: Run[Scale], denoiser: Denoiser[Any, Any], judged: Judged, covariance: Any) -> Result:
+def _scores(
+    run: Run[Scale], denoiser: Denoiser[Any, Any], judged: Judged, covariance: Any, tensors: bool
+) -> Result:
     graphs, n = judged.graphs, run.size.points
     exact = exact_posteriors(graphs, None, covariance)
     seed = derive_seed(run.seed, 7)
@@ -168,7 +186,7 @@ def _scores(run: Run[Scale], denoiser: Denoiser[Any, Any], judged: Judged, covar
         "gap": _mean(gap / n),
         "without a network": _mean(none / n),
         "milliseconds": 1000 * (time.process_time() - start) / 5 / len(graphs),
-        "asymmetry": _asymmetry(denoiser, graphs, seed),
+        "asymmetry": _asymmetry(denoiser, graphs, seed, tensors),
     }
 
 
@@ -189,23 +207,24 @@ def _flagged(graphs: Graphs) -> Graphs:
     return graphs.replace(x=torch.cat([graphs.x, torch.zeros_like(graphs.x)], 1))
 
 
-def _asymmetry(denoiser: Denoiser[Any, Any], graphs: Graphs, seed: int) -> float:
+def _asymmetry(denoiser: Denoiser[Any, Any], graphs: Graphs, seed: int, tensors: bool) -> float:
     """Return the greatest difference of turned samples and samples for what is turned, given 10 points."""
     d = graphs.dim
     generator = torch.Generator().manual_seed(seed)
     turn, _ = torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64))
+    of_values = (tensor_rotation(turn.mT).mT if tensors else turn).float()
     turn = turn.float()
     known = torch.arange(graphs.num_nodes) - graphs.ptr[graphs.batch] < _CONTEXT
     assert graphs.x is not None
     start = torch.randn(graphs.x.shape, generator=generator)
-    turned = graphs.replace(pos=graphs.pos @ turn, x=graphs.x @ turn)
-    there = sampled(denoiser, turned, known, start @ turn)
-    return float((there - sampled(denoiser, graphs, known, start) @ turn).abs().max())
+    turned = graphs.replace(pos=graphs.pos @ turn, x=graphs.x @ of_values)
+    there = sampled(denoiser, turned, known, start @ of_values)
+    return float((there - sampled(denoiser, graphs, known, start) @ of_values).abs().max())
 
 
 @torch.no_grad()
 def sampled(denoiser: Denoiser[Any, Any], graphs: Graphs, known: Tensor, noise: Tensor) -> Tensor:
-    """Return what noise of unit scale ``[n, d]`` becomes, given the values of known nodes ``[n]``."""
+    """Return what noise of unit scale ``[n, f]`` becomes, given the values of known nodes ``[n]``."""
     times = LevelGrid(LEVELS)(PATH, _STEPS)
     state = denoiser.variable.read(graphs)
     bound = Bound(denoiser, graphs, None, Known(state, known[:, None].expand_as(state)))
@@ -241,10 +260,10 @@ def table(result: Result) -> str:
     seconds = result["rows"][0]["seconds"]
     return "\n".join(
         [
-            f"Path gap in nats a vector, fields of {result['points']} points, {seconds:g} seconds of one "
-            "core of training each; the share of the gap that a training leaves; the time of one evaluation; "
-            "and the largest difference of a turned sample from the sample for turned inputs, context and "
-            "noise, in standard deviations.\n",
+            f"Path gap in nats a vector or tensor, fields of {result['points']} points, {seconds:g} seconds "
+            "of one core of training each; the share of the gap that a training leaves; the time of one "
+            "evaluation; and the largest difference of a turned sample from the sample for turned inputs, "
+            "context and noise, in standard deviations.\n",
             markdown((*head, "steps"), rows),
         ]
     )
@@ -253,7 +272,7 @@ def table(result: Result) -> str:
 def figure(result: Result) -> Figure:
     """Draw the share of the gap that is left, and the time of an evaluation, by dimension."""
     picture, (left, right) = panels(1, 2, 10, 4)
-    styles = dict(zip(KERNELS, ("-", "--", ":"), strict=True))
+    styles = dict(zip(KERNELS, ("-", "--", ":", "-."), strict=True))
     for kernel in dict.fromkeys(r["kernel"] for r in result["rows"]):
         for network, color in zip(_NETWORKS, (BLUE, ORANGE), strict=True):
             some = [r for r in result["rows"] if (r["kernel"], r["network"]) == (kernel, network)]

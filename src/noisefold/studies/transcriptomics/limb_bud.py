@@ -107,7 +107,7 @@ _GRAPHS: dict[str, dict[str, Any]] = {
     "DMP": {},
 }
 _MAIN = "SetTransformer"
-_NODES, _RANK = 100, 100
+_NODES, _RANK = 100, 300  # all numbers of a field: what fewer components leave out, a forecast would lack
 ROWS: dict[str, Callable[[Scale], nn.Module]] = {
     **{
         f"{conv.upper()} {name}": partial(Scale.build, kind="dmp", conv=conv, **options)
