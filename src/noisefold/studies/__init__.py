@@ -88,6 +88,7 @@ STUDIES: dict[str, Study] = {
             "functions.ablation",
             "functions: limiting noise, its length-scale and the prediction, exactly and learned",
         ),
+        Study("graphs", "graphs.benchmarks", "benchmarks of discrete graphs after minutes of training"),
         Study("graph-samplers", "graphs.samplers", "samplers of graphs, each with an exact denoiser", _SMALL),
         Study("image-classifier", "images.classifier", "trains the classifier that scores digits", _SMALL),
         Study("images", "images.patches", "patches by noise level, targets and base estimates on images"),
