@@ -80,6 +80,7 @@ STUDIES: dict[str, Study] = {
         Study("cyclones", "functions.cyclones", "cyclone tracks on the sphere, beside Gaussian baselines"),
         Study("depth", "networks.oversmoothing", "oversmoothing: 1 to 64 layers of messages, and a remedy"),
         Study("diffusion", "diffusion.ablation", _FACTORS, _SMALL, takes_data=True),
+        Study("diffusion-graphs", "graphs.choices", "the same questions on trees, beside the exact denoiser"),
         Study("digits", "images.digits", "one model of handwritten digits: scores, and what training cost"),
         Study("dimension", "functions.dimension", "vector fields in one to four dimensions, and symmetry"),
         Study("fields", "functions.fields", "random vector fields: equivariance, graph and number of fields"),

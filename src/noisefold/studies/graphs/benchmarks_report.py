@@ -109,8 +109,8 @@ def table(result: Result) -> str:
             scores_table(result),
             "\nTrainings on one core, in minutes of computing time:\n",
             trainings_table(result),
-            f"\nCross-entropy of pairs after {seconds:g} seconds of training, by the share of entries that are "
-            "data; below the plain network the relative change, with 95 % intervals over seeds:\n",
+            f"\nCross-entropy of pairs after {seconds:g} seconds of training, by the share of entries that "
+            "are data; below the plain network the relative change, with 95 % intervals over seeds:\n",
             networks_table(result),
             f"\n{_said(result)}",
         ]

@@ -7,8 +7,9 @@ network is idle there; where few are, all of its depth may be of use. Three netw
 - the closed form alone below a share of 0.3 of entries that are data, the plain network above;
 - the same, with a network of half the layers up to a share of 0.7.
 
-Every training has the same computing time. The cross-entropy of pairs is measured on held-out graphs, with the
-same noise for all networks, by the share of entries that are data. For trees the exact denoiser stands beside.
+Every training has the same computing time. The cross-entropy of pairs is measured on held-out graphs, with
+the same noise for all networks, by the share of entries that are data. For trees the exact denoiser stands
+beside.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ class _Size(Protocol):
 
 
 def compared(run: Run[Any], sets: Mapping[str, _Sets], seconds: float) -> Result:
-    """Return by set the cross-entropy of pairs of each network and seed by share, and what they are beside."""
+    """Return by set the cross-entropy of pairs of each network and seed by share, and of what is known."""
     out: Result = {"shares": SHARES, "seconds": seconds, "sets": {}}
     for name, graphs in sets.items():
         models = {row: _model(graphs.train, build, run.seed) for row, build in NETWORKS.items()}
