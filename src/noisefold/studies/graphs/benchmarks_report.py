@@ -17,7 +17,7 @@ from noisefold.studies.kit.tables import markdown
 
 __all__ = ["figure", "networks_table", "scores_table", "table", "trainings_table"]
 
-_COLUMNS = ("V.U.N.", "valid", "unique", "novel", "ratio", "nearest", "PGD-LR")
+_COLUMNS = ("V.U.N.", "valid", "unique", "novel", "ratio", "ratio, validation", "nearest", "PGD-LR")
 _SHARES = ("V.U.N.", "valid", "unique", "novel")
 
 
