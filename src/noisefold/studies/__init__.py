@@ -93,6 +93,9 @@ STUDIES: dict[str, Study] = {
         Study("graph-samplers", "graphs.samplers", "samplers of graphs, each with an exact denoiser", _SMALL),
         Study("image-classifier", "images.classifier", "trains the classifier that scores digits", _SMALL),
         Study("images", "images.patches", "patches by noise level, targets and base estimates on images"),
+        Study(
+            "molecules", "graphs.molecules", "QM9: levels, samplers and constraints after minutes of training"
+        ),
         Study("noise", "neighbors.correlated_noise", "range under white and correlated noise", _SMALL),
         Study(
             "pretrained", "shapes.pretrained", "trains, scores and describes the model shipped in the package"
