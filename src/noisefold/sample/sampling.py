@@ -54,7 +54,8 @@ class Sampling:
         Least and largest log-SNR at which the guidance counts, as of `noisefold.sample.Guided`; None: at all.
     constraint
         Of discrete graphs: "tree", "connected", "planar", "valence" or "molecule", a property that every
-        sample is made to have in the last step (`noisefold.sample.Constrained`); None leaves it to the network.
+        sample is made to have in the last step (`noisefold.sample.Constrained`); None leaves it to the
+        network.
     precision
         "float32", or "bfloat16": the matrix products of the network in half of the bits, faster on most
         devices.
