@@ -52,6 +52,7 @@ GRIDS: dict[str, Grid] = {
 _SHARES = ("V.U.N.", "valid", "unique", "novel")
 _DRAWN = 2
 _BATCH = 40
+_HEUN = 15  # steps on paths of positions
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,8 @@ class Benchmark:
         The true generator, if there is one; and one of small graphs for the smallest scale.
     validity
         Name of the check; None: what the training graphs have in common.
+    steps
+        Of samplers on discrete paths.
     """
 
     file: str
@@ -105,6 +108,7 @@ class Benchmark:
     generator: Callable[..., Graphs] | None = None
     stand_in: Callable[..., Graphs] | None = None
     validity: str | None = None
+    steps: int = 50
 
     def sets(self, small: bool) -> Sets:
         """Read the graphs; small ones of the stand-in if there is one and they are asked for.
@@ -143,13 +147,13 @@ BENCHMARKS: dict[str, Benchmark] = {
     "planar": Benchmark(
         "planar",
         {"latent geometry": Way("pos"), **_PLAIN},
-        {"pos": 130.0, "types": 180.0},
+        {"pos": 110.0, "types": 100.0},
         graph_sets.planar,
         partial(graph_sets.planar, nodes=12),
     ),
-    "comm20": Benchmark("comm20", _PLAIN, {"types": 150.0}, None, graph_sets.community),
-    "ego-small": Benchmark("ego_small", _PLAIN, {"types": 120.0}),
-    "SBM": Benchmark("sbm", _PLAIN, {"types": 180.0}, graph_sets.sbm, validity="sbm"),
+    "comm20": Benchmark("comm20", _PLAIN, {"types": 90.0}, None, graph_sets.community),
+    "ego-small": Benchmark("ego_small", _PLAIN, {"types": 60.0}),
+    "SBM": Benchmark("sbm", _PLAIN, {"types": 100.0}, graph_sets.sbm, validity="sbm", steps=25),
 }
 """Sets by name."""
 
@@ -164,8 +168,8 @@ class Scale:
         Sets that are judged, and graphs of each.
     factor
         Of the computing times of trainings.
-    steps
-        Of the sampler on discrete paths, and on those of positions.
+    effort
+        Factor of the steps of samplers.
     grids
         Names of the grids to choose from.
     benchmarks
@@ -181,22 +185,20 @@ class Scale:
     sets: int = 5
     graphs: int = 40
     factor: float = 1.0
-    steps: tuple[int, int] = (50, 15)
+    effort: float = 1.0
     grids: tuple[str, ...] = tuple(GRIDS)
     benchmarks: tuple[str, ...] = tuple(BENCHMARKS)
     small: bool = False
     tried: int = 12
-    networks: tuple[str, ...] = ("tree", "planar")
+    networks: tuple[str, ...] = ("tree",)
     seconds: float = 40.0
     seeds: int = 3
 
 
 SCALES = {
-    "smoke": Scale(
-        2, 4, 1e-6, (3, 2), ("cosine", "power 2"), ("tree", "planar"), True, 4, ("tree",), 1e-3, 1
-    ),
+    "smoke": Scale(2, 4, 1e-6, 0.1, ("cosine", "power 2"), ("tree", "planar"), True, 4, ("tree",), 1e-3, 1),
     "short": Scale(),
-    "paper": Scale(factor=40.0, seconds=1800.0, steps=(200, 25)),
+    "paper": Scale(factor=40.0, effort=4.0, networks=("tree", "planar"), seconds=1800.0),
 }
 
 
@@ -225,21 +227,29 @@ def _judged(run: Run[Scale], name: str, benchmark: Benchmark) -> Result:
         file = f"{slug(name)}-{variable}"
         trainings[variable] = trained(run, file, models[variable], sets.train, run.size.factor * seconds)
     check = benchmark.validity or shared_validity(sets.train)
+    steps = {v: max(2, round(run.size.effort * n)) for v, n in (("types", benchmark.steps), ("pos", _HEUN))}
     grids: dict[str, Result] = {}
     for row, way in benchmark.ways.items():
         if way.variable == "types":
-            choice = partial(_grids, run, models[way.variable], way, sets, check)
+            choice = partial(_grids, run, models[way.variable], way, sets, check, steps["types"])
             grids[row] = run.cached(f"{slug(name)}-{slug(row)}-grids", choice)
-    scores = partial(_scored, run, benchmark, models, grids, sets, check)
+    scores = partial(_scored, run, benchmark, models, grids, sets, check, steps)
     made = run.cached(f"{slug(name)}-scores", scores, grids={k: _best(v) for k, v in grids.items()})
-    return {"against": sets.about, "valid": check, "trainings": trainings, "grids": grids, **made}
+    return {
+        "against": sets.about,
+        "valid": check,
+        "trainings": trainings,
+        "grids": grids,
+        "steps": steps,
+        **made,
+    }
 
 
 def _best(values: Mapping[str, float]) -> str:
     return min(values, key=lambda name: values[name])
 
 
-def _grids(run: Run[Scale], model: Model, way: Way, sets: Sets, check: str | None) -> Result:
+def _grids(run: Run[Scale], model: Model, way: Way, sets: Sets, check: str | None, steps: int) -> Result:
     """Return how far samples are from the graphs that are not judged against, by grid."""
     size, seed = run.size, derive_seed(run.seed, 1)
     others = GraphStatistics(sets.others)
@@ -247,7 +257,7 @@ def _grids(run: Run[Scale], model: Model, way: Way, sets: Sets, check: str | Non
     unit = _distances(GraphStatistics(random), others)
     found = {}
     for name in size.grids:
-        made = GraphStatistics(_samples(model, way, size, GRIDS[name], size.tried, seed))
+        made = GraphStatistics(_samples(model, way, steps, GRIDS[name], size.tried, seed))
         valid = float(valid_graphs(made, check).mean()) if check else 1.0
         distance = float((_distances(made, others) / unit).mean())
         found[name] = distance / max(valid, 0.5 / size.tried)
@@ -259,9 +269,8 @@ def _distances(a: GraphStatistics, b: GraphStatistics) -> NDArray[np.float64]:
     return np.maximum(found, 1e-6)
 
 
-def _samples(model: Model, way: Way, size: Scale, grid: Grid | None, count: int, seed: int) -> Graphs:
+def _samples(model: Model, way: Way, steps: int, grid: Grid | None, count: int, seed: int) -> Graphs:
     """Generate graphs of the sizes of training graphs."""
-    steps = size.steps[way.variable == "pos"]
     return model.sample(
         count, steps=steps, grid=grid, constraint=way.constraint, seed=seed, batch=min(_BATCH, count)
     )
@@ -274,13 +283,15 @@ def _scored(
     grids: Mapping[str, Result],
     sets: Sets,
     check: str | None,
+    steps: Mapping[str, int],
 ) -> Result:
     """Return scores by row and metric, [mean, low, high], seconds of sampling, and some graphs' edges."""
     size = run.size
     made, seconds = {}, {}
     for row, way in benchmark.ways.items():
         grid, start = GRIDS[_best(grids[row])] if row in grids else None, time.process_time()
-        made[row] = _samples(models[way.variable], way, size, grid, size.sets * size.graphs, run.seed)
+        count = size.sets * size.graphs
+        made[row] = _samples(models[way.variable], way, steps[way.variable], grid, count, run.seed)
         seconds[row] = round((time.process_time() - start) / size.sets, 2)
         print(f"{run.name}, {benchmark.file}, {row}: sampled", file=sys.stderr, flush=True)
     truth = benchmark.stand_in if size.small else benchmark.generator
