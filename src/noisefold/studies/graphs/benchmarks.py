@@ -140,20 +140,20 @@ BENCHMARKS: dict[str, Benchmark] = {
     "tree": Benchmark(
         "tree",
         {**_PLAIN, "discrete, tree constraint": Way(constraint="tree")},
-        {"types": 285.0},
+        {"types": 140.0},
         graph_sets.tree,
         partial(graph_sets.tree, nodes=10),
     ),
     "planar": Benchmark(
         "planar",
         {"latent geometry": Way("pos"), **_PLAIN},
-        {"pos": 110.0, "types": 100.0},
+        {"pos": 110.0, "types": 80.0},
         graph_sets.planar,
         partial(graph_sets.planar, nodes=12),
     ),
-    "comm20": Benchmark("comm20", _PLAIN, {"types": 90.0}, None, graph_sets.community),
-    "ego-small": Benchmark("ego_small", _PLAIN, {"types": 60.0}),
-    "SBM": Benchmark("sbm", _PLAIN, {"types": 100.0}, graph_sets.sbm, validity="sbm", steps=25),
+    "comm20": Benchmark("comm20", _PLAIN, {"types": 60.0}, None, graph_sets.community),
+    "ego-small": Benchmark("ego_small", _PLAIN, {"types": 40.0}),
+    "SBM": Benchmark("sbm", _PLAIN, {"types": 80.0}, graph_sets.sbm, validity="sbm", steps=25),
 }
 """Sets by name."""
 
@@ -191,7 +191,7 @@ class Scale:
     small: bool = False
     tried: int = 12
     networks: tuple[str, ...] = ("tree",)
-    seconds: float = 40.0
+    seconds: float = 30.0
     seeds: int = 3
 
 

@@ -164,7 +164,7 @@ class Scale:
 
 SCALES = {
     "smoke": Scale(2, 1, 8, 3, 5, 64),
-    "short": Scale(400, 3, 1000),
+    "short": Scale(300, 3, 600),
     "paper": Scale(20_000, 5, 10_000, nodes=12),
 }
 

@@ -84,7 +84,7 @@ class Scale:
 
 SCALES = {
     "smoke": Scale(1e-3, 4, 8, 100, ("flow, power 2", "flow, valence constraint")),
-    "short": Scale(215.0, 500, 2000),
+    "short": Scale(215.0, 400, 2000),
     "paper": Scale(3600.0, 4000, 10_000),
 }
 
