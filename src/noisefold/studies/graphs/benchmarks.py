@@ -266,7 +266,7 @@ def _grids(run: Run[Scale], model: Model, way: Way, sets: Sets, check: str | Non
 
 def _distances(a: GraphStatistics, b: GraphStatistics) -> NDArray[np.float64]:
     found = np.array([Kernels.of(a, b, name).mmd() for name in STATISTICS])
-    return np.maximum(found, 1e-6)
+    return np.asarray(np.maximum(found, 1e-6))
 
 
 def _samples(model: Model, way: Way, steps: int, grid: Grid | None, count: int, seed: int) -> Graphs:

@@ -25,11 +25,12 @@ def _cell(row: Mapping[str, Sequence[float | None]], metric: str) -> str:
     value, low, high = row.get(metric, (None, None, None))
     if value is None:
         return "-"
-    if metric in _SHARES:
-        value, low, high = (None if v is None else 100 * v for v in (value, low, high))
+    unit = 100 if metric in _SHARES else 1
     digits = 0 if metric in _SHARES else 2 if value < 10 else 1 if value < 100 else 0
-    text = f"{value:.{digits}f}"
-    return text if low is None or high is None else f"{text} [{low:.{digits}f}, {high:.{digits}f}]"
+    text = f"{unit * value:.{digits}f}"
+    if low is None or high is None:
+        return text
+    return f"{text} [{unit * low:.{digits}f}, {unit * high:.{digits}f}]"
 
 
 def scores_table(result: Result) -> str:
@@ -78,7 +79,7 @@ def networks_table(result: Result) -> str:
 
 
 def _change(values: Any, base: Any) -> str:
-    mean, half = paired(values / base - 1, np.zeros(len(base)))
+    mean, half = paired((values / base).tolist(), [1.0] * len(base))
     return f"{100 * mean:+.1f} %" if np.isnan(half) else f"{100 * mean:+.1f} ± {100 * half:.1f} %"
 
 
@@ -146,5 +147,5 @@ def _draw(panel: Axes, graph: Mapping[str, Any]) -> None:
     many = len(ends) > 400
     for a, b in ends:
         panel.plot(*places[[a, b]].T, color=INK, linewidth=0.25 if many else 0.7, alpha=0.5, zorder=1)
-    panel.scatter(*places.T, s=5 if len(places) > 40 else 16, color=BLUE, zorder=2)
+    panel.scatter(places[:, 0], places[:, 1], s=5 if len(places) > 40 else 16, color=BLUE, zorder=2)
     panel.set_aspect("equal")

@@ -128,7 +128,7 @@ class PairPerceptron(nn.Module):
 
 def _transformer(states: int, mask_state: bool) -> nn.Module:
     sizes = {"width": 32, "pair_width": 16, "layers": 2, "walks": 6}
-    return GraphTransformer(1, states, mask_state=mask_state, **sizes)  # type: ignore[arg-type]
+    return GraphTransformer(1, states, mask_state=mask_state, **sizes)
 
 
 NETWORKS: dict[str, Callable[[int, bool], nn.Module] | None] = {
@@ -342,7 +342,8 @@ def _frame(size: Scale) -> Graphs:
 def _estimate(
     denoise: Denoiser[Categories, Categories], frame: Graphs, state: Categories, t: Tensor
 ) -> Categories:
-    return denoise(frame, state, t.expand(len(frame)))
+    found: Categories = denoise(frame, state, t.expand(len(frame)))
+    return found
 
 
 @torch.no_grad()

@@ -92,7 +92,9 @@ SCALES = {
 def measure(run: Run[Scale]) -> Result:
     """Return ``trainings``, shares of ``ways`` to draw, and ``scores`` of the best and the default way."""
     train, test = (_read(part) for part in ("train", "test"))
-    models, trainings, ways = {}, {}, {}
+    models: dict[str, Model] = {}
+    trainings: dict[str, Result] = {}
+    ways: dict[str, dict[str, Result]] = {}
     for name, options in TRAININGS.items():
         models[name] = Model.for_data(train, seed=run.seed)
         if not trainings:  # levels do not change the cost of a step

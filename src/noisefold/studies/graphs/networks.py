@@ -153,7 +153,7 @@ def _model(data: Graphs, build: Callable[[GraphTransformer], nn.Module], seed: i
 
 
 def _by(model: Model) -> Denoise:
-    return lambda state, t, graphs: model.denoiser(graphs, state, t.expand(len(graphs)))  # type: ignore[no-any-return]
+    return lambda state, t, graphs: model.denoiser(graphs, state, t.expand(len(graphs)))
 
 
 def _beside(sets: _Sets, model: Model) -> dict[str, list[float]]:

@@ -46,7 +46,7 @@ def step_costs(
             # The last step writes the log, too, and does not count.
             copy.deepcopy(model).fit(
                 data,
-                **{**(options or {}), "steps": steps + _WARM_UP + 1},
+                settings=model.training.changed({**(options or {}), "steps": steps + _WARM_UP + 1}),
                 on_step=lambda step, marks=marks: marks.append(time.process_time()),  # type: ignore[misc]
             )
             each = [b - a for a, b in pairwise(marks)]
