@@ -15,6 +15,7 @@ from noisefold.noise import Discrete
 from noisefold.noise.categories import Categories
 from noisefold.studies.graphs import benchmarks, benchmarks_report, choices, choices_report, molecules
 from noisefold.studies.graphs.networks import NETWORKS, TwoDepths, cross_entropy
+from noisefold.studies.graphs.small_networks import PairPerceptron
 from noisefold.studies.graphs.training import step_costs, trained
 from noisefold.studies.graphs.tree_classes import TreeShapes, shape_of, symmetries
 from noisefold.studies.kit.datasets import data_folder
@@ -126,7 +127,7 @@ def test_cross_entropy_of_a_coin(data):
 
 
 def test_pairs_alone_see_no_further_than_their_features(data):
-    net = choices.PairPerceptron(2, walks=0)
+    net = PairPerceptron(2, walks=0)
     torch.nn.init.normal_(net.head.weight)
     order = torch.randperm(6)
     moved = nf.Graphs.from_networkx(

@@ -33,26 +33,22 @@ from torch import Tensor, nn
 from noisefold.data.graph_sets import tree
 from noisefold.geometry.graphs import Graphs
 from noisefold.nn import Denoiser
-from noisefold.nn.blocks import perceptron
-from noisefold.nn.graph_transformer.network import GraphTransformer
-from noisefold.nn.graph_transformer.pair_layout import PairLayout
-from noisefold.nn.graph_transformer.structure import Structure
 from noisefold.noise import Discrete, Streams, Types, derive_seed, seeded
 from noisefold.noise.categories import Categories
 from noisefold.noise.classes import Classes
 from noisefold.noise.discrete import draw_classes
-from noisefold.noise.schedule import signal_level
 from noisefold.progress import progress
 from noisefold.sample import D3PM, DiscreteFlow, Power, Renoising, Solver, Task
 from noisefold.sample.discrete import mixed_kernel
 from noisefold.studies.graphs.choices_report import figure, table
+from noisefold.studies.graphs.small_networks import NETWORKS
 from noisefold.studies.graphs.tree_classes import TreeShapes
 from noisefold.studies.kit.cache import slug
 from noisefold.studies.kit.experiment import Experiment, Result, Run, written
 from noisefold.studies.kit.statistics import digits
 from noisefold.theory.graph_oracle import SpanningTrees
 
-__all__ = ["NETWORKS", "NOISES", "SAMPLERS", "STUDY", "PairPerceptron", "measure"]
+__all__ = ["NOISES", "SAMPLERS", "STUDY", "measure"]
 
 _GRID = Power(3)
 _BATCH, _GROUPS = 64, 8
@@ -66,78 +62,6 @@ SAMPLERS: dict[str, Solver] = {
 }
 """Samplers of networks that predict the clean graph."""
 _PREVIOUS = "previous state"
-
-
-class PairPerceptron(nn.Module):
-    r"""A perceptron on each pair of nodes alone: no messages are passed.
-
-    .. math:: \ell_{ij} = \mathrm{MLP}[x_{ij}, f_i + f_j, (f_i - f_j)^2, f_{ij}, f_G, \lambda]
-
-    Shapes:
-        - **graphs**, **log_snr** ``[g]``, **label** as of `noisefold.nn.GraphTransformer`
-        - **output** `Categories` of logits
-
-    Parameters
-    ----------
-    states
-        Number of classes of pairs.
-    walks
-        Steps of the random walks among the features f; 0 for the degrees alone.
-    width
-        Hidden width.
-    mask_state
-        Whether the last class of pairs says that a pair is masked.
-    """
-
-    def __init__(self, states: int, walks: int, width: int = 64, mask_state: bool = False) -> None:
-        super().__init__()
-        self.states, self.mask_state, self.degrees_only = states, mask_state, walks == 0
-        self.structure = Structure(walks, 0)
-        nodes, pairs, graphs = (1, 0, 2) if self.degrees_only else self.structure.columns
-        self.net = perceptron(states + 2 * nodes + pairs + graphs + 1, width, width)
-        self.head = nn.Linear(width, states)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
-
-    def extra_repr(self) -> str:
-        """Classes in and out."""
-        return f"1, {self.states} -> 1, {self.states}"
-
-    def forward(self, graphs: Graphs, log_snr: Tensor, label: Tensor | None = None) -> Categories:
-        """Return the logits for noisy graphs at ``log_snr [g]``."""
-        layout, like = PairLayout(graphs.ptr), self.head.weight
-        state = Types().read(graphs).pairs
-        edges = (state > 0) & ((state < self.states - 1) | (not self.mask_state))
-        nodes, pairs, of_graphs = self.structure(layout, edges, like)
-        if self.degrees_only:
-            nodes, pairs, of_graphs = nodes[:, :1], pairs[:, :0], of_graphs[:, :2]
-        first, second = (nodes[rows] for rows in layout.pairs.T)
-        owner = graphs.batch[layout.pairs[:, 0]]
-        level = signal_level(log_snr).to(like)[:, None]
-        parts = [
-            nn.functional.one_hot(state, self.states).to(like),
-            first + second,
-            (first - second).square(),
-            pairs,
-            of_graphs[owner],
-            level[owner],
-        ]
-        logits = self.head(nn.functional.silu(self.net(torch.cat(parts, dim=1))))
-        return Categories(like.new_zeros(graphs.num_nodes, 1), logits)
-
-
-def _transformer(states: int, mask_state: bool) -> nn.Module:
-    sizes = {"width": 32, "pair_width": 16, "layers": 2, "walks": 6}
-    return GraphTransformer(1, states, mask_state=mask_state, **sizes)
-
-
-NETWORKS: dict[str, Callable[[int, bool], nn.Module] | None] = {
-    "graph transformer": _transformer,
-    "features": lambda states, mask: PairPerceptron(states, 6, mask_state=mask),
-    "degrees": lambda states, mask: PairPerceptron(states, 0, mask_state=mask),
-    "independent edges": None,
-}
-"""Networks by name; None is the closed form alone."""
 
 
 @dataclass(frozen=True)
