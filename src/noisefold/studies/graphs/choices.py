@@ -110,7 +110,7 @@ class Cell:
 CELLS = (
     *(Cell(noise) for noise in NOISES),
     *(Cell(network=name) for name in list(NETWORKS)[1:]),
-    *(Cell(noise, previous=True) for noise in NOISES[:3]),
+    Cell(previous=True),
 )
 """What is trained."""
 
