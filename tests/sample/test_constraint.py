@@ -10,7 +10,7 @@ import torch
 import noisefold as nf
 from noisefold.noise import Categories, Discrete, Streams, Types
 from noisefold.sample import Constrained, DiscreteFlow, Power, Sampling, Task
-from noisefold.sample.constraint import CONSTRAINTS, Valence
+from noisefold.sample.constraint import CONSTRAINTS, Molecule, Valence
 
 
 def graph(n, **fields):
@@ -79,6 +79,27 @@ def test_valence_bounds_the_bonds_of_every_atom():
     allowed = np.array([4, 4, 2, 1, 3, 1])[atoms]
     assert (used <= allowed).all()
     assert used.sum() > 20
+
+
+def test_a_molecule_is_of_one_piece_and_keeps_what_was_drawn_beside_it():
+    frame = graph(6, node_type=torch.zeros(6, dtype=torch.int64), node_types=("C",), edge_types=("single",))
+    i, j = np.triu_indices(6, 1)
+    ring = (i < 3) & (j < 3)  # a ring of three atoms was drawn, and nothing joins the others
+    kept = Molecule().keep(np.where(ring, 2.0, -1.0), np.zeros(15, int), frame)
+    assert nx.is_connected(edges(kept, 6))
+    assert kept[ring].all()
+    assert kept.sum() == 3 + 3
+    assert edges(Valence().keep(np.where(ring, 2.0, -1.0), np.zeros(15, int), frame), 6).size() == 3
+
+
+def test_a_molecule_keeps_valences_even_where_it_cannot_be_of_one_piece():
+    names = ("F", "C")
+    frame = graph(4, node_type=torch.tensor([0, 0, 0, 1]), node_types=names, edge_types=("single", "triple"))
+    kept = Molecule().keep(np.array([3.0, 1, 1, 1, 1, 1]), np.zeros(6, int), frame)
+    assert edges(kept, 4).degree(0) == edges(kept, 4).degree(1) == 1
+    assert not nx.is_connected(edges(kept, 4))
+    both = Molecule().keep(np.array([-1.0, -1, 1, -1, 1, 1]), np.array([0, 0, 1, 0, 0, 0]), frame)
+    assert both.tolist() == [False, False, False, False, True, True]
 
 
 @pytest.mark.parametrize(("types", "bonds"), [(("Xx",), ("single",)), (("C",), ("ionic",))])

@@ -31,7 +31,13 @@ __all__ = ["DiscreteGraphs", "noted"]
 
 _PAIRS = 16_000  # of a batch: a step of more costs more and teaches hardly more
 _LARGE = 40  # nodes from which structure is decided where little is noise, which is then trained more
-_KEPT = {"tree": "trees", "connected": "connected", "planar": "planar", "valence": "to keep valences"}
+_KEPT = {
+    "tree": "trees",
+    "connected": "connected",
+    "planar": "planar",
+    "valence": "to keep valences",
+    "molecule": "to be of one piece, and to keep valences",
+}
 _LATE = LevelDistribution((0.0, 0.25, 0.5, 0.75, 1.0), (1, 2, 3, 4))
 
 

@@ -11,6 +11,7 @@ constraint      edges of the last state
 `Connected`     those drawn, and the heaviest ones that join their components
 `Planar`        those drawn, heaviest first, as long as the graph stays planar
 `Valence`       those drawn, heaviest first, as long as no atom has more bonds than its valence
+`Molecule`      the same, after those that make one molecule of all atoms
 =============== ===============================================================================
 
 What is generated then has the property always, whatever the network has learned of it. Do not compare a
@@ -37,7 +38,7 @@ from noisefold.noise.categories import Categories
 from noisefold.noise.discrete import Discrete, draw_classes, uniforms
 from noisefold.sample.solver import Memory, Solver, Task
 
-__all__ = ["CONSTRAINTS", "Connected", "Constrained", "Constraint", "Planar", "Tree", "Valence"]
+__all__ = ["CONSTRAINTS", "Connected", "Constrained", "Constraint", "Molecule", "Planar", "Tree", "Valence"]
 
 _Numbers = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 _Codes = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
@@ -152,19 +153,61 @@ class Valence(Constraint):
 
     def keep(self, weights: _Numbers, kinds: _Codes, graph: Graphs) -> _Mask:
         """Return the bonds from the heaviest on, as long as both atoms have valence left."""
+        bonds = _Bonds(self.name, weights, kinds, graph)
+        bonds.take(np.argsort(-weights, kind="stable")[: int((weights > 0).sum())])
+        return bonds.kept
+
+
+@configurable
+@dataclass(frozen=True)
+class Molecule(Constraint):
+    """Molecules of one piece in which no atom has more bonds than its element and charge allow.
+
+    First the heaviest bonds that join pieces, drawn or not, then those drawn that are left, both as long as
+    there is valence. Where valences are used up before all atoms are joined, more than one piece is left.
+
+    Raises
+    ------
+    ValueError
+        As of `Valence`.
+    """
+
+    name: ClassVar[str] = "molecule"
+
+    def keep(self, weights: _Numbers, kinds: _Codes, graph: Graphs) -> _Mask:
+        """Return a forest of the heaviest bonds, and of those drawn what valences allow beside it."""
+        bonds = _Bonds(self.name, weights, kinds, graph)
+        order = np.argsort(-weights, kind="stable")
+        bonds.take(order, joining=True)
+        bonds.take(order[: int((weights > 0).sum())])
+        return bonds.kept
+
+
+class _Bonds:
+    """Bonds that are taken one after the other, as long as both atoms have valence left."""
+
+    def __init__(self, constraint: str, weights: _Numbers, kinds: _Codes, graph: Graphs) -> None:
         if graph.node_type is None:
-            raise ValueError("constraint 'valence' is for molecules, whose nodes are named by their element.")
+            raise ValueError(
+                f"constraint {constraint!r} is for molecules, whose nodes are named by their element."
+            )
         orders = np.array([_order(name) for name in graph.edge_types or ("single",)])
-        free = np.array([_valence(graph.node_types[k]) for k in graph.node_type.tolist()], dtype=float)
-        i, j = np.triu_indices(graph.num_nodes, 1)
-        kept = np.zeros(len(weights), dtype=bool)
-        for k in np.argsort(-weights, kind="stable")[: int((weights > 0).sum())]:
-            order = orders[int(kinds[k])]
-            if min(free[i[k]], free[j[k]]) >= order:
-                free[i[k]] -= order
-                free[j[k]] -= order
-                kept[k] = True
-        return kept
+        self.orders = orders[kinds]
+        self.free = np.array([_valence(graph.node_types[k]) for k in graph.node_type.tolist()], dtype=float)
+        self.ends = np.stack(np.triu_indices(graph.num_nodes, 1), axis=1)
+        self.piece = np.arange(graph.num_nodes)
+        self.kept = np.zeros(len(weights), dtype=bool)
+
+    def take(self, order: _Codes, joining: bool = False) -> None:
+        """Take bonds in this order; those alone that join two pieces, if that is asked for."""
+        for k in order:
+            i, j = self.ends[k]
+            same = self.piece[i] == self.piece[j]
+            if self.kept[k] or (joining and same) or min(self.free[i], self.free[j]) < self.orders[k]:
+                continue
+            self.free[[i, j]] -= self.orders[k]
+            self.piece[self.piece == self.piece[j]] = self.piece[i]
+            self.kept[k] = True
 
 
 def _valence(name: str) -> int:
@@ -172,7 +215,7 @@ def _valence(name: str) -> int:
     charge = name[len(element) :]
     if element not in _VALENCES:
         raise ValueError(
-            f"constraint 'valence' knows no valence of {name!r}; it knows {', '.join(_VALENCES)}."
+            f"a constraint of molecules knows no valence of {name!r}; it knows {', '.join(_VALENCES)}."
         )
     sign = charge.count("+") - charge.count("-")
     digits = "".join(c for c in charge if c.isdigit())
@@ -183,11 +226,13 @@ def _valence(name: str) -> int:
 
 def _order(name: str) -> float:
     if name not in _ORDERS:
-        raise ValueError(f"constraint 'valence' knows no bond {name!r}; it knows {', '.join(_ORDERS)}.")
+        raise ValueError(f"a constraint of molecules knows no bond {name!r}; it knows {', '.join(_ORDERS)}.")
     return _ORDERS[name]
 
 
-CONSTRAINTS: dict[str, Constraint] = {c.name: c for c in (Tree(), Connected(), Planar(), Valence())}
+CONSTRAINTS: dict[str, Constraint] = {
+    c.name: c for c in (Tree(), Connected(), Planar(), Valence(), Molecule())
+}
 """Constraints by their names."""
 
 
@@ -201,7 +246,7 @@ class Constrained(Solver):
     solver
         Takes all steps but the last.
     constraint
-        Name of a constraint: "tree", "connected", "planar" or "valence".
+        Name of a constraint: "tree", "connected", "planar", "valence" or "molecule".
 
     Raises
     ------

@@ -53,8 +53,9 @@ class Sampling:
     guidance_interval
         Least and largest log-SNR at which the guidance counts, as of `noisefold.sample.Guided`; None: at all.
     constraint
-        Of discrete graphs: "tree", "connected", "planar" or "valence", a property that every sample is made
-        to have in the last step (`noisefold.sample.Constrained`); None leaves it to the network.
+        Of discrete graphs: "tree", "connected", "planar", "valence" or "molecule", a property that every
+        sample is made to have in the last step (`noisefold.sample.Constrained`); None leaves it to the
+        network.
     precision
         "float32", or "bfloat16": the matrix products of the network in half of the bits, faster on most
         devices.

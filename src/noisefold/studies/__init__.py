@@ -80,6 +80,7 @@ STUDIES: dict[str, Study] = {
         Study("cyclones", "functions.cyclones", "cyclone tracks on the sphere, beside Gaussian baselines"),
         Study("depth", "networks.oversmoothing", "oversmoothing: 1 to 64 layers of messages, and a remedy"),
         Study("diffusion", "diffusion.ablation", _FACTORS, _SMALL, takes_data=True),
+        Study("diffusion-graphs", "graphs.choices", "the same questions on trees, beside the exact denoiser"),
         Study("digits", "images.digits", "one model of handwritten digits: scores, and what training cost"),
         Study("dimension", "functions.dimension", "vector fields in one to four dimensions, and symmetry"),
         Study("fields", "functions.fields", "random vector fields: equivariance, graph and number of fields"),
@@ -88,9 +89,13 @@ STUDIES: dict[str, Study] = {
             "functions.ablation",
             "functions: limiting noise, its length-scale and the prediction, exactly and learned",
         ),
+        Study("graphs", "graphs.benchmarks", "benchmarks of discrete graphs after minutes of training"),
         Study("graph-samplers", "graphs.samplers", "samplers of graphs, each with an exact denoiser", _SMALL),
         Study("image-classifier", "images.classifier", "trains the classifier that scores digits", _SMALL),
         Study("images", "images.patches", "patches by noise level, targets and base estimates on images"),
+        Study(
+            "molecules", "graphs.molecules", "QM9: levels, samplers and constraints after minutes of training"
+        ),
         Study("noise", "neighbors.correlated_noise", "range under white and correlated noise", _SMALL),
         Study(
             "pretrained", "shapes.pretrained", "trains, scores and describes the model shipped in the package"
