@@ -8,6 +8,7 @@ from noisefold.domains.clouds import PointClouds
 from noisefold.domains.domain import Domain
 from noisefold.domains.fields import Fields
 from noisefold.domains.functions import Functions
+from noisefold.domains.geometric_graphs import GeometricGraphs
 from noisefold.domains.graphs import DiscreteGraphs
 from noisefold.domains.images import Images
 from noisefold.domains.molecules import Molecules
@@ -24,6 +25,7 @@ __all__ = [
     "Domain",
     "Fields",
     "Functions",
+    "GeometricGraphs",
     "Images",
     "Molecules",
     "PlanarGraphs",
@@ -40,6 +42,7 @@ DOMAINS: tuple[Domain, ...] = (
     Images(),
     Tissues(),
     Molecules(),
+    GeometricGraphs(),
     PlanarGraphs(),
     DiscreteGraphs(),
     SphereFunctions(),

@@ -7,13 +7,14 @@ from typing import Any
 from torch import nn
 
 from noisefold.geometry.graphs import Graphs
+from noisefold.nn.graph_transformer.geometric import GeometricTransformer
 from noisefold.nn.graph_transformer.network import GraphTransformer
 from noisefold.nn.latents import Latents
 from noisefold.nn.prior.kriging_residual import KrigingResidual
 from noisefold.nn.set_transformer import SetTransformer
 from noisefold.noise.discrete import Discrete
 
-__all__ = ["FEW", "default_graph_net", "default_net", "few_data"]
+__all__ = ["FEW", "default_geometric_net", "default_graph_net", "default_net", "few_data"]
 
 FEW = 20
 """Independent fields below which a model of features for completion begins with kriging."""
@@ -104,3 +105,26 @@ def default_graph_net(
         "mask_state": len(states.pairs) > len(path.pairs),
     }
     return GraphTransformer(**{**arguments, **net})
+
+
+def default_geometric_net(data: Graphs, path: Discrete, **net: Any) -> GeometricTransformer:
+    """Return an untrained network for types and positions at once, of a size that trains on a CPU.
+
+    Parameters
+    ----------
+    data
+        The data set.
+    path
+        How its classes become noise; it has the states.
+    **net
+        Arguments of `GeometricTransformer` that win over what is read off the data.
+    """
+    states = path.shares
+    arguments: dict[str, Any] = {
+        "node_states": len(states.nodes),
+        "pair_states": len(states.pairs),
+        "pos_dim": data.dim,
+        "classes": len(data.classes) if data.label is not None else 0,
+        "mask_state": len(states.pairs) > len(path.pairs),
+    }
+    return GeometricTransformer(**{**arguments, **net})

@@ -10,6 +10,8 @@ variable     state                  what is given     shape
 `Features`   ``x``                  positions         ``[n, f]``
 `Types`      types of nodes, edges  number of nodes   ``[n]`` and ``[p]``
 ============ ====================== ================= =======================
+
+Several of them at once are a `noisefold.noise.JointVariable`, such as "pos+types".
 """
 
 from __future__ import annotations
@@ -60,10 +62,22 @@ class Variable(Protocol[S]):
         Whether a graph may be a part of one of more nodes, which are then drawn with what joins them to it.
     """
 
-    name: ClassVar[str]
-    noun: ClassVar[str]
-    given_noun: ClassVar[str]
-    positions_given: ClassVar[bool]
+    @property
+    @abstractmethod
+    def name(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def noun(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def given_noun(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def positions_given(self) -> bool: ...
+
     scaffolds: ClassVar[bool]
 
     @abstractmethod

@@ -29,7 +29,7 @@ from noisefold.noise.categories import Categories
 from noisefold.noise.schedule import signal_level
 from noisefold.noise.variable import Types
 
-__all__ = ["GraphTransformer"]
+__all__ = ["GraphTransformer", "one_hot"]
 
 
 @register_module
@@ -188,8 +188,8 @@ class GraphTransformer(nn.Module):
         if self.mask_state:
             edges &= state.pairs < self.pair_states - 1
         nodes, pairs, of_graphs = self.structure(layout, edges, weight)
-        of_nodes = [_one_hot("node_type", state.nodes, self.node_states, weight), nodes]
-        of_pairs = [_one_hot("1 + edge_type", state.pairs, self.pair_states, weight), pairs]
+        of_nodes = [one_hot("node_type", state.nodes, self.node_states, weight), nodes]
+        of_pairs = [one_hot("1 + edge_type", state.pairs, self.pair_states, weight), pairs]
         features = vars(self)["arguments"]["features"]
         if graphs.features != features:
             raise ValueError(f"x must have {features} features, as the network, got {graphs.features}.")
@@ -204,7 +204,8 @@ class GraphTransformer(nn.Module):
         )
 
 
-def _one_hot(name: str, classes: Tensor, count: int, like: Tensor) -> Tensor:
+def one_hot(name: str, classes: Tensor, count: int, like: Tensor) -> Tensor:
+    """Return classes ``[m]`` as columns ``[m, count]`` of the type of `like`, checked to be 0 to count - 1."""
     if classes.numel() and not 0 <= int(classes.min()) <= int(classes.max()) < count:
         raise ValueError(
             f"{name} must be one of the {count} states of the network, 0 to {count - 1}, "
