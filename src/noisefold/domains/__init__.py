@@ -12,6 +12,7 @@ from noisefold.domains.geometric_graphs import GeometricGraphs
 from noisefold.domains.graphs import DiscreteGraphs
 from noisefold.domains.images import Images
 from noisefold.domains.molecules import Molecules
+from noisefold.domains.molecules_3d import Molecules3D
 from noisefold.domains.planar_graphs import PlanarGraphs
 from noisefold.domains.recipe import Recipe, Request
 from noisefold.domains.sphere_functions import SphereFunctions
@@ -28,6 +29,7 @@ __all__ = [
     "GeometricGraphs",
     "Images",
     "Molecules",
+    "Molecules3D",
     "PlanarGraphs",
     "PointClouds",
     "Recipe",
@@ -41,6 +43,7 @@ __all__ = [
 DOMAINS: tuple[Domain, ...] = (
     Images(),
     Tissues(),
+    Molecules3D(),
     Molecules(),
     GeometricGraphs(),
     PlanarGraphs(),

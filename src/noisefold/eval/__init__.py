@@ -30,6 +30,11 @@ from noisefold.eval.image_scores import IMAGE_METRICS, score_images
 from noisefold.eval.inception import FID, fid
 from noisefold.eval.isomorphism import isomorphism_classes
 from noisefold.eval.kriging import Kriging
+from noisefold.eval.molecule_geometry import (
+    MOLECULE_GEOMETRY_METRICS,
+    score_molecule_geometry,
+    stable_atoms,
+)
 from noisefold.eval.molecule_scores import MOLECULE_METRICS, score_molecules
 from noisefold.eval.placement import Placement, next_places
 from noisefold.eval.posterior_scores import PosteriorScores, score_posterior, tabulate
@@ -50,6 +55,7 @@ __all__ = [
     "FUNCTION_METRICS",
     "GRAPH_METRICS",
     "IMAGE_METRICS",
+    "MOLECULE_GEOMETRY_METRICS",
     "MOLECULE_METRICS",
     "STATISTICS",
     "TRACK_METRICS",
@@ -110,6 +116,7 @@ __all__ = [
     "score_functions",
     "score_graphs",
     "score_images",
+    "score_molecule_geometry",
     "score_molecules",
     "score_places",
     "score_posterior",
@@ -117,6 +124,7 @@ __all__ = [
     "shared_validity",
     "sliced_wasserstein",
     "spectral_distance",
+    "stable_atoms",
     "tabulate",
     "transport_cost",
     "valid_graphs",

@@ -1,4 +1,4 @@
-r"""Centring: positions of which only the differences count, :math:`p_i - \frac1n \sum_j p_j` in each graph."""
+r"""Centring: positions of which differences alone count, :math:`p_i - \frac1n \sum_j p_j` in each graph."""
 
 from __future__ import annotations
 

@@ -110,9 +110,7 @@ class JointPath(ProbabilityPath[Joint]):
     def clip(self, t: Tensor) -> Tensor:
         """Return times kept where at least one part has a time of its own."""
         ends = t.new_tensor([0.0, 1.0], dtype=torch.float64)
-        reached = [
-            part.clip(ends) ** (1 / p) for part, p in zip(self.parts, self.exponents, strict=True)
-        ]
+        reached = [part.clip(ends) ** (1 / p) for part, p in zip(self.parts, self.exponents, strict=True)]
         low, high = (float(x) for x in (min(r[0] for r in reached), max(r[1] for r in reached)))
         return t.clamp(low, high)
 
@@ -152,9 +150,7 @@ class JointPath(ProbabilityPath[Joint]):
     ) -> Joint:
         """Draw each part at its time, given the data; a coupling serves those paths that have one."""
         draws = zip(self.parts, clean.parts, self.times(t), strict=True)
-        return Joint(
-            tuple(path.corrupt(part, own, graphs, random, coupling) for path, part, own in draws)
-        )
+        return Joint(tuple(path.corrupt(part, own, graphs, random, coupling) for path, part, own in draws))
 
     def renoise(self, state: Joint, s: Tensor, t: Tensor, graphs: Graphs, random: Streams) -> Joint:
         """Draw each part at a later time given that at an earlier one."""

@@ -109,7 +109,9 @@ class JointVariable(Variable[Joint]):
 
     def flagged(self, graphs: Graphs, mask: Joint | None) -> Graphs:
         """Return the graphs with the flags of every part as further features."""
-        for part, own in zip(self.parts, (None,) * len(self.parts) if mask is None else mask.parts, strict=True):
+        for part, own in zip(
+            self.parts, (None,) * len(self.parts) if mask is None else mask.parts, strict=True
+        ):
             graphs = part.flagged(graphs, own)
         return graphs
 

@@ -50,33 +50,29 @@ class Variable(Protocol[S]):
 
     Attributes
     ----------
-    name
-        Name in configurations.
-    noun
-        What a user calls it.
-    given_noun
-        What a user calls what is not noised.
-    positions_given
-        Whether positions are given, so that noise may depend on them and samples need graphs to stand on.
     scaffolds
         Whether a graph may be a part of one of more nodes, which are then drawn with what joins them to it.
     """
 
     @property
     @abstractmethod
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name in configurations."""
 
     @property
     @abstractmethod
-    def noun(self) -> str: ...
+    def noun(self) -> str:
+        """What a user calls it."""
 
     @property
     @abstractmethod
-    def given_noun(self) -> str: ...
+    def given_noun(self) -> str:
+        """What a user calls what is not noised."""
 
     @property
     @abstractmethod
-    def positions_given(self) -> bool: ...
+    def positions_given(self) -> bool:
+        """Whether positions are given: noise may depend on them, and samples need graphs to stand on."""
 
     scaffolds: ClassVar[bool]
 

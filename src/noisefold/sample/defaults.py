@@ -27,7 +27,7 @@ __all__ = ["default_conditioning", "default_grid", "default_solver", "method_for
 
 @singledispatch
 def default_solver(path: Any) -> Solver:
-    """Return the solver for a path: Heun on Gaussian ones, `DiscreteFlow` on discrete, a joint one on joint."""
+    """Return the solver for a path: Heun on Gaussian ones, `DiscreteFlow` on discrete, both on joint ones."""
     raise ValueError(f"no solver is known for {type(path).__name__}; give solver=.")
 
 

@@ -99,7 +99,9 @@ def _(path: JointPath, solver: Solver, constraint: str) -> Solver:
     """Constrain the discrete part of a joint solver; the others are as they were."""
     discrete = [issubclass(Constrained.handles, type(way)) for way in path.parts]
     if not isinstance(solver, JointSolver) or not any(discrete):
-        raise ValueError(f"constraint {constraint!r} is for discrete graphs, and no part is one; leave it out.")
+        raise ValueError(
+            f"constraint {constraint!r} is for discrete graphs, and no part is one; leave it out."
+        )
     solver.check(path)
     parts = zip(path.parts, solver.parts, discrete, strict=True)
     return JointSolver(tuple(constrained(way, own, constraint) if d else own for way, own, d in parts))

@@ -47,9 +47,9 @@ def qm9(
     Parameters
     ----------
     folder
-        Where the files are: ``qm9_graphs.npz`` (``index``, ``split`` 0, 1 or 2, ``node_offsets``, ``atom`` 0 C,
-        1 N, 2 O, 3 F, ``charge``, ``num_h``, ``edge_offsets``, ``edges``, ``bond``) and ``qm9_geometry.npz``
-        (``index``, ``atom_offsets``, ``z``, ``pos_milliangstrom``), of the same molecules in the same order.
+        Where the files are: ``qm9_graphs.npz`` (``index``, ``split`` 0, 1 or 2, ``node_offsets``, ``atom`` 0
+        C, 1 N, 2 O, 3 F, ``charge``, ``num_h``, ``edge_offsets``, ``edges``, ``bond``), and
+        ``qm9_geometry.npz`` (``index``, ``atom_offsets``, ``z``, ``pos_milliangstrom``), of the same molecules in the same order.
     part
         ``"train"``, ``"val"`` or ``"test"``; None returns all molecules, which `Graphs.split` divides so.
     positions
@@ -141,7 +141,9 @@ class _Molecules:
         first = ptr[:-1]
         # Where heavy atoms and hydrogens go: within a molecule one after the other.
         at = first[graph] + np.arange(len(heavy)) - (sizes.cumsum() - sizes)[graph]
-        light_at = (first + sizes)[light_graph] + np.arange(len(lights)) - (extra.cumsum() - extra)[light_graph]
+        light_at = (
+            (first + sizes)[light_graph] + np.arange(len(lights)) - (extra.cumsum() - extra)[light_graph]
+        )
         new = np.full(self.ends[-1], -1, np.int64)
         new[heavy] = at
         codes = np.full(ptr[-1], _HYDROGEN * 16 + 8, np.int64)
@@ -152,7 +154,9 @@ class _Molecules:
         offsets = np.repeat(self.ends[:-1], np.diff(self.of["edge_offsets"].astype(np.int64)))[bond_rows]
         ends = new[self.of["edges"][bond_rows].astype(np.int64) + offsets[:, None]]
         ends = np.concatenate([ends, np.stack([new[self.carrier[lights]], light_at], 1)])
-        kinds = np.concatenate([self.of["bond"][bond_rows].astype(np.int64) - 1, np.zeros(len(lights), np.int64)])
+        kinds = np.concatenate(
+            [self.of["bond"][bond_rows].astype(np.int64) - 1, np.zeros(len(lights), np.int64)]
+        )
         order = np.argsort(np.searchsorted(ptr, ends[:, 0], side="right"), kind="stable")
         ends, kinds = ends[order], kinds[order]
         both = np.stack([ends, ends[:, ::-1]], 1).reshape(-1, 2)

@@ -205,7 +205,7 @@ class GraphTransformer(nn.Module):
 
 
 def one_hot(name: str, classes: Tensor, count: int, like: Tensor) -> Tensor:
-    """Return classes ``[m]`` as columns ``[m, count]`` of the type of `like`, checked to be 0 to count - 1."""
+    """Return classes ``[m]`` as columns ``[m, count]`` of the type of `like`; others are refused."""
     if classes.numel() and not 0 <= int(classes.min()) <= int(classes.max()) < count:
         raise ValueError(
             f"{name} must be one of the {count} states of the network, 0 to {count - 1}, "
