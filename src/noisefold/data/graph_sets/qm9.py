@@ -49,7 +49,8 @@ def qm9(
     folder
         Where the files are: ``qm9_graphs.npz`` (``index``, ``split`` 0, 1 or 2, ``node_offsets``, ``atom`` 0
         C, 1 N, 2 O, 3 F, ``charge``, ``num_h``, ``edge_offsets``, ``edges``, ``bond``), and
-        ``qm9_geometry.npz`` (``index``, ``atom_offsets``, ``z``, ``pos_milliangstrom``), of the same molecules in the same order.
+        ``qm9_geometry.npz`` (``index``, ``atom_offsets``, ``z``, ``pos_milliangstrom``), of the same
+        molecules in the same order.
     part
         ``"train"``, ``"val"`` or ``"test"``; None returns all molecules, which `Graphs.split` divides so.
     positions
