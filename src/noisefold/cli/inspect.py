@@ -9,6 +9,7 @@ from noisefold.cli.options import (
     ForCompletion,
     Genes,
     Group,
+    Hydrogens,
     Label,
     Level,
     Mask,
@@ -39,6 +40,7 @@ def inspect(
     patch: Patch = 200,
     label: Label = None,
     skip: Skip = False,
+    hydrogens: Hydrogens = False,
     size: Size = None,
     level: Level = None,
     vector: Vector = None,
@@ -70,6 +72,7 @@ def inspect(
         names_of(vector, option="--vector"),
         mask,
         size_of(size),
+        hydrogens,
     )
     said = source.tissue().describe() if source.is_tissue else {}
     train = source.divided(HELD_OUT if source.is_tissue else 0.0)[0]

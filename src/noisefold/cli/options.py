@@ -96,6 +96,10 @@ Skip = Annotated[
     bool,
     typer.Option("--skip", help="Leave out molecules that cannot be read, instead of refusing the file."),
 ]
+Hydrogens = Annotated[
+    bool,
+    typer.Option("--hydrogens", help="Keep the hydrogens that a file of molecules writes out as atoms."),
+]
 Size = Annotated[
     str | None,
     typer.Option(help="Of pictures: pixels a side, 32, or height x width, 32x48; others are resized."),

@@ -16,6 +16,7 @@ from noisefold.cli.options import (
     ForCompletion,
     Genes,
     Group,
+    Hydrogens,
     Label,
     Level,
     Mask,
@@ -55,6 +56,7 @@ def train(
     patch: Patch = 200,
     label: Label = None,
     skip: Skip = False,
+    hydrogens: Hydrogens = False,
     size: Size = None,
     level: Level = None,
     vector: Vector = None,
@@ -91,6 +93,7 @@ def train(
         names_of(vector, option="--vector"),
         mask,
         size_of(size),
+        hydrogens,
     )
     learned, held = source.divided(hold_out, seed)
     named = {"steps": steps, "device": device}

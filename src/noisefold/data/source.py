@@ -46,6 +46,8 @@ class DataSource:
         something.
     size
         Of pictures: height and width to which they are cropped and resized, or one number for both.
+    hydrogens
+        Whether hydrogens that a file of molecules writes out are atoms.
     patch
         Cells of the patches that a tissue is cut into.
 
@@ -70,6 +72,7 @@ class DataSource:
     vector: tuple[str, ...] | None = None
     mask: str | None = None
     size: int | tuple[int, ...] | None = None
+    hydrogens: bool = False
 
     def __post_init__(self) -> None:
         if not self.is_tissue:
@@ -105,7 +108,7 @@ class DataSource:
 
     def of(self, source: str) -> DataSource:
         """Return other data, read as these are."""
-        like = DataSource(source, self.points, self.classes, size=self.size)
+        like = DataSource(source, self.points, self.classes, size=self.size, hydrogens=self.hydrogens)
         if self.is_tissue and like.is_tissue:
             return replace(self, source=source)
         gridded = all(ending_of(Path(s))[0] in (*ENDINGS, ".zarr") for s in (self.source, source))
@@ -161,6 +164,7 @@ class DataSource:
             "mask": self.mask,
             "time": self.time,
             "size": self._sides,
+            "hydrogens": self.hydrogens or None,
         }
         return {k: v for k, v in columns.items() if v is not None}
 

@@ -15,6 +15,7 @@ from noisefold.geometry.pairs import pair_ptr
 from noisefold.geometry.transform import Transform
 from noisefold.nn.denoiser import Denoiser
 from noisefold.noise.categories import Categories
+from noisefold.noise.joint_variable import JointVariable
 from noisefold.noise.source import Streams, derive_seed
 from noisefold.noise.variable import Known, Types
 from noisefold.progress import progress
@@ -129,6 +130,15 @@ def _(
             advance(len(chosen), "")
     g = len(graphs)
     return GraphCompletion(graphs, mask, [Graphs.collate(made[j * g : (j + 1) * g]) for j in range(draws)])
+
+
+@completed.register
+def _(variable: JointVariable, *asked: Any, **how: Any) -> Any:
+    """Refuse to complete: positions that count up to their place cannot be observed one by one."""
+    raise ValueError(
+        f"a model that generates {variable.noun} together does not complete graphs; train one with "
+        'variable="types" to complete nodes and edges.'
+    )
 
 
 def extended(graphs: Graphs, nodes: int | list[int]) -> tuple[Graphs, Tensor]:

@@ -12,15 +12,18 @@ that uses it is the sampler's own.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 
 from noisefold.geometry.graphs import Graphs
-from noisefold.noise.discrete import Discrete
-from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.joint import Joint, JointPath
 from noisefold.noise.variable import Types
+
+if TYPE_CHECKING:
+    from noisefold.noise.discrete import Discrete
+    from noisefold.noise.gaussian import Gaussian
 
 __all__ = ["FiniteGeometricGraphs"]
 
@@ -61,9 +64,7 @@ class FiniteGeometricGraphs:
         path
             A Gaussian path on the positions, then a discrete one.
         """
-        k, (where, kind) = len(self.graphs), path.parts
-        assert isinstance(where, Gaussian)
-        assert isinstance(kind, Discrete)
+        k, where, kind = len(self.graphs), cast("Gaussian", path.parts[0]), cast("Discrete", path.parts[1])
         times = path.times(t.double())
         alpha, sigma = where.schedule.alpha(times[0]), where.schedule.sigma(times[0])
         pos, types = state.parts
@@ -89,7 +90,7 @@ class FiniteGeometricGraphs:
     def estimate(self, state: Joint, t: Tensor, path: JointPath) -> Joint:
         """Return the posterior mean of the positions and the marginals of the types, an exact denoiser."""
         posterior = self.posterior(state, t, path)
-        k, (_, kind) = len(self.graphs), path.parts
+        k, kind = len(self.graphs), cast("Discrete", path.parts[1])
         mean = (posterior @ self.graphs.pos.double().view(k, -1)).view(-1, self.graphs.dim)
         known = Types().read(self.graphs).map(lambda v: v.view(k, -1))
 

@@ -63,6 +63,7 @@ _PICTURES: dict[str, Pictures] = {
     "pos": PointCloudPictures(),
     "x": FieldPictures(),
     "types": GraphPictures(),
+    "pos+types": GraphPictures(),
     "functions": FunctionPictures(),
     "images": ImagePictures(),
 }
