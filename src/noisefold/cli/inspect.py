@@ -16,6 +16,7 @@ from noisefold.cli.options import (
     Patch,
     Points,
     Pos,
+    PropertyNames,
     Size,
     Skip,
     Time,
@@ -41,6 +42,7 @@ def inspect(
     label: Label = None,
     skip: Skip = False,
     hydrogens: Hydrogens = False,
+    properties: PropertyNames = None,
     size: Size = None,
     level: Level = None,
     vector: Vector = None,
@@ -73,6 +75,7 @@ def inspect(
         mask,
         size_of(size),
         hydrogens,
+        names_of(properties, option="--properties"),
     )
     said = source.tissue().describe() if source.is_tissue else {}
     train = source.divided(HELD_OUT if source.is_tissue else 0.0)[0]

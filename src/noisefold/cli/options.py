@@ -100,6 +100,10 @@ Hydrogens = Annotated[
     bool,
     typer.Option("--hydrogens", help="Keep the hydrogens that a file of molecules writes out as atoms."),
 ]
+PropertyNames = Annotated[
+    list[str] | None,
+    typer.Option("--properties", help=f"Of molecules: columns of numbers to condition on: {_LISTED}."),
+]
 Size = Annotated[
     str | None,
     typer.Option(help="Of pictures: pixels a side, 32, or height x width, 32x48; others are resized."),
@@ -143,6 +147,17 @@ def interval_of(text: str | None) -> tuple[float, float] | None:
     except ValueError:
         raise ValueError(f"--guidance-interval must be two log-SNR, such as -4:3, got {text!r}.") from None
     return low, high
+
+
+def numbers_of(named: list[str] | None) -> dict[str, float] | None:
+    """Return numbers by name from ``NAME=NUMBER``."""
+    if not named:
+        return None
+    try:
+        pairs = [text.rsplit("=", 1) for text in named]
+        return {name.strip(): float(value) for name, value in pairs}
+    except ValueError:
+        raise ValueError(f"--property must be NAME=NUMBER, such as gap=0.2, got {named}.") from None
 
 
 def method_of(name: str | None) -> Conditioning | None:

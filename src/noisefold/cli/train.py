@@ -23,6 +23,7 @@ from noisefold.cli.options import (
     Patch,
     Points,
     Pos,
+    PropertyNames,
     Seed,
     Size,
     Skip,
@@ -57,6 +58,7 @@ def train(
     label: Label = None,
     skip: Skip = False,
     hydrogens: Hydrogens = False,
+    properties: PropertyNames = None,
     size: Size = None,
     level: Level = None,
     vector: Vector = None,
@@ -94,6 +96,7 @@ def train(
         mask,
         size_of(size),
         hydrogens,
+        names_of(properties, option="--properties"),
     )
     learned, held = source.divided(hold_out, seed)
     named = {"steps": steps, "device": device}

@@ -102,6 +102,7 @@ def default_graph_net(
         "pair_states": len(states.pairs),
         "features": int(for_completion),
         "classes": len(data.classes) if data.label is not None else 0,
+        "properties": 0 if data.properties is None else data.properties.shape[1],
         "mask_state": len(states.pairs) > len(path.pairs),
     }
     return GraphTransformer(**{**arguments, **net})
@@ -125,6 +126,7 @@ def default_geometric_net(data: Graphs, path: Discrete, **net: Any) -> Geometric
         "pair_states": len(states.pairs),
         "pos_dim": data.dim,
         "classes": len(data.classes) if data.label is not None else 0,
+        "properties": 0 if data.properties is None else data.properties.shape[1],
         "mask_state": len(states.pairs) > len(path.pairs),
     }
     return GeometricTransformer(**{**arguments, **net})

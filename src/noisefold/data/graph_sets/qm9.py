@@ -8,6 +8,7 @@ https://arxiv.org/abs/2209.14734.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ def qm9(
     *,
     positions: bool = True,
     hydrogens: bool = True,
+    properties: Sequence[str] = (),
 ) -> Graphs:
     """Return the molecules of QM9 as graphs of atoms and bonds, with positions in angstrom.
 
@@ -57,13 +59,16 @@ def qm9(
         Whether positions are kept; without them graphs are ``[n, 0]``.
     hydrogens
         Whether hydrogens are atoms.
+    properties
+        Names among the file's ``property_names``, such as "HOMO_au", whose values a model is then conditioned
+        on.
 
     Raises
     ------
     FileNotFoundError
         If a file is not there.
     ValueError
-        If a part is unknown, or the files do not fit together.
+        If a part or a property is unknown, or the files do not fit together.
     """
     part = None if part is None else one_of("part", part, _PARTS)
     graphs, geometry = (_arrays(Path(folder) / name) for name in _FILES)
@@ -77,9 +82,14 @@ def qm9(
     if not fits.all():
         notify(f"{int((~fits).sum())} of {len(fits)} molecules have other hydrogens than bonds; left out.")
     made = table.graphs(kept[fits], positions, hydrogens)
+    if properties:
+        names = geometry["property_names"].astype(str).tolist()
+        columns = [names.index(one_of("properties", name, names)) for name in properties]
+        values = torch.from_numpy(geometry["properties"][kept[fits]][:, columns])
+        made = made.replace(properties=values, property_names=tuple(properties))
     if part is None:
-        names = [_PARTS[k] for k in graphs["split"][kept[fits]].tolist()]
-        made = made.replace(modality=FolderSplit.of(made, names))
+        parts = [_PARTS[k] for k in graphs["split"][kept[fits]].tolist()]
+        made = made.replace(modality=FolderSplit.of(made, parts))
     return made
 
 

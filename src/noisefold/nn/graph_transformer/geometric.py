@@ -116,6 +116,8 @@ class GeometricTransformer(nn.Module):
         Dimension d of space.
     classes
         Number of classes of graphs, 0 for none.
+    properties
+        Number of properties of graphs that condition it, columns of `Graphs.properties`; 0 for none.
     width, pair_width, layers, heads, expansion, walks, triangle
         As of `noisefold.nn.GraphTransformer`.
     radial
@@ -147,6 +149,7 @@ class GeometricTransformer(nn.Module):
         radial: int = 32,
         vectors: int = 8,
         mask_state: bool = False,
+        properties: int = 0,
     ) -> None:
         super().__init__()
         whole("node_states", node_states, least=1)
@@ -159,7 +162,7 @@ class GeometricTransformer(nn.Module):
         self.node_states, self.pair_states = node_states, pair_states
         self.structure = Structure(walks, 0)
         of_nodes, of_pairs, of_graphs = self.structure.columns
-        self.condition = Condition(width, classes)
+        self.condition = Condition(width, classes, properties)
         self.lift_nodes = perceptron(node_states + of_nodes, width, width)
         self.lift_pairs = Linear(pair_states + of_pairs, pair_width)
         self.lift_graphs = Linear(of_graphs, width)
@@ -190,7 +193,7 @@ class GeometricTransformer(nn.Module):
         layout, weight = PairLayout(graphs.ptr), self.head.weight
         pos = centred(graphs, graphs.pos.to(weight))
         h, e, y = self._lifted(graphs, layout)
-        y = y + self.condition(log_snr.to(weight), label)
+        y = y + self.condition(log_snr.to(weight), label, graphs.properties)
         share = torch.sigmoid(-log_snr.to(weight)).sqrt()[graphs.batch, None]
         answer = torch.zeros_like(pos)
         for layer, move in zip(self.layers, self.moves, strict=True):

@@ -62,6 +62,8 @@ class GraphTransformer(nn.Module):
         where a node is observed, the flag that the pair is.
     classes
         Number of classes of graphs, 0 for none.
+    properties
+        Number of properties of graphs that condition it, columns of `Graphs.properties`; 0 for none.
     width, pair_width
         Columns of nodes and graphs, and of pairs.
     layers
@@ -112,6 +114,7 @@ class GraphTransformer(nn.Module):
         triangle: int = 0,
         spectrum: int = 0,
         mask_state: bool = False,
+        properties: int = 0,
         skip_below: float = 0.0,
     ) -> None:
         super().__init__()
@@ -123,7 +126,7 @@ class GraphTransformer(nn.Module):
         self.node_states, self.pair_states, self.mask_state = node_states, pair_states, mask_state
         self.structure = Structure(walks, spectrum)
         of_nodes, of_pairs, of_graphs = self.structure.columns
-        self.condition = Condition(width, classes)
+        self.condition = Condition(width, classes, properties)
         self.lift_nodes = perceptron(node_states + features + of_nodes, width, width)
         self.lift_pairs = Linear(pair_states + features + of_pairs, pair_width)
         self.lift_graphs = Linear(of_graphs, width)
@@ -173,7 +176,7 @@ class GraphTransformer(nn.Module):
     def _logits(self, graphs: Graphs, log_snr: Tensor, label: Tensor | None) -> Categories:
         layout, weight = PairLayout(graphs.ptr), self.head.weight
         h, e, y = self._lifted(graphs, layout)
-        y = y + self.condition(log_snr.to(weight), label)
+        y = y + self.condition(log_snr.to(weight), label, graphs.properties)
         for layer in self.layers:
             h, e, y = layer(h, e, y, layout)
         h = self.norm(h, y, layout.nodes)
