@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from noisefold.domains.clouds import PointClouds
+from noisefold.domains.directed_graphs import DirectedGraphs
 from noisefold.domains.domain import Domain
 from noisefold.domains.fields import Fields
 from noisefold.domains.functions import Functions
@@ -22,6 +23,7 @@ from noisefold.noise.variable import Variable, variable_of
 
 __all__ = [
     "DOMAINS",
+    "DirectedGraphs",
     "DiscreteGraphs",
     "Domain",
     "Fields",
@@ -45,6 +47,7 @@ DOMAINS: tuple[Domain, ...] = (
     Tissues(),
     Molecules3D(),
     Molecules(),
+    DirectedGraphs(),
     GeometricGraphs(),
     PlanarGraphs(),
     DiscreteGraphs(),

@@ -12,6 +12,7 @@ from noisefold.eval.cloud_metrics import (
     paper_w,
 )
 from noisefold.eval.cloud_scores import CLOUD_METRICS, score_clouds
+from noisefold.eval.directed_scores import DIRECTED_METRICS, score_directed_graphs, triad_census
 from noisefold.eval.field_metrics import (
     energy_distance,
     marginal_wasserstein,
@@ -50,6 +51,7 @@ from noisefold.eval.transport import emd, emd_matrix, transport_cost, wasserstei
 
 __all__ = [
     "CLOUD_METRICS",
+    "DIRECTED_METRICS",
     "FID",
     "FIELD_METRICS",
     "FUNCTION_METRICS",
@@ -112,6 +114,7 @@ __all__ = [
     "power_spectrum",
     "roughness",
     "score_clouds",
+    "score_directed_graphs",
     "score_fields",
     "score_functions",
     "score_graphs",
@@ -127,6 +130,7 @@ __all__ = [
     "stable_atoms",
     "tabulate",
     "transport_cost",
+    "triad_census",
     "valid_graphs",
     "wasserstein",
 ]

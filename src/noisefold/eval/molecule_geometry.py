@@ -245,11 +245,13 @@ def score_molecule_geometry(
     names = list(metrics or (m for m in MOLECULE_GEOMETRY_METRICS if not (bare and "stable" in m)))
     real = _Shapes(test)
     every = np.ones(len(test), dtype=bool)
-    wanted = {k: getattr(real, k).of(every) for k in ("lengths", "angles") if k in names}
+    wanted: dict[str, dict[str, _Numbers]] = {
+        k: getattr(real, k).of(every) for k in ("lengths", "angles") if k in names
+    }
     table = {}
     for row, graphs in generated.items():
         own, stable = _Shapes(graphs), stable_atoms(graphs).double().cpu()
-        cells = {}
+        cells: dict[str, Score] = {}
         for metric in names:
             if metric in wanted:
                 cells[metric] = _distance(getattr(own, metric), wanted[metric], len(graphs), resamples, seed)

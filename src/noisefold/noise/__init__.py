@@ -12,6 +12,7 @@ from noisefold.noise.classes import Classes
 from noisefold.noise.conditional_noise import ConditionalNoise
 from noisefold.noise.coupling import Coupling, Independent, MiniBatch
 from noisefold.noise.digits import Digits, decimals, digits
+from noisefold.noise.directed_types import DirectedTypes
 from noisefold.noise.discrete import Discrete
 from noisefold.noise.gaussian import Gaussian, Transition
 from noisefold.noise.gp_noise import GPNoise
@@ -43,6 +44,7 @@ __all__ = [
     "Cosine",
     "Coupling",
     "Digits",
+    "DirectedTypes",
     "Discrete",
     "Features",
     "GPNoise",

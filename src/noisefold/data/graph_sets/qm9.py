@@ -146,7 +146,7 @@ class _Molecules:
         if not hydrogens:
             lights = lights[:0]
         sizes = np.diff(self.ends)[kept]
-        extra = np.diff(self.light_ends)[kept] * hydrogens
+        extra: _Array = np.diff(self.light_ends)[kept] * int(hydrogens)
         ptr = np.concatenate([[0], (sizes + extra).cumsum()])
         graph, light_graph = (np.repeat(np.arange(len(kept)), n) for n in (sizes, extra))
         first = ptr[:-1]
@@ -162,7 +162,8 @@ class _Molecules:
         place = np.zeros((ptr[-1], 3), np.float32)
         place[at], place[light_at] = self.heavy[heavy], self.light[lights]
         bond_rows = _rows(self.of["edge_offsets"].astype(np.int64), kept)
-        offsets = np.repeat(self.ends[:-1], np.diff(self.of["edge_offsets"].astype(np.int64)))[bond_rows]
+        bonds: _Array = np.diff(self.of["edge_offsets"].astype(np.int64))
+        offsets = np.repeat(self.ends[:-1], bonds)[bond_rows]
         ends = new[self.of["edges"][bond_rows].astype(np.int64) + offsets[:, None]]
         ends = np.concatenate([ends, np.stack([new[self.carrier[lights]], light_at], 1)])
         kinds = np.concatenate(

@@ -197,6 +197,7 @@ class GeometricTransformer(nn.Module):
         share = torch.sigmoid(-log_snr.to(weight)).sqrt()[graphs.batch, None]
         answer = torch.zeros_like(pos)
         for layer, move in zip(self.layers, self.moves, strict=True):
+            assert isinstance(move, _Move)
             length = move.lengths(pos, layout)
             h, e, y = layer(h, e + move.seen(length), y, layout)
             h, step = move(h, e, y, pos, length, layout)

@@ -64,6 +64,7 @@ _PICTURES: dict[str, Pictures] = {
     "x": FieldPictures(),
     "types": GraphPictures(),
     "pos+types": GraphPictures(),
+    "directed": GraphPictures(),
     "functions": FunctionPictures(),
     "images": ImagePictures(),
 }
