@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 
 import noisefold as nf
 from noisefold.cli import app
+from noisefold.noise import Streams
 from noisefold.sample.frames import properties_asked
+from noisefold.train.objective import hide_labels
 
 SMALL = {"width": 16, "pair_width": 8, "layers": 1, "heads": 2, "walks": 2}
 
@@ -146,3 +148,11 @@ def test_from_a_table_to_samples_on_the_command_line(tmp_path):
     assert done.exit_code == 0, done.output
     assert nf.load(out).properties[:, 0].tolist() == [0.25, 0.25]
     assert CliRunner().invoke(app, [*asked[:-4], "--property", "gap", "--out", str(out)]).exit_code != 0
+
+
+def test_training_sees_some_graphs_without_their_properties():
+    graphs = every_graph()
+    hidden = hide_labels(graphs, Streams(0, range(64)), 0.5).properties[:, 0]
+    assert 15 <= int(hidden.isnan().sum()) <= 49  # four standard deviations
+    assert torch.equal(hidden[~hidden.isnan()], graphs.properties[~hidden.isnan(), 0])
+    assert hide_labels(graphs, Streams(0, range(64)), 0.0) is graphs
