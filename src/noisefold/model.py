@@ -27,7 +27,7 @@ from noisefold.sample.conditional_likelihood import log_prob_in_units
 from noisefold.sample.conditioning import Conditioning
 from noisefold.sample.defaults import method_for
 from noisefold.sample.draw import SampleCallback
-from noisefold.sample.frames import Labels, Nodes, labels_in
+from noisefold.sample.frames import Labels, Nodes, Properties, labels_in
 from noisefold.sample.samples import draw_samples
 from noisefold.sample.sampling import Sampling, SamplingOptions
 from noisefold.train.batches import Batches
@@ -140,6 +140,7 @@ class Model(ModelState):
         nodes: Nodes = None,
         like: Graphs | None = None,
         labels: Labels = None,
+        properties: Properties = None,
         callback: SampleCallback | None = None,
         sampling: Sampling | None = None,
         **options: Unpack[SamplingOptions],
@@ -153,8 +154,8 @@ class Model(ModelState):
         nodes, like
             Nodes of each, or of all, default as in training; or graphs that give what is not generated
             (positions for features) and the sizes, cycled through.
-        labels
-            Class of each, or of all, by number or name; default drawn as in the training data.
+        labels, properties
+            Class of each, or of all, and properties by name, {} for any; default as in the training data.
         callback
             Called after every step of the first batch with (step, signal level u, graphs).
         sampling, **options
@@ -170,7 +171,7 @@ class Model(ModelState):
         if labels is None and like is not None and like.label is not None and self.conditional:
             labels = labels_in(like, self.classes)
         numbers = count if isinstance(count, range) else range(whole("count", count, 1))
-        chosen = self.labels_for(labels, numbers.stop, how.seed)
+        conditions = self.conditions_for(labels, properties, numbers, how.seed)
         with torch.no_grad(), autocast(how.precision, self.device):
             made = draw_samples(
                 self.denoiser,
@@ -180,7 +181,7 @@ class Model(ModelState):
                 how,
                 nodes=nodes,
                 like=frame,
-                labels=None if chosen is None else chosen[list(numbers)],
+                **conditions,
                 tile=self.tile,
                 callback=callback,
             )
@@ -295,11 +296,10 @@ class Model(ModelState):
         """Return samples to compare with a test set: of its number, classes, sizes or the model's."""
         if like is None and draws is not None and draws < len(test):  # which is often sorted, as by size
             test = test[spread(len(test), draws).to(test.device)]
-        labels = None if not self.conditional or test.label is None else test.label.tolist()
         if like is None and nodes is None and self.data.frames is None:
             sizes = self.data.sizes
             nodes = list(sizes) if len(set(sizes)) == 1 else test.sizes.tolist()
-        return self.sample(draws or len(test), like=like, nodes=nodes, labels=labels, **options)
+        return self.sample(draws or len(test), like=like, nodes=nodes, **self.conditions_in(test), **options)
 
     def log_prob(
         self,

@@ -17,14 +17,14 @@ from noisefold.geometry.names import columns_of, renumbered
 from noisefold.geometry.notebook import table_html
 from noisefold.geometry.summary import DataSummary
 from noisefold.geometry.transform import Chain, Transform
-from noisefold.nn.denoiser import Denoiser, classes_of
+from noisefold.nn.denoiser import Denoiser, classes_of, properties_of
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.path import ProbabilityPath
 from noisefold.noise.prediction import Prediction
 from noisefold.noise.target import Target
 from noisefold.noise.variable import Variable
 from noisefold.pretrained import FORMAT, Pretrained, upgraded
-from noisefold.sample.frames import Labels, labels_of
+from noisefold.sample.frames import Labels, Properties, labels_of, properties_asked
 from noisefold.sample.sampling import Sampling, SamplingOptions
 from noisefold.train.settings import Training
 
@@ -172,6 +172,12 @@ class ModelState(Pretrained):
             assert graphs.label is not None
             label = renumbered(graphs.label, graphs.classes, classes, "class")
             graphs = graphs.replace(label=label, classes=classes)
+        if (names := self.summary.property_names) and graphs.properties is not None:
+            if graphs.property_names and graphs.property_names != names:
+                columns = columns_of(graphs.property_names, names, "property")
+                graphs = graphs.replace(properties=graphs.properties[:, columns], property_names=names)
+        elif graphs.properties is not None:
+            graphs = graphs.replace(properties=None, property_names=())
         for noun in ("node_type", "edge_type"):
             codes, names = getattr(graphs, noun), getattr(graphs, f"{noun}s")
             known = getattr(self.summary, f"{noun}s")
@@ -224,6 +230,28 @@ class ModelState(Pretrained):
         if labels is not None:
             raise ValueError("labels were given, but this model was trained without classes.")
         return None
+
+    def conditions_for(
+        self, labels: Labels, properties: Properties, numbers: range, seed: int
+    ) -> dict[str, Tensor | None]:
+        """Return classes and properties of these samples, as asked or drawn, where the model has any."""
+        chosen, values = self.labels_for(labels, numbers.stop, seed), None
+        if properties_of(self.net):
+            names, rows = self.data.property_names, self.data.property_rows
+            values = properties_asked(properties, numbers.stop, names, rows, seed)
+        elif properties is not None:
+            raise ValueError("properties were given, but this model was trained without them.")
+        found = {"labels": chosen, "properties": values}
+        return {name: None if v is None else v[list(numbers)] for name, v in found.items()}
+
+    def conditions_in(self, graphs: Graphs) -> dict[str, Any]:
+        """Return classes and properties of graphs that the model knows, as `sample` takes them."""
+        labels = None if not self.conditional or graphs.label is None else graphs.label.tolist()
+        values = self.matched(graphs).properties if properties_of(self.net) else None
+        asked = (
+            None if values is None else dict(zip(self.data.property_names, values.T.tolist(), strict=True))
+        )
+        return {"labels": labels, "properties": asked}
 
     # -- keeping -----------------------------------------------------------------------------------------
 

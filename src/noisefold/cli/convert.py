@@ -8,7 +8,20 @@ from typing import Annotated, Any
 import typer
 
 from noisefold.cli.lists import names_of
-from noisefold.cli.options import Data, Genes, Group, Level, Points, Pos, Seed, Skip, Time, Values, Vector
+from noisefold.cli.options import (
+    Data,
+    Genes,
+    Group,
+    Hydrogens,
+    Level,
+    Points,
+    Pos,
+    Seed,
+    Skip,
+    Time,
+    Values,
+    Vector,
+)
 from noisefold.cli.output import say
 
 __all__ = ["convert"]
@@ -25,6 +38,7 @@ def convert(
     time: Time = None,
     seed: Seed = 0,
     skip: Skip = False,
+    hydrogens: Hydrogens = False,
     level: Level = None,
     vector: Vector = None,
 ) -> None:
@@ -39,6 +53,7 @@ def convert(
         "group": group,
         "time": time,
         "skip": skip or None,
+        "hydrogens": hydrogens or None,
         "level": names_of(level, option="--level"),
         "vector": names_of(vector, option="--vector"),
     }

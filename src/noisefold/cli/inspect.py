@@ -8,12 +8,14 @@ from noisefold.cli.options import (
     ForCompletion,
     Genes,
     Group,
+    Hydrogens,
     Label,
     Level,
     Mask,
     Patch,
     Points,
     Pos,
+    PropertyNames,
     Size,
     Skip,
     Time,
@@ -38,6 +40,8 @@ def inspect(
     patch: Patch = 200,
     label: Label = None,
     skip: Skip = False,
+    hydrogens: Hydrogens = False,
+    properties: PropertyNames = None,
     size: Size = None,
     level: Level = None,
     vector: Vector = None,
@@ -69,6 +73,8 @@ def inspect(
         level=level,
         vector=vector,
         mask=mask,
+        hydrogens=hydrogens,
+        properties=properties,
     )
     said = source.tissue().describe() if source.is_tissue else {}
     train = source.divided(HELD_OUT if source.is_tissue else 0.0)[0]

@@ -100,6 +100,14 @@ Skip = Annotated[
     bool,
     typer.Option("--skip", help="Leave out molecules that cannot be read, instead of refusing the file."),
 ]
+Hydrogens = Annotated[
+    bool,
+    typer.Option("--hydrogens", help="Keep the hydrogens that a file of molecules writes out as atoms."),
+]
+PropertyNames = Annotated[
+    list[str] | None,
+    typer.Option("--properties", help=f"Of molecules: columns of numbers to condition on: {_LISTED}."),
+]
 Size = Annotated[
     str | None,
     typer.Option(help="Of pictures: pixels a side, 32, or height x width, 32x48; others are resized."),
@@ -151,11 +159,14 @@ def source_of(
     level: list[str] | None,
     vector: list[str] | None,
     mask: str | None,
+    hydrogens: bool,
+    properties: list[str] | None,
 ) -> DataSource:
     """Return where data are and how they are read, of the options of a command."""
     from noisefold.data.source import DataSource
 
     named = {"classes": classes, "pos": pos, "genes": genes, "level": level, "vector": vector}
+    named["properties"] = properties
     lists = {name: names_of(values, option=f"--{name}") for name, values in named.items()}
     single = {"group": group, "time": time, "patch": patch, "label": label, "skip": skip, "mask": mask}
     return DataSource(
@@ -163,6 +174,7 @@ def source_of(
         points=points,
         x=names_of(x, option="--x") or "X",
         size=size_of(size),
+        hydrogens=hydrogens,
         **lists,  # type: ignore[arg-type]
         **single,  # type: ignore[arg-type]
     )
@@ -177,6 +189,17 @@ def interval_of(text: str | None) -> tuple[float, float] | None:
     except ValueError:
         raise ValueError(f"--guidance-interval must be two log-SNR, such as -4:3, got {text!r}.") from None
     return low, high
+
+
+def numbers_of(named: list[str] | None) -> dict[str, float] | None:
+    """Return numbers by name from ``NAME=NUMBER``."""
+    if not named:
+        return None
+    try:
+        pairs = [text.rsplit("=", 1) for text in named]
+        return {name.strip(): float(value) for name, value in pairs}
+    except ValueError:
+        raise ValueError(f"--property must be NAME=NUMBER, such as gap=0.2, got {named}.") from None
 
 
 def method_of(name: str | None) -> Conditioning | None:

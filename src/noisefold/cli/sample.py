@@ -23,6 +23,7 @@ from noisefold.cli.options import (
     Steps,
     grid_of,
     interval_of,
+    numbers_of,
     solver_of,
 )
 from noisefold.cli.output import say
@@ -43,6 +44,10 @@ def sample(
     nodes: Annotated[int | None, typer.Option(help="Nodes of each; default as in training.")] = None,
     label: Annotated[
         list[str] | None, typer.Option(help="Class; repeat the option or separate by commas for several.")
+    ] = None,
+    property_: Annotated[
+        list[str] | None,
+        typer.Option("--property", help="NAME=NUMBER to condition on; repeat it for several."),
     ] = None,
     guidance: Annotated[float, typer.Option(help="Weight of classifier-free guidance.")] = 1.0,
     steps: Steps = 50,
@@ -83,7 +88,7 @@ def sample(
     numbers = range(count) if part is None else range(int(part.split("/")[0]), count, int(part.split("/")[1]))
     how: dict[str, Any] = {"steps": steps, "solver": solver_of(solver), "guidance": guidance}
     how |= {"grid": grid_of(grid), "constraint": constraint}
-    how |= {"guidance_interval": interval_of(guidance_interval)}
+    how |= {"guidance_interval": interval_of(guidance_interval), "properties": numbers_of(property_)}
     labels = names_of(label, model.classes, "--label")
     if devices > 1:
         made = _divided(devices, count)

@@ -15,12 +15,14 @@ from noisefold.cli.options import (
     ForCompletion,
     Genes,
     Group,
+    Hydrogens,
     Label,
     Level,
     Mask,
     Patch,
     Points,
     Pos,
+    PropertyNames,
     Seed,
     Size,
     Skip,
@@ -54,6 +56,8 @@ def train(
     patch: Patch = 200,
     label: Label = None,
     skip: Skip = False,
+    hydrogens: Hydrogens = False,
+    properties: PropertyNames = None,
     size: Size = None,
     level: Level = None,
     vector: Vector = None,
@@ -89,6 +93,8 @@ def train(
         level=level,
         vector=vector,
         mask=mask,
+        hydrogens=hydrogens,
+        properties=properties,
     )
     learned, held = source.divided(hold_out, seed)
     named = {"steps": steps, "device": device}

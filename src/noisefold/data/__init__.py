@@ -14,7 +14,7 @@ from noisefold.data.functions import (
     sawtooth,
     write_tracks,
 )
-from noisefold.data.graph_sets import community, graph_set, grid, planar, sbm, tree
+from noisefold.data.graph_sets import community, graph_set, grid, planar, qm9, sbm, tree
 from noisefold.data.images import (
     Canvas,
     Pictures,
@@ -75,6 +75,7 @@ __all__ = [
     "open_shards",
     "pictures",
     "planar",
+    "qm9",
     "read_tracks",
     "region",
     "save",

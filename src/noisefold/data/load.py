@@ -73,7 +73,8 @@ def load(
         where there is no header; of other files ``x=`` chooses among named features. ``missing=True`` lets
         coordinates and features be NaN where they are missing, for `Model.complete`. Of molecules:
         ``skip=True`` leaves out those that cannot be read and says how many, ``hydrogens=True`` keeps the
-        hydrogens that a file writes out as atoms, and ``label="kind"`` names the classes. Of the earth
+        hydrogens that a file writes out as atoms, ``label="kind"`` names the classes, and
+        ``properties=("logP",)`` names columns or data items that become `Graphs.properties`. Of the earth
         (NetCDF, gridded zarr, xarray): the variables ``x=("t2m",)`` or ``vector=("u", "v")``, ``level=500``,
         ``mask="sea"`` for a variable that is 1 where there is something, and `missing`.
 
@@ -113,6 +114,9 @@ def load(
         raise ValueError("size is for pictures, and the source holds none; points= thins clouds.")
     reading = Reading(points, seed_of(seed), classes, parts)
     graphs = joined(reading.pieces(source), reading.ask.x is not None)
+    lacking = [name for name in reading.ask.properties or () if name not in graphs.property_names]
+    if lacking:
+        raise ValueError(f"properties names {lacking[0]!r}, which the data do not hold; leave it out.")
     if classes is not None:
         graphs = select(graphs, classes)
     return unit(graphs) if normalize == "unit" else graphs

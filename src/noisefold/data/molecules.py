@@ -29,6 +29,7 @@ __all__ = [
     "table_of",
     "to_rdkit",
     "to_smiles",
+    "without_hydrogens",
 ]
 
 BONDS = ("single", "double", "triple")
@@ -280,6 +281,21 @@ def to_rdkit(graphs: Graphs) -> list[Any]:
     kinds = (chem.BondType.SINGLE, chem.BondType.DOUBLE, chem.BondType.TRIPLE)
     bonds = [kinds[_bond(name)] for name in graphs.edge_types] or [kinds[0]]
     return [_molecule(chem, graph, atoms, bonds) for graph in graphs]
+
+
+def without_hydrogens(molecules: Iterable[Any]) -> list[Any]:
+    """Return molecules of RDKit whose hydrogens are no atoms; None stays, and stands where that fails."""
+    chem = chemistry()
+    from rdkit import rdBase
+
+    def bare(molecule: Any) -> Any:
+        try:
+            return None if molecule is None else chem.RemoveHs(molecule)
+        except ValueError:
+            return None
+
+    with rdBase.BlockLogs():
+        return [bare(molecule) for molecule in molecules]
 
 
 def to_smiles(graphs: Graphs) -> list[str | None]:

@@ -39,7 +39,19 @@ from noisefold.progress import progress
 
 __all__ = ["Reading"]
 
-_TABLE_PARTS = ("pos", "x", "group", "label", "missing", "skip", "hydrogens", "vector", "level", "mask")
+_TABLE_PARTS = (
+    "pos",
+    "x",
+    "group",
+    "label",
+    "missing",
+    "skip",
+    "hydrogens",
+    "properties",
+    "vector",
+    "level",
+    "mask",
+)
 
 
 class Reading:
@@ -68,6 +80,7 @@ class Reading:
             level=_names(parts.get("level"), "level"),
             mask=_name(parts.get("mask"), "mask"),
             time=_name(parts.get("time"), "time"),
+            properties=_names(parts.get("properties"), "properties"),
         )
 
     # -- sources ---------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ ending                   what is written
 .csv .tsv .parquet       positions in 2 or 3 dimensions, features and classes by name; several graphs
 .npy                     positions ``[g, n, d]`` of graphs of one size
 .ply                     positions, features, edges; one graph a file, a folder of files for several
-.pcd .xyz .txt .pts      positions and features; the same
+.pcd .xyz .txt .pts      positions and features; the same; of molecules as .xyz elements and positions
 .h5ad                    an AnnData: features with their names, positions, classes
 .nc                      values on the sphere in the names, units and grid that were read
 .graphml .gexf .gml      a graph with edges, types, features and positions; one graph a file
@@ -45,7 +45,7 @@ from noisefold.data.formats.pcd import write_pcd
 from noisefold.data.formats.ply import write_ply
 from noisefold.data.formats.sdf import write_sdf
 from noisefold.data.formats.smiles import write_smiles
-from noisefold.data.formats.tables import write_csv, write_points, write_pts, write_tsv
+from noisefold.data.formats.tables import write_csv, write_points, write_pts, write_tsv, write_xyz
 from noisefold.data.images.write import is_pictures, picture_files
 from noisefold.data.notice import notify
 from noisefold.files import check_out, staged
@@ -86,7 +86,7 @@ _MOLECULES = ("edge_index", "node_type", "edge_type")
 WRITERS: dict[str, Writer] = {
     ".ply": Writer(write_ply, single=True, holds=("edge_index",)),
     ".pcd": Writer(write_pcd, single=True),
-    ".xyz": Writer(write_points, single=True, text=True),
+    ".xyz": Writer(write_xyz, single=True, text=True, holds=_MOLECULES),
     ".txt": Writer(write_points, single=True, text=True),
     ".pts": Writer(write_pts, single=True, text=True),
     ".csv": Writer(write_csv, text=True),

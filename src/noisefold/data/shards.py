@@ -42,7 +42,7 @@ _FORMAT = 1
 _HEADER = 128  # bytes before the numbers of each file
 _BY_NODE = ("pos", *BY_NODE)
 _CODES = {"label": "classes", "node_type": "node_types", "edge_type": "edge_types"}
-_NAMES = ("feature_names", *_CODES.values())
+_NAMES = ("feature_names", "property_names", *_CODES.values())
 _TYPES = ("float32", "float64", "int64", "bool")
 _LARGEST = 1 << 30  # bytes of a manifest
 
@@ -175,6 +175,7 @@ class ShardWriter:
             "fields": {name: file.close() for name, file in self._files.items()},
             **{name: list(value) for name, value in names.items()},
             "feature_names": list(first.feature_names),
+            "property_names": list(first.property_names),
             "origin": list(first.origin),
             "modality": None if self._modality is None else encode(self._modality),
         }
@@ -263,7 +264,7 @@ def open_shards(folder: str | os.PathLike[str]) -> Graphs:
         if manifest["format"] != _FORMAT:
             raise ValueError(f"its format is {manifest['format']!r}, not {_FORMAT}; write the folder again.")
         with parsing():
-            named: dict[str, Any] = {name: tuple(map(str, manifest[name])) for name in _NAMES}
+            named: dict[str, Any] = {name: tuple(map(str, manifest.get(name, ()))) for name in _NAMES}
             named["origin"] = tuple(map(float, manifest["origin"]))
         fields: dict[str, Any] = {
             name: _mapped(folder, name, **what) for name, what in manifest["fields"].items()

@@ -22,7 +22,7 @@ __all__ = ["HELD_OUT", "DataSource"]
 HELD_OUT = 0.1
 """Share of the data that a training does not see, unless it is told."""
 _TABLES = {".csv", ".tsv", ".txt", ".xyz", ".pts", ".parquet"}
-_LISTS = ("classes", "pos", "genes", "level", "vector", "size")
+_LISTS = ("classes", "pos", "genes", "level", "vector", "size", "properties")
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class DataSource:
         something.
     size
         Of pictures: height and width to which they are cropped and resized, or one number for both.
+    hydrogens, properties
+        Of molecules: whether hydrogens that a file writes out are atoms, and columns of numbers to keep.
     patch
         Cells of the patches that a tissue is cut into.
 
@@ -71,6 +73,8 @@ class DataSource:
     vector: tuple[str, ...] | None = None
     mask: str | None = None
     size: int | tuple[int, ...] | None = None
+    hydrogens: bool = False
+    properties: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.is_tissue and not isinstance(self.x, str):
@@ -113,7 +117,8 @@ class DataSource:
 
     def of(self, source: str) -> DataSource:
         """Return other data, read as these are."""
-        like = DataSource(source, self.points, self.classes, size=self.size)
+        like = DataSource(source, self.points, self.classes, size=self.size, hydrogens=self.hydrogens)
+        like = replace(like, properties=self.properties)
         if self.is_tissue and like.is_tissue:
             return replace(self, source=source)
         endings = {ending_of(Path(s))[0] for s in (self.source, source)}
@@ -178,6 +183,8 @@ class DataSource:
             "mask": self.mask,
             "time": self.time,
             "size": self._sides,
+            "hydrogens": self.hydrogens or None,
+            "properties": self.properties,
         }
         return {k: v for k, v in columns.items() if v is not None}
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from noisefold.domains.clouds import PointClouds
+from noisefold.domains.directed_graphs import DirectedGraphs
 from noisefold.domains.domain import Domain
 from noisefold.domains.fields import Fields
 from noisefold.domains.functions import Functions
+from noisefold.domains.geometric_graphs import GeometricGraphs
 from noisefold.domains.graphs import DiscreteGraphs
 from noisefold.domains.images import Images
 from noisefold.domains.molecules import Molecules
+from noisefold.domains.molecules_3d import Molecules3D
 from noisefold.domains.planar_graphs import PlanarGraphs
 from noisefold.domains.recipe import Recipe, Request
 from noisefold.domains.sphere_functions import SphereFunctions
@@ -20,12 +23,15 @@ from noisefold.noise.variable import Variable, variable_of
 
 __all__ = [
     "DOMAINS",
+    "DirectedGraphs",
     "DiscreteGraphs",
     "Domain",
     "Fields",
     "Functions",
+    "GeometricGraphs",
     "Images",
     "Molecules",
+    "Molecules3D",
     "PlanarGraphs",
     "PointClouds",
     "Recipe",
@@ -39,7 +45,10 @@ __all__ = [
 DOMAINS: tuple[Domain, ...] = (
     Images(),
     Tissues(),
+    Molecules3D(),
     Molecules(),
+    DirectedGraphs(),
+    GeometricGraphs(),
     PlanarGraphs(),
     DiscreteGraphs(),
     SphereFunctions(),

@@ -118,7 +118,8 @@ def _simple(data: Graphs) -> Graphs:
     if bool(one_way.any()) and not (bool(one_way.all()) and bool((source < target).all())):
         raise ValueError(
             f"{int(one_way.sum())} of {len(there)} edges go one way, and graphs are generated without "
-            "directions; give each edge in both directions (networkx: graph.to_undirected())."
+            "directions; give each edge in both directions (networkx: graph.to_undirected()), or use "
+            'variable="directed".'
         )
     repeated = len(there) - len(there.unique())
     if loops or repeated:

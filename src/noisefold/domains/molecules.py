@@ -20,7 +20,7 @@ from noisefold.noise.discrete import Discrete
 from noisefold.noise.source import Streams
 from noisefold.noise.variable import Types, Variable
 
-__all__ = ["Molecules"]
+__all__ = ["Molecules", "independent", "some"]
 
 _COMPARED = 10_000  # real molecules, at most
 
@@ -69,21 +69,23 @@ class Molecules(Domain):
         data.
         """
         generated = model.sample_for(test, draws, seed=seed, **sampling)
-        rows = {"model": to_rdkit(generated), "independent": to_rdkit(_independent(generated, test, seed))}
+        rows = {"model": to_rdkit(generated), "independent": to_rdkit(independent(generated, test, seed))}
         known = None if train is None else to_rdkit(train)
         about = {"independent": "atoms and bonds drawn independently, with the shares of the data."}
-        some = _some(test, seed)
-        scores = score_molecules(rows, to_rdkit(some), known, about=about, metrics=metrics, seed=seed)
+        real = some(test, seed)
+        scores = score_molecules(rows, to_rdkit(real), known, about=about, metrics=metrics, seed=seed)
         return noted(scores, sampling)
 
 
-def _some(data: Graphs, seed: int) -> Graphs:
+def some(data: Graphs, seed: int) -> Graphs:
+    """Return as many random molecules as are compared at most."""
     if len(data) <= _COMPARED:
         return data
     return data[torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:_COMPARED]]
 
 
-def _independent(like: Graphs, data: Graphs, seed: int) -> Graphs:
+def independent(like: Graphs, data: Graphs, seed: int) -> Graphs:
+    """Return graphs of the sizes of others, atoms and bonds drawn independently by their shares."""
     path = Discrete.fit(data)
     frame = like.to("cpu")
     state = path.prior(frame, Types().read(frame), torch.tensor(1.0), Streams(seed, range(len(frame))))

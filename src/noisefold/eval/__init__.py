@@ -12,6 +12,7 @@ from noisefold.eval.cloud_metrics import (
     paper_w,
 )
 from noisefold.eval.cloud_scores import CLOUD_METRICS, score_clouds
+from noisefold.eval.directed_scores import DIRECTED_METRICS, score_directed_graphs, triad_census
 from noisefold.eval.field_metrics import (
     energy_distance,
     marginal_wasserstein,
@@ -30,6 +31,11 @@ from noisefold.eval.image_scores import IMAGE_METRICS, score_images
 from noisefold.eval.inception import FID, fid
 from noisefold.eval.isomorphism import isomorphism_classes
 from noisefold.eval.kriging import Kriging
+from noisefold.eval.molecule_geometry import (
+    MOLECULE_GEOMETRY_METRICS,
+    score_molecule_geometry,
+    stable_atoms,
+)
 from noisefold.eval.molecule_scores import MOLECULE_METRICS, score_molecules
 from noisefold.eval.placement import Placement, next_places
 from noisefold.eval.posterior_scores import PosteriorScores, score_posterior, tabulate
@@ -45,11 +51,13 @@ from noisefold.eval.transport import emd, emd_matrix, transport_cost, wasserstei
 
 __all__ = [
     "CLOUD_METRICS",
+    "DIRECTED_METRICS",
     "FID",
     "FIELD_METRICS",
     "FUNCTION_METRICS",
     "GRAPH_METRICS",
     "IMAGE_METRICS",
+    "MOLECULE_GEOMETRY_METRICS",
     "MOLECULE_METRICS",
     "STATISTICS",
     "TRACK_METRICS",
@@ -106,10 +114,12 @@ __all__ = [
     "power_spectrum",
     "roughness",
     "score_clouds",
+    "score_directed_graphs",
     "score_fields",
     "score_functions",
     "score_graphs",
     "score_images",
+    "score_molecule_geometry",
     "score_molecules",
     "score_places",
     "score_posterior",
@@ -117,8 +127,10 @@ __all__ = [
     "shared_validity",
     "sliced_wasserstein",
     "spectral_distance",
+    "stable_atoms",
     "tabulate",
     "transport_cost",
+    "triad_census",
     "valid_graphs",
     "wasserstein",
 ]

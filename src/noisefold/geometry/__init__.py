@@ -1,6 +1,7 @@
 """Space: ragged graphs, segments, neighbours, coarsening, kernels and Gaussian processes."""
 
 from noisefold.geometry import pairs
+from noisefold.geometry.centre import Centre, centred
 from noisefold.geometry.coarsen import Balanced, FarthestPoint, KMeans, Supernodes, Voxel
 from noisefold.geometry.correlation import (
     Correlation,
@@ -41,6 +42,7 @@ __all__ = [
     "KNN",
     "Anisotropic",
     "Balanced",
+    "Centre",
     "Chain",
     "Conditional",
     "Correlation",
@@ -84,6 +86,7 @@ __all__ = [
     "Trend",
     "Triangular",
     "Voxel",
+    "centred",
     "condition",
     "delaunay_edges",
     "evidence",

@@ -56,14 +56,10 @@ class Graphs:
         Edge features, ``[e, c]``, or None.
     mask
         A flag per node, ``[n]``, bool (for instance "known"), or None.
-    label
-        A class per graph, ``[g]``, int64, or None.
-    classes
-        Names of the classes, or empty.
-    node_type, edge_type
-        Types ``[n]`` of the nodes and ``[e]`` of the edges, int64, or None.
-    node_types, edge_types
-        Names of these types, or empty.
+    label, classes
+        A class per graph, ``[g]``, int64, or None; and names of the classes, or empty.
+    node_type, edge_type, node_types, edge_types
+        Types ``[n]`` of the nodes and ``[e]`` of the edges, int64, or None; and their names, or empty.
     feature_names
         Names of the features, f of them, or empty.
     origin
@@ -77,6 +73,9 @@ class Graphs:
     time
         When each graph was measured, ``[g]``, int64, or None: seconds since 1970-01-01 in the calendar of the
         data, or what else the modality says.
+    properties, property_names
+        Numbers of each graph, such as a molecule's energy, ``[g, k]``, or None; and their names, or empty. A
+        network may be conditioned on them, NaN saying nothing.
 
     Raises
     ------
@@ -101,6 +100,8 @@ class Graphs:
     modality: Modality | None = None
     group: Tensor | None = None
     time: Tensor | None = None
+    properties: Tensor | None = None
+    property_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if vars(self)["ptr"] is None:

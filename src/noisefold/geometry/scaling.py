@@ -3,7 +3,7 @@ r"""Standardisation: :math:`(v - \mu) / s`, kept with the model, so that samples
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -36,6 +36,8 @@ class Scaling(Transform):
         Mean and standard deviation of each feature, f numbers each; empty without features.
     axis_scale
         The scale of each coordinate where some stand apart, d numbers; empty where all have `pos_scale`.
+    property_mean, property_scale
+        Mean and standard deviation of each property of the graphs; empty without properties.
     """
 
     pos_mean: _Numbers
@@ -43,6 +45,8 @@ class Scaling(Transform):
     x_mean: _Numbers = ()
     x_scale: _Numbers = ()
     axis_scale: _Numbers = ()
+    property_mean: _Numbers = ()
+    property_scale: _Numbers = ()
 
     @classmethod
     def fit(cls, graphs: Graphs, apart: Sequence[int] = (), *, transform: Transform | None = None) -> Scaling:
@@ -66,6 +70,17 @@ class Scaling(Transform):
         """
         if graphs.num_nodes == 0:
             raise ValueError("the data hold no nodes; give at least one graph with nodes.")
+        measured = cls._of_nodes(graphs, apart, transform)
+        if graphs.properties is None:
+            return measured
+        values = graphs.properties.double()
+        mean = values.nanmean(0).nan_to_num()
+        deviation = (values - mean).square().nanmean(0).sqrt().nan_to_num()
+        scale = torch.where(deviation > 0, deviation, 1.0)
+        return replace(measured, property_mean=tuple(mean.tolist()), property_scale=tuple(scale.tolist()))
+
+    @classmethod
+    def _of_nodes(cls, graphs: Graphs, apart: Sequence[int], transform: Transform | None) -> Scaling:
         if is_large(graphs):
             return cls._from_moments(*_moments(graphs, transform), apart)
         graphs = graphs if transform is None else transform.apply(graphs)
@@ -102,13 +117,21 @@ class Scaling(Transform):
         """Return the graphs in standard units."""
         mean, scale, x_mean, x_scale = self._tensors(graphs)
         x = None if graphs.x is None else (graphs.x - x_mean) / x_scale
-        return graphs.replace(pos=graphs.pos if self._keeps_places else (graphs.pos - mean) / scale, x=x)
+        pos = graphs.pos if self._keeps_places else (graphs.pos - mean) / scale
+        return graphs.replace(pos=pos, x=x, properties=self._properties(graphs, undo=False))
 
     def undo(self, graphs: Graphs) -> Graphs:
         """Return the graphs in the data's units."""
         mean, scale, x_mean, x_scale = self._tensors(graphs)
         x = None if graphs.x is None else graphs.x * x_scale + x_mean
-        return graphs.replace(pos=graphs.pos if self._keeps_places else graphs.pos * scale + mean, x=x)
+        pos = graphs.pos if self._keeps_places else graphs.pos * scale + mean
+        return graphs.replace(pos=pos, x=x, properties=self._properties(graphs, undo=True))
+
+    def _properties(self, graphs: Graphs, undo: bool) -> Tensor | None:
+        if graphs.properties is None or not self.property_mean:
+            return graphs.properties
+        mean, scale = (graphs.properties.new_tensor(v) for v in (self.property_mean, self.property_scale))
+        return graphs.properties * scale + mean if undo else (graphs.properties - mean) / scale
 
     @property
     def _keeps_places(self) -> bool:

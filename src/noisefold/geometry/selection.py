@@ -32,8 +32,8 @@ BY_NODE = ("x", "node_type", "mask")
 """Fields with a row for each node, besides positions."""
 BY_EDGE = ("edge_attr", "edge_type")
 """Fields with a row for each edge."""
-BY_GRAPH = ("label", "group", "time")
-"""Fields with an entry for each graph."""
+BY_GRAPH = ("label", "group", "time", "properties")
+"""Fields with an entry, or a row, for each graph."""
 
 
 def spread(total: int, count: int) -> Tensor:

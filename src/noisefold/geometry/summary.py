@@ -13,6 +13,7 @@ from noisefold.configuration import configurable
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.names import numbered
 from noisefold.geometry.scaling import Scaling
+from noisefold.geometry.selection import spread
 from noisefold.geometry.transform import Transform
 
 __all__ = ["DataSummary", "Frames"]
@@ -47,6 +48,8 @@ class DataSummary:
         Names of the types of its nodes and edges; empty where all are of one type.
     origin
         Where position 0 lies in the user's frame; empty for zeros.
+    property_names, property_rows
+        Names of the properties of its graphs, and values of some graphs, drawn from when none are asked for.
     frames
         Positions on which features are generated where none are given, such as the pixels of an image.
     """
@@ -60,6 +63,8 @@ class DataSummary:
     node_types: tuple[str, ...] = ()
     edge_types: tuple[str, ...] = ()
     frames: Frames | None = None
+    property_names: tuple[str, ...] = ()
+    property_rows: tuple[tuple[float, ...], ...] = ()
 
     @classmethod
     def of(cls, data: Graphs, scaling: Scaling, frames: Frames | None = None) -> DataSummary:
@@ -72,6 +77,10 @@ class DataSummary:
             classes = data.classes or tuple(str(i) for i in range(count))
             counted = torch.bincount(data.label.clamp(min=0), minlength=count).double()
             shares = tuple((counted / len(data)).tolist())
+        names, rows = data.property_names, data.properties
+        if rows is not None and len(data):
+            names = names or tuple(str(i) for i in range(rows.shape[1]))
+            rows = rows[spread(len(data), min(len(data), _SIZES)).to(rows.device)].double().cpu()
         return cls(
             scaling,
             sizes,
@@ -82,6 +91,8 @@ class DataSummary:
             data.node_types or numbered(data.node_type),
             data.edge_types or numbered(data.edge_type),
             frames,
+            () if rows is None else names,
+            () if rows is None else tuple(tuple(row) for row in rows.tolist()),
         )
 
     @classmethod

@@ -39,9 +39,16 @@ def check_fields(graphs: Graphs) -> None:
         raise ValueError(f"x must be [n, f], got shape {list(graphs.x.shape)}.")
     for name in BY_GRAPH:
         value = getattr(graphs, name)
-        if value is not None and value.shape != (len(graphs),):
+        if name == "properties" and value is not None:
+            k = len(graphs.property_names)
+            if value.ndim != 2 or value.shape[0] != len(graphs) or k not in (0, value.shape[1]):
+                raise ValueError(
+                    f"properties must be [{len(graphs)}, {k or 'k'}] with names for all columns or none, "
+                    f"got shape {list(value.shape)} and {k} names."
+                )
+        elif value is not None and value.shape != (len(graphs),):
             raise ValueError(f"{name} must be [{len(graphs)}], got shape {list(value.shape)}.")
-        if value is not None and name != "label" and value.dtype != torch.int64:
+        elif value is not None and name != "label" and value.dtype != torch.int64:
             raise ValueError(f"{name} must be int64, got {value.dtype}; number it.")
     if graphs.edge_index is not None and (graphs.edge_index.ndim != 2 or graphs.edge_index.shape[0] != 2):
         raise ValueError(f"edge_index must be [2, e], got shape {list(graphs.edge_index.shape)}.")

@@ -11,6 +11,8 @@ from noisefold.nn.dmp.network import DMP, Details
 from noisefold.nn.egnn import EGNN
 from noisefold.nn.experts import ExpertDenoisers
 from noisefold.nn.fittable import Fittable
+from noisefold.nn.graph_transformer.directed import DirectedGraphTransformer
+from noisefold.nn.graph_transformer.geometric import GeometricTransformer
 from noisefold.nn.graph_transformer.network import GraphTransformer
 from noisefold.nn.latents import Latents
 from noisefold.nn.prior.gaussian_residual import GaussianResidual
@@ -29,10 +31,12 @@ __all__ = [
     "Denoiser",
     "Details",
     "DiT",
+    "DirectedGraphTransformer",
     "EquivariantFieldNet",
     "ExpertDenoisers",
     "Fittable",
     "GaussianResidual",
+    "GeometricTransformer",
     "GraphTransformer",
     "KrigingResidual",
     "Latents",

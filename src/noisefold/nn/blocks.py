@@ -96,13 +96,14 @@ class Fourier(nn.Module):
 
 
 class Condition(nn.Module):
-    r"""Embedding of the noise level and, optionally, of a class:
-    :math:`c = \mathrm{SiLU}(\mathrm{MLP}(\mathrm{Fourier}(\lambda)) + e_\mathrm{label})`.
+    r"""Embedding of the noise level and, optionally, of a class and of numbers v:
+    :math:`c = \mathrm{SiLU}(\mathrm{MLP}(\mathrm{Fourier}(\lambda)) + e_\mathrm{label} + \mathrm{MLP}(v))`.
 
-    Class -1, or no labels, means "unconditional", as classifier-free guidance needs it.
+    Class -1, or no labels, and a number that is NaN, or no numbers, mean "unconditional", as classifier-free
+    guidance needs it.
 
     Shapes:
-        - **log_snr** ``[g]``, **label** int64 ``[g]`` or None
+        - **log_snr** ``[g]``, **label** int64 ``[g]`` or None, **properties** ``[g, properties]`` or None
         - **output** ``[g, width]``
 
     Parameters
@@ -111,23 +112,33 @@ class Condition(nn.Module):
         Columns of the embedding.
     classes
         Number of classes; 0 for none.
+    properties
+        How many numbers of a graph, at unit scale; 0 for none.
     """
 
-    def __init__(self, width: int, classes: int = 0) -> None:
+    def __init__(self, width: int, classes: int = 0, properties: int = 0) -> None:
         super().__init__()
         # log-SNR lies within about +-14; the finest features resolve 0.1.
         self.fourier = Fourier(1, 16, 2 * math.pi / 64, 2 * math.pi / 1.0)
         self.level = perceptron(self.fourier.width, width, width, activation=nn.SiLU)
         self.classes = classes
         self.label = nn.Embedding(classes + 1, width) if classes else None
+        self.properties = properties
+        self.numbers = perceptron(2 * properties, width, width, activation=nn.SiLU) if properties else None
 
     def extra_repr(self) -> str:
         """Columns in and out."""
         width = self.level[-1].out_features
         return f"1 -> {width}, classes={self.classes}" if self.classes else f"1 -> {width}"
 
-    def forward(self, log_snr: Tensor, label: Tensor | None) -> Tensor:
-        """Return the embedding ``[g, width]`` of ``log_snr [g]`` and ``label [g]``."""
+    def forward(self, log_snr: Tensor, label: Tensor | None, properties: Tensor | None = None) -> Tensor:
+        """Return the embedding ``[g, width]`` of ``log_snr [g]``, ``label [g]`` and ``properties [g, k]``.
+
+        Raises
+        ------
+        ValueError
+            If there are other than the k numbers of the network.
+        """
         features = self.fourier(log_snr[:, None].clamp(-20, 20))
         # The raw value would dominate the bounded sines beside it.
         features = torch.cat([features[:, :1] / 10, features[:, 1:]], dim=1)
@@ -135,6 +146,17 @@ class Condition(nn.Module):
         if self.label is not None:
             label = torch.full_like(log_snr, -1, dtype=torch.long) if label is None else label
             out = out + self.label(label + 1)
+        if self.numbers is not None:
+            if properties is None:
+                properties = log_snr.new_full((len(log_snr), self.properties), torch.nan)
+            if properties.shape[1] != self.properties:
+                raise ValueError(
+                    f"properties must have {self.properties} columns, as the network, got "
+                    f"{properties.shape[1]}."
+                )
+            known = ~properties.isnan()
+            seen = [properties.nan_to_num().to(log_snr), known.to(log_snr)]
+            out = out + self.numbers(torch.cat(seen, 1))
         return nn.functional.silu(out)
 
 

@@ -7,13 +7,22 @@ from typing import Any
 from torch import nn
 
 from noisefold.geometry.graphs import Graphs
+from noisefold.nn.graph_transformer.directed import DirectedGraphTransformer
+from noisefold.nn.graph_transformer.geometric import GeometricTransformer
 from noisefold.nn.graph_transformer.network import GraphTransformer
 from noisefold.nn.latents import Latents
 from noisefold.nn.prior.kriging_residual import KrigingResidual
 from noisefold.nn.set_transformer import SetTransformer
 from noisefold.noise.discrete import Discrete
 
-__all__ = ["FEW", "default_graph_net", "default_net", "few_data"]
+__all__ = [
+    "FEW",
+    "default_directed_net",
+    "default_geometric_net",
+    "default_graph_net",
+    "default_net",
+    "few_data",
+]
 
 FEW = 20
 """Independent fields below which a model of features for completion begins with kriging."""
@@ -101,6 +110,55 @@ def default_graph_net(
         "pair_states": len(states.pairs),
         "features": int(for_completion),
         "classes": len(data.classes) if data.label is not None else 0,
+        "properties": 0 if data.properties is None else data.properties.shape[1],
         "mask_state": len(states.pairs) > len(path.pairs),
     }
     return GraphTransformer(**{**arguments, **net})
+
+
+def default_geometric_net(data: Graphs, path: Discrete, **net: Any) -> GeometricTransformer:
+    """Return an untrained network for types and positions at once, of a size that trains on a CPU.
+
+    Parameters
+    ----------
+    data
+        The data set.
+    path
+        How its classes become noise; it has the states.
+    **net
+        Arguments of `GeometricTransformer` that win over what is read off the data.
+    """
+    states = path.shares
+    arguments: dict[str, Any] = {
+        "node_states": len(states.nodes),
+        "pair_states": len(states.pairs),
+        "pos_dim": data.dim,
+        "classes": len(data.classes) if data.label is not None else 0,
+        "properties": 0 if data.properties is None else data.properties.shape[1],
+        "mask_state": len(states.pairs) > len(path.pairs),
+    }
+    return GeometricTransformer(**{**arguments, **net})
+
+
+def default_directed_net(data: Graphs, path: Discrete, **net: Any) -> DirectedGraphTransformer:
+    """Return an untrained network for directed graphs, of a size that trains on a CPU.
+
+    Parameters
+    ----------
+    data
+        The data set.
+    path
+        How its classes become noise; it has the states of nodes.
+    **net
+        Arguments of `DirectedGraphTransformer` that win over what is read off the data.
+    """
+    largest = int(data.sizes.max()) if len(data) else 0
+    arguments: dict[str, Any] = {
+        **(_OF_SMALL_GRAPHS if largest <= _SMALL_GRAPHS else _OF_LARGE_GRAPHS),
+        "node_states": len(path.nodes),
+        "edge_states": 1 + max(1, len(data.edge_types)),
+        "classes": len(data.classes) if data.label is not None else 0,
+        "properties": 0 if data.properties is None else data.properties.shape[1],
+        "walks": 6,
+    }
+    return DirectedGraphTransformer(**{**arguments, **net})

@@ -21,7 +21,7 @@ from noisefold.noise.prediction import Prediction
 from noisefold.noise.source import Streams
 from noisefold.noise.variable import Known, Variable, variable_of
 
-__all__ = ["Denoiser", "classes_of"]
+__all__ = ["Denoiser", "classes_of", "properties_of"]
 
 S = TypeVar("S")
 E = TypeVar("E")
@@ -32,6 +32,13 @@ def classes_of(net: nn.Module) -> int:
     own = int(getattr(net, "arguments", {}).get("classes") or 0)
     inner = getattr(net, "net", None)
     return classes_of(inner) if not own and isinstance(inner, nn.Module) else own
+
+
+def properties_of(net: nn.Module) -> int:
+    """Return how many properties of graphs a network is conditioned on, or else the one that it wraps."""
+    own = int(getattr(net, "arguments", {}).get("properties") or 0)
+    inner = getattr(net, "net", None)
+    return properties_of(inner) if not own and isinstance(inner, nn.Module) else own
 
 
 class Denoiser(nn.Module, Generic[S, E]):

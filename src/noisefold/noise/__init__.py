@@ -12,9 +12,13 @@ from noisefold.noise.classes import Classes
 from noisefold.noise.conditional_noise import ConditionalNoise
 from noisefold.noise.coupling import Coupling, Independent, MiniBatch
 from noisefold.noise.digits import Digits, decimals, digits
+from noisefold.noise.directed_types import DirectedTypes
 from noisefold.noise.discrete import Discrete
 from noisefold.noise.gaussian import Gaussian, Transition
 from noisefold.noise.gp_noise import GPNoise
+from noisefold.noise.joint import Joint, JointPath
+from noisefold.noise.joint_prediction import JointPrediction
+from noisefold.noise.joint_variable import JointVariable
 from noisefold.noise.levels import LevelDistribution, Levels, LogSNRUniform
 from noisefold.noise.path import ProbabilityPath
 from noisefold.noise.point_coupling import WithinCloud
@@ -22,7 +26,7 @@ from noisefold.noise.prediction import Prediction
 from noisefold.noise.quasi_random import QuasiRandom, quasi_normal
 from noisefold.noise.riemannian import Riemannian
 from noisefold.noise.schedule import VE, VP, Cosine, Linear, Localization, Schedule, signal_level
-from noisefold.noise.source import Source, Streams, White, derive_seed, seeded
+from noisefold.noise.source import Centred, Source, Streams, White, derive_seed, seeded
 from noisefold.noise.tangent_score import TangentScore
 from noisefold.noise.target import TARGETS, WEIGHTS, Target
 from noisefold.noise.variable import VARIABLES, Features, Known, Positions, Types, Variable, variable_of
@@ -34,16 +38,22 @@ __all__ = [
     "VP",
     "WEIGHTS",
     "Categories",
+    "Centred",
     "Classes",
     "ConditionalNoise",
     "Cosine",
     "Coupling",
     "Digits",
+    "DirectedTypes",
     "Discrete",
     "Features",
     "GPNoise",
     "Gaussian",
     "Independent",
+    "Joint",
+    "JointPath",
+    "JointPrediction",
+    "JointVariable",
     "Known",
     "LevelDistribution",
     "Levels",

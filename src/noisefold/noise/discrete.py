@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NOISES", "Discrete", "draw_classes", "posterior_table", "transition_matrix"]
 
+_CATEGORICAL = ("types", "directed")
 NOISES = ("marginal", "uniform", "absorbing")
 
 
@@ -127,7 +128,7 @@ class Discrete(ProbabilityPath[Categories]):
         ValueError
             If it is not.
         """
-        if not isinstance(variable, Types):
+        if variable.name not in _CATEGORICAL:
             raise ValueError(
                 f"variable={variable.name!r} has no classes; a discrete path goes with variable='types'."
             )

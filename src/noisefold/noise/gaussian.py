@@ -12,7 +12,7 @@ from noisefold.configuration import configurable
 from noisefold.geometry.graphs import Graphs
 from noisefold.noise.path import ProbabilityPath
 from noisefold.noise.schedule import Linear, Schedule
-from noisefold.noise.source import Source, Streams, White
+from noisefold.noise.source import Centred, Source, Streams, White
 
 if TYPE_CHECKING:
     from noisefold.noise.coupling import Coupling
@@ -87,6 +87,20 @@ class Gaussian(ProbabilityPath[Tensor]):
             raise ValueError(
                 f"variable={variable.name!r} does not go with {self.source!r}, whose noise depends on the "
                 'positions; use White(), or noise features on given positions, variable="x".'
+            )
+
+    def check_observed(self, mask: Tensor) -> None:
+        """Refuse observed values under noise without a place, which single values would move.
+
+        Raises
+        ------
+        ValueError
+            If the source is centred.
+        """
+        if isinstance(self.source, Centred):
+            raise ValueError(
+                "positions are known up to their place alone under Centred() noise, so that none can be "
+                "observed; train with White() to complete positions."
             )
 
     def noise(self, graphs: Graphs, like: Tensor, random: Streams) -> Tensor:

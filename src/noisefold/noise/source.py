@@ -8,6 +8,7 @@ source        noise                                         what is random
 ============= ============================================= ==========================================
 `White`       independent standard normal                   every number
 `GPNoise`     normal, correlated over given positions       every number
+`Centred`     standard normal less its mean in each graph   every number
 `QuasiRandom` evenly spread over the nodes of a graph       one seed for each graph and draw
 `Digits`      decimals of the data                          nothing in training; every number later
 ============= ============================================= ==========================================
@@ -26,12 +27,13 @@ import torch
 from torch import Tensor
 
 from noisefold.configuration import configurable
+from noisefold.geometry.centre import centred
 from noisefold.geometry.graphs import Graphs
 
 if TYPE_CHECKING:
     from noisefold.noise.gp_noise import GPNoise
 
-__all__ = ["Drawn", "HeldStreams", "Source", "Streams", "White", "derive_seed", "seeded"]
+__all__ = ["Centred", "Drawn", "HeldStreams", "Source", "Streams", "White", "derive_seed", "seeded"]
 
 _MASK = (1 << 64) - 1
 _T = TypeVar("_T")
@@ -207,6 +209,30 @@ class White(Source):
     ) -> Tensor:
         """Draw standard normal ``[n, columns]``."""
         return streams.normal(graphs.sizes, columns, graphs.pos)
+
+
+@configurable
+@dataclass(frozen=True)
+class Centred(Source):
+    r"""Standard normal noise less its mean in each graph: of the shape of positions without their place.
+
+    Of n nodes, :math:`\varepsilon_i = z_i - \frac1n \sum_j z_j`: the normal distribution on the subspace of
+    mean zero, which centred data stay in. When to use: for positions of which only their differences count.
+    What is observed of single nodes cannot be held in that subspace, so that models do not complete.
+
+    Source: Koehler, Klein and Noe, Equivariant Flows (2020), https://arxiv.org/abs/2006.02425.
+    """
+
+    def draw(
+        self,
+        graphs: Graphs,
+        columns: int,
+        streams: Streams,
+        data: Tensor | None = None,
+        t: Tensor | None = None,
+    ) -> Tensor:
+        """Draw normal numbers ``[n, columns]`` whose mean in every graph is zero."""
+        return centred(graphs, streams.normal(graphs.sizes, columns, graphs.pos))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ variable     state                  what is given     shape
 `Features`   ``x``                  positions         ``[n, f]``
 `Types`      types of nodes, edges  number of nodes   ``[n]`` and ``[p]``
 ============ ====================== ================= =======================
+
+Several of them at once are a `noisefold.noise.JointVariable`, such as "pos+types".
 """
 
 from __future__ import annotations
@@ -48,22 +50,30 @@ class Variable(Protocol[S]):
 
     Attributes
     ----------
-    name
-        Name in configurations.
-    noun
-        What a user calls it.
-    given_noun
-        What a user calls what is not noised.
-    positions_given
-        Whether positions are given, so that noise may depend on them and samples need graphs to stand on.
     scaffolds
         Whether a graph may be a part of one of more nodes, which are then drawn with what joins them to it.
     """
 
-    name: ClassVar[str]
-    noun: ClassVar[str]
-    given_noun: ClassVar[str]
-    positions_given: ClassVar[bool]
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Name in configurations."""
+
+    @property
+    @abstractmethod
+    def noun(self) -> str:
+        """What a user calls it."""
+
+    @property
+    @abstractmethod
+    def given_noun(self) -> str:
+        """What a user calls what is not noised."""
+
+    @property
+    @abstractmethod
+    def positions_given(self) -> bool:
+        """Whether positions are given: noise may depend on them, and samples need graphs to stand on."""
+
     scaffolds: ClassVar[bool]
 
     @abstractmethod

@@ -15,6 +15,7 @@ from noisefold.sample.evidence_bound import EvidenceBound
 from noisefold.sample.geodesic import GeodesicHeun, GeodesicRandomWalk
 from noisefold.sample.graph_completion import GraphCompletion, extended
 from noisefold.sample.grid import CosineGrid, Grid, Karras, LevelGrid, LogSNR, Power, Uniform
+from noisefold.sample.joint import JointSolver
 from noisefold.sample.langevin import LangevinCorrection, UnderdampedLangevin
 from noisefold.sample.likelihood import LogProb, log_det, log_prob
 from noisefold.sample.probability_flow import ProbabilityFlow
@@ -58,6 +59,7 @@ __all__ = [
     "Grid",
     "Guided",
     "Heun",
+    "JointSolver",
     "Karras",
     "Kriged",
     "Langevin",

@@ -83,7 +83,8 @@ class Guided(Generic[S, E]):
     Parameters
     ----------
     bound
-        A denoiser bound to graphs and classes, trained with classes dropped at random.
+        A denoiser bound to graphs with their classes, properties or both, trained with these dropped at
+        random.
     weight
         The w.
     interval
@@ -92,7 +93,7 @@ class Guided(Generic[S, E]):
     Raises
     ------
     ValueError
-        If the graphs have no classes.
+        If the graphs have neither classes nor properties.
     """
 
     bound: Bound[S, E]
@@ -100,22 +101,26 @@ class Guided(Generic[S, E]):
     interval: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        if self.bound.label is None:
-            raise ValueError("guidance needs labels to guide towards; give labels, or leave guidance at 1.")
+        if self.bound.label is None and self.bound.graphs.properties is None:
+            raise ValueError(
+                "guidance needs labels or properties to guide towards; give them, or leave guidance at 1."
+            )
 
     def __call__(self, state: S, t: Tensor) -> E:
         """Return the guided estimate of the data."""
         bound, label = self.bound, self.bound.label
-        assert label is not None
         if self.interval is not None:
             low, high = self.interval
             if not low <= float(bound.denoiser.path.log_snr(t)) <= high:
                 return bound(state, t)
         twice, known = bound.denoiser.variable.twice, bound.known
+        plain, values = bound.graphs, bound.graphs.properties
+        if values is not None:
+            plain = plain.replace(properties=torch.full_like(values, torch.nan))
         both = Bound(
             bound.denoiser,
-            Graphs.collate([bound.graphs, bound.graphs]),
-            torch.cat([label, torch.full_like(label, -1)]),
+            Graphs.collate([bound.graphs, plain]),
+            None if label is None else torch.cat([label, torch.full_like(label, -1)]),
             known and Known(twice(known.value), twice(known.mask)),
         )
         out: E = bound.denoiser.target.guided(both(twice(state), t), self.weight)

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import singledispatch
 from typing import Any, ClassVar
 
 import networkx as nx
@@ -38,7 +39,17 @@ from noisefold.noise.categories import Categories
 from noisefold.noise.discrete import Discrete, draw_classes, uniforms
 from noisefold.sample.solver import Memory, Solver, Task
 
-__all__ = ["CONSTRAINTS", "Connected", "Constrained", "Constraint", "Molecule", "Planar", "Tree", "Valence"]
+__all__ = [
+    "CONSTRAINTS",
+    "Connected",
+    "Constrained",
+    "Constraint",
+    "Molecule",
+    "Planar",
+    "Tree",
+    "Valence",
+    "constrained",
+]
 
 _Numbers = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 _Codes = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
@@ -287,6 +298,26 @@ class Constrained(Solver):
         ]
         pairs = torch.where(torch.cat(kept), drawn_classes.pairs + 1, 0) if kept else drawn_classes.pairs
         return Categories(drawn_classes.nodes, pairs).to(state.pairs.device), None
+
+
+@singledispatch
+def constrained(path: Any, solver: Solver, constraint: str) -> Solver:
+    """Return a solver of a path whose last step keeps a constraint; paths of further kinds register theirs.
+
+    Raises
+    ------
+    ValueError
+        If nothing on the path is discrete, or there is no such constraint.
+    """
+    raise ValueError(
+        f"constraint {constraint!r} is for models of discrete graphs, and the path of this one is "
+        f"{type(path).__name__}; leave it out."
+    )
+
+
+@constrained.register
+def _(path: Discrete, solver: Solver, constraint: str) -> Solver:
+    return Constrained(solver, constraint)
 
 
 def _bare(graphs: Graphs) -> list[Graphs]:

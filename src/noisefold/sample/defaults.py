@@ -10,12 +10,14 @@ from typing import Any
 
 from noisefold.noise.discrete import Discrete
 from noisefold.noise.gaussian import Gaussian
+from noisefold.noise.joint import JointPath
 from noisefold.noise.schedule import VP, Cosine
 from noisefold.noise.variable import Variable
 from noisefold.sample.amortized import Amortized
 from noisefold.sample.conditioning import Conditioning
 from noisefold.sample.discrete import DiscreteFlow
 from noisefold.sample.grid import Grid, LogSNR, Power, Uniform
+from noisefold.sample.joint import JointSolver
 from noisefold.sample.langevin import LangevinCorrection
 from noisefold.sample.replacement import Repaint, Replacement
 from noisefold.sample.solver import DDIM, Heun, Solver
@@ -25,7 +27,7 @@ __all__ = ["default_conditioning", "default_grid", "default_solver", "method_for
 
 @singledispatch
 def default_solver(path: Any) -> Solver:
-    """Return the solver for a path: Heun on Gaussian ones, `DiscreteFlow` on discrete ones."""
+    """Return the solver for a path: Heun on Gaussian ones, `DiscreteFlow` on discrete, both on joint ones."""
     raise ValueError(f"no solver is known for {type(path).__name__}; give solver=.")
 
 
@@ -39,12 +41,19 @@ def _(path: Discrete) -> Solver:
     return DiscreteFlow()
 
 
+@default_solver.register
+def _(path: JointPath) -> Solver:
+    # Solvers that ask for a second estimate in a step would see parts at different times.
+    own = [default_solver(part) for part in path.parts]
+    return JointSolver(tuple(DDIM() if issubclass(DDIM.handles, s.handles) else s for s in own))
+
+
 @singledispatch
 def default_grid(path: Any, solver: Solver) -> Grid:
     """Return the time grid for a path and a solver.
 
-    Uniform times, or on VP and cosine paths times even in log-SNR for solvers of order 2; on discrete paths
-    `Power` of 2.
+    Uniform times, or on VP and cosine paths times even in log-SNR for solvers of order 2; on discrete and
+    joint paths `Power` of 2.
     Evidence: ``noisefold study solvers --scale short``.
     """
     return Uniform()
@@ -58,6 +67,11 @@ def _(path: Gaussian, solver: Solver) -> Grid:
 
 @default_grid.register
 def _(path: Discrete, solver: Solver) -> Grid:
+    return Power(2)
+
+
+@default_grid.register
+def _(path: JointPath, solver: Solver) -> Grid:
     return Power(2)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,10 +13,20 @@ from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.summary import DataSummary
 from noisefold.noise.source import Streams
 
-__all__ = ["Labels", "Nodes", "frames_of", "labels_in", "labels_of", "sizes_of"]
+__all__ = [
+    "Labels",
+    "Nodes",
+    "Properties",
+    "frames_of",
+    "labels_in",
+    "labels_of",
+    "properties_asked",
+    "sizes_of",
+]
 
 Nodes = int | Sequence[int] | None
 Labels = int | str | Sequence[int | str] | None
+Properties = Mapping[str, float | Sequence[float]] | None
 
 
 def sizes_of(indices: Sequence[int], nodes: Nodes, known: Sequence[int], seed: int) -> list[int]:
@@ -83,6 +93,30 @@ def labels_of(
         return torch.searchsorted(shares / shares[-1], draws, right=True).clamp(max=len(shares) - 1)
     numbers = [_number(v, classes) for v in _listed(labels)]
     return torch.tensor([numbers[i % len(numbers)] for i in range(count)])
+
+
+def properties_asked(
+    asked: Properties, count: int, names: Sequence[str], rows: Sequence[Sequence[float]], seed: int
+) -> Tensor:
+    """Return properties ``[count, k]``: as asked, cycled through, else NaN; or drawn from rows.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or a value is no number.
+    """
+    if asked is None:
+        draws = _uniforms(seed, range(count), 1)
+        return torch.tensor([rows[int(u * len(rows))] for u in draws]).reshape(count, len(names))
+    out = torch.full((count, len(names)), torch.nan)
+    for name, value in asked.items():
+        if name not in names:
+            raise ValueError(f"property {name!r} is unknown; the model knows {', '.join(names)}.")
+        values = torch.as_tensor(value, dtype=torch.float32).reshape(-1)
+        if not len(values) or bool(values.isinf().any()):
+            raise ValueError(f"properties must be finite numbers, got {value!r} for {name!r}.")
+        out[:, list(names).index(name)] = values[torch.arange(count) % len(values)]
+    return out
 
 
 def _number(label: int | str, classes: Sequence[str]) -> int:

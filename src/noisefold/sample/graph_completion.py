@@ -16,8 +16,10 @@ from noisefold.geometry.pairs import pair_ptr
 from noisefold.geometry.transform import Transform
 from noisefold.nn.denoiser import Denoiser
 from noisefold.noise.categories import Categories
+from noisefold.noise.directed_types import DirectedTypes
+from noisefold.noise.joint_variable import JointVariable
 from noisefold.noise.source import Streams, derive_seed
-from noisefold.noise.variable import Known, Types
+from noisefold.noise.variable import Known, Types, Variable
 from noisefold.progress import progress
 from noisefold.sample.completion import completed
 from noisefold.sample.conditioning import Conditioning
@@ -129,6 +131,16 @@ def _(
             advance(len(chosen), "")
     g = len(graphs)
     return GraphCompletion(graphs, mask, [Graphs.collate(made[j * g : (j + 1) * g]) for j in range(draws)])
+
+
+@completed.register(JointVariable)
+@completed.register(DirectedTypes)
+def _(variable: Variable[Any], *asked: Any, **how: Any) -> Any:
+    """Refuse to complete what has no masks: positions that count up to their place, directions."""
+    raise ValueError(
+        f"a model that generates {variable.noun} does not complete graphs; train one with "
+        'variable="types" to complete nodes and undirected edges.'
+    )
 
 
 def extended(graphs: Graphs, nodes: int | list[int]) -> tuple[Graphs, Tensor]:

@@ -34,6 +34,7 @@ def draw_samples(
     nodes: Nodes = None,
     like: Graphs | None = None,
     labels: Tensor | None = None,
+    properties: Tensor | None = None,
     tile: int | None = None,
     callback: SampleCallback | None = None,
 ) -> Graphs:
@@ -57,8 +58,8 @@ def draw_samples(
         Nodes of each, or of all; None draws sizes as in the training data.
     like
         Graphs that give what is not generated and the sizes, cycled through.
-    labels
-        Classes of the samples, in order, or None.
+    labels, properties
+        Classes of the samples, in order, and their properties ``[count, k]``, or None.
     tile
         Nodes of the tiles that larger graphs are worked on in; None takes every graph whole.
     callback
@@ -88,6 +89,9 @@ def draw_samples(
         if labels is not None:
             chosen = labels[[place[i] for i in indices]]
             shape = shape.replace(label=chosen, classes=summary.classes)
+        if properties is not None:
+            values = properties[[place[i] for i in indices]]
+            shape = shape.replace(properties=values, property_names=summary.property_names)
         return variable.given(shape)
 
     drawn: list[int] = []

@@ -11,7 +11,7 @@ from torch import Tensor
 from noisefold.arguments import device_name, one_of, real, whole
 from noisefold.configuration import configurable
 from noisefold.sample.conditioning import Conditioning
-from noisefold.sample.constraint import Constrained
+from noisefold.sample.constraint import constrained
 from noisefold.sample.defaults import default_grid, solver_for
 from noisefold.sample.grid import Grid
 from noisefold.sample.solver import Solver
@@ -135,11 +135,6 @@ class Sampling:
         """
         solver = solver_for(self.solver, path, method)
         if self.constraint is not None:
-            if not isinstance(path, Constrained.handles):
-                raise ValueError(
-                    f"constraint {self.constraint!r} is for models of discrete graphs, and the path of this "
-                    f"one is {type(path).__name__}; leave it out."
-                )
-            solver = solver_for(Constrained(solver, self.constraint), path, method)
+            solver = solver_for(constrained(path, solver, self.constraint), path, method)
         grid = self.grid or default_grid(path, solver)
         return solver, grid(path, int(self.steps or usual))

@@ -20,6 +20,7 @@ from noisefold.theory.information import (
     lemma,
     mutual_information,
 )
+from noisefold.theory.joint_oracle import FiniteGeometricGraphs
 from noisefold.theory.localization import Martingale, believe, martingale, observe
 from noisefold.theory.oracle import GaussianMixture
 from noisefold.theory.propagation import Moments, propagated_moments
@@ -29,6 +30,7 @@ from noisefold.theory.views import Point, alpha_bars, betas, rate, reverse_drift
 
 __all__ = [
     "Field",
+    "FiniteGeometricGraphs",
     "FiniteGraphs",
     "Fit",
     "GaussianMixture",

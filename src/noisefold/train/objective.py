@@ -64,8 +64,13 @@ def batch_loss(
 
 
 def hide_labels(graphs: Graphs, random: Streams, share: float) -> Graphs:
-    """Replace this share of the classes by -1, "unconditional"."""
-    if graphs.label is None or share == 0:
+    """Replace this share of the classes by -1, and of the properties by NaN: "unconditional"."""
+    if (graphs.label is None and graphs.properties is None) or share == 0:
         return graphs
     draws = random.uniform([1] * len(graphs), 1, torch.empty(0, dtype=torch.float64))[:, 0].to(graphs.device)
-    return graphs.replace(label=torch.where(draws < share, -1, graphs.label))
+    hidden = draws < share
+    label = None if graphs.label is None else torch.where(hidden, -1, graphs.label)
+    values = graphs.properties
+    return graphs.replace(
+        label=label, properties=None if values is None else values.masked_fill(hidden[:, None], torch.nan)
+    )

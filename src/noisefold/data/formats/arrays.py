@@ -13,6 +13,7 @@ array                          meaning
 `edge_index`                   ``[2, e]``, rows of the positions, with `edge_attr` ``[e, c]``
 `node_type`, `node_types`      a type per point, and the names; so `edge_type` and `edge_types`
 `mask`                         a flag per point
+`properties`, `property_names` numbers of each graph ``[g, k]``, and their names
 `origin`                       where positions were centred, ``[d]``; it need not be given
 =============================  ========================================================================
 
@@ -57,8 +58,19 @@ __all__ = [
 ]
 
 _POSITIONS = ("pos", "points")
-_TENSORS = ("x", "label", "group", "time", "edge_index", "edge_attr", "mask", "node_type", "edge_type")
-_WORDS = ("classes", "feature_names", "node_types", "edge_types")
+_TENSORS = (
+    "x",
+    "label",
+    "group",
+    "time",
+    "properties",
+    "edge_index",
+    "edge_attr",
+    "mask",
+    "node_type",
+    "edge_type",
+)
+_WORDS = ("classes", "feature_names", "property_names", "node_types", "edge_types")
 _KNOWN = (*_POSITIONS, *_TENSORS, *_WORDS, "quant", "ptr", "origin")
 _REMEDY = "which are never opened; save plain arrays with numpy.save or numpy.savez."
 _NOT_NUMPY = "this is not a NumPy file; save plain arrays with numpy.save or numpy.savez."
@@ -134,6 +146,8 @@ def from_arrays(arrays: Mapping[str, Any], ask: Ask = ASK) -> Graphs | Part:
     for key in ("group", "time"):  # real numbers, or one for each node, are arrays of another meaning
         if key in arrays and np.shape(arrays[key]) == (g,) and np.asarray(arrays[key]).dtype.kind in "iu":
             fields[key] = _integers(arrays[key], key)
+    if "properties" in arrays:
+        fields["properties"] = _floats(arrays["properties"], "properties").float()
     if "mask" in arrays:
         fields["mask"] = torch.from_numpy(np.asarray(arrays["mask"]).astype(bool).reshape(-1))
     graphs = graphs.replace(**fields)

@@ -19,7 +19,7 @@ from noisefold.data.formats.text import is_number, number_of, numbers_of
 from noisefold.data.mesh import Array
 from noisefold.geometry.graphs import Graphs
 
-__all__ = ["are_molecules", "read_molecules"]
+__all__ = ["are_molecules", "read_molecules", "write_molecule"]
 
 _SYMBOLS = (
     "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb "
@@ -84,6 +84,18 @@ def read_molecules(lines: Sequence[str], ask: Ask) -> Part:
     if not frames:
         raise ValueError("there are no atoms; export the file again.")
     return Part(_collated(frames), columns)
+
+
+def write_molecule(graph: Graphs) -> bytes:
+    """Return one molecule, atoms by name in `node_types`, as ``symbol x y z`` after the number of atoms.
+
+    Charges are lost, and bonds, which the format does not hold.
+    """
+    assert graph.node_type is not None
+    symbols = [re.sub(r"[+\-\d]+$", "", name) for name in graph.node_types]
+    rows = zip(graph.node_type.tolist(), graph.coordinates.tolist(), strict=True)
+    atoms = [f"{symbols[k]} {' '.join(f'{v:.6f}' for v in place)}\n" for k, place in rows]
+    return f"{graph.num_nodes}\n\n{''.join(atoms)}".encode()
 
 
 def _collated(frames: Sequence[Graphs]) -> Graphs:

@@ -41,6 +41,8 @@ class Ask:
         Whether molecules that cannot be read are left out instead of refused.
     hydrogens
         Whether the hydrogens of a molecule that its file writes out stay atoms.
+    properties
+        Columns of a table, or data items, of molecules that are numbers to keep; None for none.
     vector
         Of the earth: the variables of the components of a vector along east and north.
     level
@@ -64,6 +66,7 @@ class Ask:
     level: tuple[str, ...] | None = None
     mask: str | None = None
     time: str | None = None
+    properties: tuple[str, ...] | None = None
 
     def random(self, content: bytes) -> np.random.Generator:
         """Return random numbers that are a function of the seed and a file's content alone."""

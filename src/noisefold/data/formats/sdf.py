@@ -1,7 +1,7 @@
 """Molecules of .sdf files, MDL's format of tables of atoms and bonds, versions V2000 and V3000.
 
 Positions in 3-D are kept, in angstrom; those of drawings are not. The data items `label` (or `class`,
-`category`) and `split` mean what such columns of a table of SMILES do.
+`category`) and `split`, and those asked for as properties, mean what such columns of a table of SMILES do.
 
 Source: https://en.wikipedia.org/wiki/Chemical_table_file
 """
@@ -42,6 +42,8 @@ def read_sdf(data: bytes, ask: Ask) -> Part:
     items = [{k.strip(): v.strip() for k, v in _ITEM.findall(_tail(records[i]))} for i in kept]
     names = dict.fromkeys(n for row in items for n in row if n.lower() in _KNOWN or n == ask.label)
     columns = {n: [row[n] for row in items] for n in names if all(n in row for row in items)}
+    wanted = [n for n in ask.properties or () if any(n in row for row in items)]
+    columns |= {n: [row.get(n, "") for row in items] for n in wanted}
     graphs, roles = with_columns(graphs, columns, ask)
     return Part(graphs, roles, (*notes, *split_note(graphs)))
 
@@ -60,7 +62,8 @@ def _parsed(chem: Any, record: str) -> Any:
 
 
 def write_sdf(graphs: Graphs) -> bytes:
-    """Return molecules as the bytes of an .sdf file, with their classes; those that are none are left out.
+    """Return molecules as the bytes of an .sdf file, with classes and properties; those that are none
+    are left out.
 
     Coordinates have four digits after the point, as the format has.
 
@@ -83,7 +86,12 @@ def write_sdf(graphs: Graphs) -> bytes:
 
 
 def _items(graphs: Graphs) -> Sequence[str]:
-    if graphs.label is None:
-        return [""] * len(graphs)
-    names = [graphs.classes[k] if graphs.classes else str(k) for k in graphs.label.tolist()]
-    return [f"> <label>\n{name}\n\n" for name in names]
+    items = [""] * len(graphs)
+    if graphs.label is not None:
+        names = [graphs.classes[k] if graphs.classes else str(k) for k in graphs.label.tolist()]
+        items = [f"> <label>\n{name}\n\n" for name in names]
+    if graphs.properties is not None:
+        for k, row in enumerate(graphs.properties.tolist()):
+            named = zip(graphs.property_names or map(str, range(len(row))), row, strict=True)
+            items[k] += "".join(f"> <{name}>\n{value:.7g}\n\n" for name, value in named if value == value)
+    return items

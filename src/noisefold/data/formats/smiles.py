@@ -16,6 +16,8 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
+import torch
+
 from noisefold.data.classes import coded
 from noisefold.data.folders import PARTS, FolderSplit
 from noisefold.data.formats.reader import Ask, Column, Part, Reader
@@ -96,7 +98,7 @@ def _table(text: str, mark: str, ask: Ask) -> Part:
     graphs, roles = with_columns(graphs, columns, ask)
     roles = (Column(names[at], "molecule"), *roles)
     notes = (*notes, *split_note(graphs))
-    left = [c.name for c in roles if c.role == "property"]
+    left = [c.name for c in roles if c.role == "property" and c.name not in graphs.property_names]
     if left:
         notes = (*notes, f"properties of molecules were left out: {', '.join(map(repr, left[:8]))}.")
     return Part(graphs, roles, notes)
@@ -118,6 +120,7 @@ def with_columns(
     if label is not None:
         label_, classes = coded(columns[label])
         graphs = graphs.replace(label=label_, classes=classes)
+    graphs = _with_properties(graphs, columns, ask.properties or ())
     split = next((n for n in columns if n.lower() == "split"), None)
     parts = [] if split is None else [_part(cell) for cell in columns[split]]
     if "train" in parts and all(parts) and len(set(parts)) > 1:
@@ -126,6 +129,23 @@ def with_columns(
         split = None
     role = {label: "label", split: "split"}
     return graphs, tuple(Column(name, role.get(name, "property")) for name in columns)
+
+
+def _with_properties(graphs: Graphs, columns: dict[str, list[str]], names: Sequence[str]) -> Graphs:
+    """Molecules with the numbers of some columns; an empty cell is NaN."""
+    for name in names:
+        if name not in columns:
+            raise ValueError(f"properties names the column {name!r}, which is not there; name another.")
+    try:
+        rows = [[float(cell or "nan") for cell in columns[name]] for name in names]
+    except ValueError as error:
+        raise ValueError(
+            f"properties must be columns of numbers ({first_line(error)}); correct it."
+        ) from error
+    if not rows:
+        return graphs
+    values = torch.tensor(rows, dtype=torch.float32).T.contiguous()
+    return graphs.replace(properties=values, property_names=tuple(names))
 
 
 def split_note(graphs: Graphs) -> Iterable[str]:

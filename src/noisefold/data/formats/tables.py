@@ -24,9 +24,10 @@ from noisefold.data.classes import coded
 from noisefold.data.earth.stations import Stations, has_stations
 from noisefold.data.formats.columns import Roles, roles_of
 from noisefold.data.formats.delimited import Cells, Line, Table, table_of
-from noisefold.data.formats.molecules import are_molecules, read_molecules
+from noisefold.data.formats.molecules import are_molecules, read_molecules, write_molecule
 from noisefold.data.formats.reader import Ask, Part
 from noisefold.data.formats.text import decoded, is_number, lines_of
+from noisefold.data.molecules import is_molecular
 from noisefold.geometry.graphs import Graphs
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "write_points",
     "write_pts",
     "write_tsv",
+    "write_xyz",
 ]
 
 _AXES = ("x", "y", "z")
@@ -249,6 +251,22 @@ def write_points(graphs: Graphs) -> bytes:
         If positions are not in 3 dimensions, or a feature's name would be read as something else.
     """
     return _lines(graphs, bool(graphs.feature_names))
+
+
+def write_xyz(graphs: Graphs) -> bytes:
+    """Return one molecule in 3-D as chemistry's XYZ, whose bonds are lost, or other points as `write_points`.
+
+    Raises
+    ------
+    ValueError
+        If the graph has edges and is no molecule in 3-D, or as of `write_points`.
+    """
+    if graphs.node_type is not None and graphs.dim == 3 and is_molecular(graphs):
+        return write_molecule(graphs)
+    lost = next((n for n in ("edge_index", "node_type", "edge_type") if getattr(graphs, n) is not None), None)
+    if lost is not None:
+        raise ValueError(f".xyz files hold `{lost}` of molecules alone; save as .npz.")
+    return write_points(graphs)
 
 
 def write_pts(graphs: Graphs) -> bytes:

@@ -29,7 +29,7 @@ from noisefold.noise.categories import Categories
 from noisefold.noise.schedule import signal_level
 from noisefold.noise.variable import Types
 
-__all__ = ["GraphTransformer"]
+__all__ = ["GraphTransformer", "one_hot"]
 
 
 @register_module
@@ -62,6 +62,8 @@ class GraphTransformer(nn.Module):
         where a node is observed, the flag that the pair is.
     classes
         Number of classes of graphs, 0 for none.
+    properties
+        Number of properties of graphs that condition it, columns of `Graphs.properties`; 0 for none.
     width, pair_width
         Columns of nodes and graphs, and of pairs.
     layers
@@ -112,6 +114,7 @@ class GraphTransformer(nn.Module):
         triangle: int = 0,
         spectrum: int = 0,
         mask_state: bool = False,
+        properties: int = 0,
         skip_below: float = 0.0,
     ) -> None:
         super().__init__()
@@ -123,7 +126,7 @@ class GraphTransformer(nn.Module):
         self.node_states, self.pair_states, self.mask_state = node_states, pair_states, mask_state
         self.structure = Structure(walks, spectrum)
         of_nodes, of_pairs, of_graphs = self.structure.columns
-        self.condition = Condition(width, classes)
+        self.condition = Condition(width, classes, properties)
         self.lift_nodes = perceptron(node_states + features + of_nodes, width, width)
         self.lift_pairs = Linear(pair_states + features + of_pairs, pair_width)
         self.lift_graphs = Linear(of_graphs, width)
@@ -173,7 +176,7 @@ class GraphTransformer(nn.Module):
     def _logits(self, graphs: Graphs, log_snr: Tensor, label: Tensor | None) -> Categories:
         layout, weight = PairLayout(graphs.ptr), self.head.weight
         h, e, y = self._lifted(graphs, layout)
-        y = y + self.condition(log_snr.to(weight), label)
+        y = y + self.condition(log_snr.to(weight), label, graphs.properties)
         for layer in self.layers:
             h, e, y = layer(h, e, y, layout)
         h = self.norm(h, y, layout.nodes)
@@ -188,8 +191,8 @@ class GraphTransformer(nn.Module):
         if self.mask_state:
             edges &= state.pairs < self.pair_states - 1
         nodes, pairs, of_graphs = self.structure(layout, edges, weight)
-        of_nodes = [_one_hot("node_type", state.nodes, self.node_states, weight), nodes]
-        of_pairs = [_one_hot("1 + edge_type", state.pairs, self.pair_states, weight), pairs]
+        of_nodes = [one_hot("node_type", state.nodes, self.node_states, weight), nodes]
+        of_pairs = [one_hot("1 + edge_type", state.pairs, self.pair_states, weight), pairs]
         features = vars(self)["arguments"]["features"]
         if graphs.features != features:
             raise ValueError(f"x must have {features} features, as the network, got {graphs.features}.")
@@ -204,7 +207,8 @@ class GraphTransformer(nn.Module):
         )
 
 
-def _one_hot(name: str, classes: Tensor, count: int, like: Tensor) -> Tensor:
+def one_hot(name: str, classes: Tensor, count: int, like: Tensor) -> Tensor:
+    """Return classes ``[m]`` as columns ``[m, count]`` of the type of `like`; others are refused."""
     if classes.numel() and not 0 <= int(classes.min()) <= int(classes.max()) < count:
         raise ValueError(
             f"{name} must be one of the {count} states of the network, 0 to {count - 1}, "

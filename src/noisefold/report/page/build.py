@@ -63,6 +63,8 @@ _PICTURES: dict[str, Pictures] = {
     "pos": PointCloudPictures(),
     "x": FieldPictures(),
     "types": GraphPictures(),
+    "pos+types": GraphPictures(),
+    "directed": GraphPictures(),
     "functions": FunctionPictures(),
     "images": ImagePictures(),
 }

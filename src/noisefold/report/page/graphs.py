@@ -107,9 +107,8 @@ def _gallery(content: Content) -> Section:
         figure = graph_figure(drawn, graphs, noun)
         figures.append(Interactive(name, heading, alt, _shown(graphs, drawn), figure, still))
     order = "The first of every class in turn" if samples.label is not None else "The first ones"
-    lead = (
-        f"{order}, none picked by hand. Nodes have no positions: each graph is laid out so that nodes stand "
-    )
+    places = "Nodes have no positions" if samples.dim == 0 else "Positions are left out"
+    lead = f"{order}, none picked by hand. {places}: each graph is laid out so that nodes stand "
     lead += "as far apart as the shortest path between them is long."
     if train is not None:
         lead += " Training graphs stand in the places of the samples whose spectra they are nearest to."
