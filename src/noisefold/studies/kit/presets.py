@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from noisefold.train import Training
+from noisefold.train.device import fast_precision
 
 __all__ = ["LARGE_LATENTS", "SHORT", "SMALL_LATENTS", "TINY"]
 
@@ -15,7 +16,7 @@ SHORT = Training(
     lr=1.5e-3,
     warmup=50,
     ema=0.99,
-    precision="bfloat16",
+    precision=fast_precision(),
     validate_every=10**9,  # the losses of trials are measured afterwards, all in the same way
     checkpoint_every=100,
     keep=1,

@@ -42,6 +42,7 @@ from noisefold.studies.transcriptomics.tissue_blocks import QUESTIONS, SUBJECTS,
 from noisefold.studies.transcriptomics.tissue_stages import Stages, stages
 from noisefold.studies.transcriptomics.tissues_report import figure, maps, table
 from noisefold.train import Masks, Training
+from noisefold.train.device import fast_precision
 
 __all__ = ["SCALES", "STUDY", "measure"]
 
@@ -99,7 +100,7 @@ def _training(
             "weight_decay": 0.05,
             "ema": 0.98,
             "masks": Masks(tuple(kinds)) if kinds else None,
-            "precision": "bfloat16",
+            "precision": fast_precision(),
             "validate_every": 10**9,
             "checkpoint_every": 50,
             "log_every": 25,
