@@ -1,8 +1,12 @@
-"""Exceptions of the library's own, beside the built-in ones."""
+"""Exceptions and warnings of the library's own, beside the built-in ones."""
 
 from __future__ import annotations
 
-__all__ = ["TrainingError"]
+__all__ = ["PrecisionWarning", "TrainingError"]
+
+
+class PrecisionWarning(UserWarning):
+    """The precision that was asked for is slower on this machine than float32."""
 
 
 class TrainingError(RuntimeError):

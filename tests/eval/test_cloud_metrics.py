@@ -9,6 +9,7 @@ from scipy.spatial.distance import jensenshannon
 
 from noisefold.eval import (
     chamfer_matrix,
+    cloud_metrics,
     coverage,
     jsd,
     mmd,
@@ -65,6 +66,17 @@ def test_chamfer_of_one_object_with_itself_is_the_full_matrix(block):
     assert bool((chamfer_matrix(a, a, block=block).diagonal() == 0).all())
 
 
+def test_chamfer_of_large_clouds_is_that_of_small_ones(monkeypatch):
+    a, b = ragged(9, 4, 6), Graphs.ragged([sample(7, 3, seed=5), torch.zeros(5, 3, dtype=torch.float64)])
+    truth = chamfer_matrix(a, b), chamfer_matrix(a, a)
+    monkeypatch.setattr(cloud_metrics, "_TREE_PAIRS", 1)
+    monkeypatch.setattr(cloud_metrics, "_lifted", None)  # the matrix of squared distances is not made
+    for found, expected in zip((chamfer_matrix(a, b), chamfer_matrix(a, a)), truth, strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    low = [g.to(dtype=torch.float32) for g in (a, b)]
+    assert chamfer_matrix(*low).dtype == torch.float32
+
+
 def test_chamfer_of_two_points_counts_both_ways():
     a, b = Graphs(torch.tensor([[0.0, 0.0]])), Graphs(torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
     assert float(chamfer_matrix(a, b)) == pytest.approx(1 + (25 + 1) / 2, rel=1e-6)
@@ -104,6 +116,18 @@ def test_one_nna_of_disjoint_collapsed_and_copied_sets():
     assert one_nna(*distances(a, b)) == 1
     assert one_nna(*distances(torch.zeros_like(a), a)) == 1
     assert one_nna(*distances(a, a.clone())) == 0
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_one_nna_by_rows_is_that_of_the_whole_matrix(rows, monkeypatch):
+    a, b = (sample(5, 2, seed=s).mul(2).round() for s in range(2))  # with ties
+    within_a, between, within_b = distances(a, b)
+    full = torch.cat([torch.cat([within_a, between], 1), torch.cat([between.T, within_b], 1)])
+    full.fill_diagonal_(torch.inf)
+    nearest = full == full.amin(1, keepdim=True)
+    own = torch.cat([nearest[:5, :5].sum(1), nearest[5:, 5:].sum(1)])
+    monkeypatch.setattr(cloud_metrics, "_TILE_CPU", 5 * rows)
+    assert one_nna(within_a, between, within_b) == float((own / nearest.sum(1)).mean())
 
 
 def test_one_nna_shares_ties():

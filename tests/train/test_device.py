@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
 import pytest
 import torch
 from tiny_training import Moody, assert_same_state, data, denoiser, settings
 from torch import nn
 
-from noisefold.train import train
-from noisefold.train.device import Runner, is_main, resolve_device
+from noisefold.train import PrecisionWarning, train
+from noisefold.train import device as devices
+from noisefold.train.device import Runner, autocast, fast_precision, is_main, resolve_device
 
 
 def test_bfloat16_is_close_to_float32() -> None:
@@ -130,3 +135,43 @@ def test_the_device_of_a_training_is_used(device: torch.device) -> None:
     denoise = denoiser()
     train(denoise, data(), settings(device="cpu" if device.type == "cpu" else "auto"), val=data(1))
     assert {p.device.type for p in denoise.net.parameters()} == {device.type}
+
+
+@pytest.fixture
+def processor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[str], None]]:
+    """Make the machine's processor one with these extensions."""
+
+    def forget() -> None:
+        devices._instructions.cache_clear()
+        devices._warn_of_emulation.cache_clear()
+
+    def become(flags: str) -> None:
+        forget()
+        (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: fpu {flags} aes\n")
+        monkeypatch.setattr(devices, "_CPU", tmp_path / "cpuinfo")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    yield become
+    forget()
+
+
+def test_emulated_bfloat16_is_warned_of_once(processor: Callable[[str], None]) -> None:
+    processor("avx avx2")
+    assert fast_precision() == "float32"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        train(denoiser(), data(), settings())
+        assert not caught
+        train(denoiser(), data(), settings(precision="bfloat16"))
+        autocast("bfloat16", torch.device("cpu"))
+    assert [w.category for w in caught] == [PrecisionWarning]
+
+
+@pytest.mark.parametrize("flags", ["avx avx512f avx512_bf16", "avx amx_bf16", ""])
+def test_bfloat16_is_not_warned_of_where_it_may_be_fast(flags: str, processor: Callable[[str], None]) -> None:
+    processor(flags)
+    assert fast_precision() == ("bfloat16" if flags else "float32")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PrecisionWarning)
+        Runner("bfloat16", "cpu").autocast()
+        autocast("bfloat16", torch.device("cuda"))

@@ -1,5 +1,6 @@
 """Learning: settings, batches, the loop, checkpoints, devices."""
 
+from noisefold.errors import PrecisionWarning
 from noisefold.train.checkpoint import Checkpoint, Checkpoints
 from noisefold.train.log import read_log
 from noisefold.train.loop import TrainingError, train
@@ -12,6 +13,7 @@ __all__ = [
     "Checkpoint",
     "Checkpoints",
     "Masks",
+    "PrecisionWarning",
     "SkillByLevel",
     "Training",
     "TrainingError",

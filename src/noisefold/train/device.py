@@ -9,7 +9,9 @@ writes files. Where names such as "localhost" cannot be resolved, say ``--rdzv-b
 from __future__ import annotations
 
 import os
+import warnings
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,21 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from noisefold.arguments import device_name
+from noisefold.errors import PrecisionWarning
 
-__all__ = ["PRECISIONS", "Runner", "autocast", "fast_precision", "is_main", "resolve_device"]
+__all__ = [
+    "PRECISIONS",
+    "Runner",
+    "autocast",
+    "emulates_bfloat16",
+    "fast_precision",
+    "is_main",
+    "resolve_device",
+]
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_UNITS = {"avx512_bf16", "amx_bf16"}  # x86 extensions that multiply bfloat16
+_CPU = Path("/proc/cpuinfo")
 _FIRST = ("cuda", "mps", "xpu", "cpu")  # named where a device is refused
 
 
@@ -35,6 +48,8 @@ def is_main() -> bool:
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
     """Return a context in which networks compute in "float32", or their matrix products in "bfloat16".
 
+    Where the processor has no instructions for bfloat16 a `PrecisionWarning` is issued, once in a process.
+
     Raises
     ------
     ValueError
@@ -43,18 +58,43 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
     dtype = PRECISIONS[precision]
-    return nullcontext() if dtype is torch.float32 else torch.autocast(device.type, dtype=dtype)
+    if dtype is torch.float32:
+        return nullcontext()
+    if device.type == "cpu" and emulates_bfloat16():
+        _warn_of_emulation()
+    return torch.autocast(device.type, dtype=dtype)
 
 
 def fast_precision() -> str:
     """Return the precision in which this machine multiplies matrices fastest: bfloat16 where it has it."""
     if torch.cuda.is_available():
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    return "bfloat16" if _instructions() & _UNITS else "float32"
+
+
+def emulates_bfloat16() -> bool:
+    """Whether this is an x86 processor without instructions for bfloat16, which PyTorch then emulates."""
+    return "avx" in _instructions() and not _instructions() & _UNITS
+
+
+@cache
+def _instructions() -> frozenset[str]:
+    """Return the names of the processor's extensions, as far as the system tells them."""
     try:  # torch does not tell instructions for bfloat16 from their emulation, which is slower than float32
-        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+        return frozenset(_CPU.read_text(encoding="ascii", errors="replace").split())
     except OSError:  # not on this system
-        return "float32"
-    return "bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
+        return frozenset()
+
+
+@cache
+def _warn_of_emulation() -> None:
+    """Warn, once in a process: the context is entered at every step."""
+    warnings.warn(
+        'precision="bfloat16" is emulated by this processor, which has no instructions for it, and may be '
+        'many times slower than "float32"; leave it out.',
+        PrecisionWarning,
+        stacklevel=3,
+    )
 
 
 def resolve_device(name: str | torch.device) -> torch.device:
@@ -118,8 +158,8 @@ class Runner:
     """
 
     def __init__(self, precision: str = "float32", device: str = "auto") -> None:
-        autocast(precision, torch.device("cpu"))
         chosen = resolve_device(device)
+        autocast(precision, chosen)
         self.precision = precision
         launched = "LOCAL_RANK" in os.environ
         expected = int(os.environ.get("WORLD_SIZE", 1)) if launched else 1

@@ -33,6 +33,7 @@ from noisefold.studies.kit.presets import LARGE_LATENTS, TINY
 from noisefold.studies.kit.tables import markdown
 from noisefold.studies.kit.trials import METRICS
 from noisefold.train import SkillByLevel, Training
+from noisefold.train.device import autocast, fast_precision
 
 __all__ = ["HOUR", "SMALL", "STUDY"]
 
@@ -59,7 +60,7 @@ HOUR = Training(
     nodes=400,
     lr=1.5e-3,
     warmup=100,
-    precision="bfloat16",
+    precision=fast_precision(),
     validate_every=500,
     checkpoint_every=250,
 )
@@ -144,9 +145,9 @@ def _sample(sampler: _Sampler, size: Scale, count: int = 0, batch: int = 64) -> 
 
 
 def _costs(samplers: Mapping[str, _Sampler], size: Scale, rounds: int = 3) -> dict[str, float]:
-    """Return the milliseconds of one core for one cloud, medians over interleaved rounds, bfloat16."""
+    """Return the milliseconds of one core for one cloud, medians over interleaved rounds."""
     found: dict[str, list[float]] = {name: [] for name in samplers}
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast(fast_precision(), torch.device("cpu")):
         for _ in range(rounds):
             for name, sampler in samplers.items():
                 start = time.process_time()
@@ -168,7 +169,7 @@ def _table(scores: Scores, official: Scores, costs: Mapping[str, float], found: 
     parts = {
         "All held-out chairs": scores.markdown(),
         "The test chairs alone": official.markdown(),
-        "Cost of sampling": markdown(["", "ms of one core for a cloud, bfloat16"], spent),
+        "Cost of sampling": markdown(["", f"ms of one core for a cloud, {fast_precision()}"], spent),
         "What the network explains beyond the best linear estimate": markdown(
             ["signal level", "% of its squared error, with standard error"], levels
         ),

@@ -21,6 +21,7 @@ from noisefold.studies.kit.experiment import Experiment, Run, provenance, save_f
 from noisefold.studies.kit.presets import LARGE_LATENTS
 from noisefold.train import Training
 from noisefold.train.checkpoint import atomic_tensors
+from noisefold.train.device import fast_precision
 
 __all__ = ["STUDY"]
 
@@ -43,7 +44,7 @@ _SHORT = Training(
     nodes=400,
     lr=1.5e-3,
     warmup=200,
-    precision="bfloat16",
+    precision=fast_precision(),
     validate_every=500,
     checkpoint_every=250,
 )
