@@ -37,11 +37,12 @@ ALLOWED = {
     "model_state": DATA | {"pretrained", "domains"},
     "model": MODEL - {"model"},
     "report": DATA,
+    "distillation": MODEL,
     "runs": MODEL,
-    "studies": MODEL | {"report", "runs"},
-    "cli": MODEL | {"report", "runs", "studies"},
+    "studies": MODEL | {"distillation", "report", "runs"},
+    "cli": MODEL | {"distillation", "report", "runs", "studies"},
     "__main__": {"cli"},
-    "": MODEL | {"runs", "testing"},
+    "": MODEL | {"distillation", "runs", "testing"},
 }
 MODULES = {"pot": "ot", "pillow": "PIL", "pyyaml": "yaml"}  # distributions whose module has another name
 PICKLING = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}

@@ -35,6 +35,7 @@ __all__ = [
     "__version__",
     "adaptive",
     "data",
+    "distill",
     "domains",
     "eval",
     "geometry",
@@ -55,6 +56,7 @@ _HOME = {
     "Model": "model",
     "Training": "train",
     "adaptive": "nn",
+    "distill": "distillation",
     "load": "data",
     "save": "data",
 }

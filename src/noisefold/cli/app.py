@@ -14,6 +14,7 @@ import typer
 from noisefold.cli.complete import complete
 from noisefold.cli.convert import convert
 from noisefold.cli.demo import demo
+from noisefold.cli.distill import distill
 from noisefold.cli.errors import report_errors, say_error, show_tracebacks
 from noisefold.cli.evaluate import evaluate
 from noisefold.cli.inspect import inspect
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for _command in (demo, inspect, convert, train, sample, complete, evaluate, report, study):
+for _command in (demo, inspect, convert, train, distill, sample, complete, evaluate, report, study):
     app.command()(report_errors(_command))
 
 

@@ -45,7 +45,7 @@ def sample(
         list[str] | None, typer.Option(help="Class; repeat the option or separate by commas for several.")
     ] = None,
     guidance: Annotated[float, typer.Option(help="Weight of classifier-free guidance.")] = 1.0,
-    steps: Steps = 50,
+    steps: Steps = None,
     solver: Annotated[str | None, typer.Option(help=", ".join(SOLVERS))] = None,
     grid: GridName = None,
     constraint: Constraint = None,

@@ -13,6 +13,8 @@ from noisefold.noise.conditional_noise import ConditionalNoise
 from noisefold.noise.coupling import Coupling, Independent, MiniBatch
 from noisefold.noise.digits import Digits, decimals, digits
 from noisefold.noise.discrete import Discrete
+from noisefold.noise.few_steps import FewSteps
+from noisefold.noise.flow_map import FlowMap
 from noisefold.noise.gaussian import Gaussian, Transition
 from noisefold.noise.gp_noise import GPNoise
 from noisefold.noise.levels import LevelDistribution, Levels, LogSNRUniform
@@ -41,6 +43,8 @@ __all__ = [
     "Digits",
     "Discrete",
     "Features",
+    "FewSteps",
+    "FlowMap",
     "GPNoise",
     "Gaussian",
     "Independent",

@@ -48,6 +48,12 @@ class Run:
         facts = {**source.facts(), "hold_out": hold_out, "seed": seed}
         atomic_text(self.folder / "data.json", json.dumps(facts, indent=1))
 
+    def inherit(self, other: Run) -> None:
+        """Note the data of another run, which this one is made from; a run that has begun keeps its note."""
+        if is_main() and not self.begun and (facts := other._note()) is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            atomic_text(self.folder / "data.json", json.dumps(facts, indent=1))
+
     def _note(self) -> dict[str, Any] | None:
         note = next((p for f in (self.folder, self.folder.parent) if (p := f / "data.json").is_file()), None)
         if note is None:

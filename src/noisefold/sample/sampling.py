@@ -12,7 +12,7 @@ from torch import Tensor
 from noisefold.configuration import configurable
 from noisefold.sample.conditioning import Conditioning
 from noisefold.sample.constraint import Constrained
-from noisefold.sample.defaults import default_grid, solver_for
+from noisefold.sample.defaults import default_grid, default_steps, solver_for
 from noisefold.sample.grid import Grid
 from noisefold.sample.solver import Solver
 
@@ -133,4 +133,4 @@ class Sampling:
                 )
             solver = solver_for(Constrained(solver, self.constraint), path, method)
         grid = self.grid or default_grid(path, solver)
-        return solver, grid(path, int(self.steps or usual))
+        return solver, grid(path, int(self.steps or default_steps(path, usual)))

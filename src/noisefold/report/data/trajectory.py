@@ -15,6 +15,7 @@ import numpy as np
 from noisefold.geometry.display import Array, Cloud, ViewScale, clouds_of, pick
 from noisefold.geometry.graphs import Graphs
 from noisefold.report.data.reported import ReportedModel
+from noisefold.sample.defaults import default_steps
 
 __all__ = ["CloudTrajectory", "cloud_trajectory", "evenly", "sample_trajectory"]
 
@@ -72,7 +73,12 @@ def sample_trajectory(
 
     labels = list(model.classes[:7]) if model.conditional and like is None else None
     model.sample(
-        7 if like is None else 1, like=like, labels=labels, steps=steps, seed=seed, callback=callback
+        7 if like is None else 1,
+        like=like,
+        labels=labels,
+        steps=default_steps(model.path, steps),
+        seed=seed,
+        callback=callback,
     )
     return states
 
