@@ -46,7 +46,6 @@ def distill(
     plan = override({"training": encode(student_training(teacher.training))}, changes)
     learned, held = home.data()
     how = {"steps": steps, "substeps": substeps, "guidance": guidance, "out": out, "resume": resume}
-    model = distilled(teacher, learned, held, settings=decode(plan["training"]), **how)
-    say(
-        f"{out}: samples in {steps} step{'s' * (steps > 1)}; next: noisefold sample {out} -n 16 --out new.npz"
-    )
+    distilled(teacher, learned, held, settings=decode(plan["training"]), **how)
+    new.inherit(home)
+    say(f"{out}: samples in {steps} steps; next: noisefold sample {out} -n 16 --out new.npz")

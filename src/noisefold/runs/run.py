@@ -49,9 +49,8 @@ class Run:
         atomic_text(self.folder / "data.json", json.dumps(facts, indent=1))
 
     def inherit(self, other: Run) -> None:
-        """Note the data of another run, which this one is made from; a run that has begun keeps its note."""
-        if is_main() and not self.begun and (facts := other._note()) is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
+        """Note the data of another run, which this one was made from, unless it has a note of its own."""
+        if is_main() and self._note() is None and (facts := other._note()) is not None:
             atomic_text(self.folder / "data.json", json.dumps(facts, indent=1))
 
     def _note(self) -> dict[str, Any] | None:

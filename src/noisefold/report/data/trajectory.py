@@ -72,14 +72,8 @@ def sample_trajectory(
         states.append((signal, graphs))
 
     labels = list(model.classes[:7]) if model.conditional and like is None else None
-    model.sample(
-        7 if like is None else 1,
-        like=like,
-        labels=labels,
-        steps=default_steps(model.path, steps),
-        seed=seed,
-        callback=callback,
-    )
+    count, steps = 7 if like is None else 1, default_steps(model.path, steps)
+    model.sample(count, like=like, labels=labels, steps=steps, seed=seed, callback=callback)
     return states
 
 
