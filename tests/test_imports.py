@@ -38,11 +38,12 @@ ALLOWED = {
     "model": MODEL - {"model"},
     "report": DATA,
     "distillation": MODEL,
+    "outlook": MODEL,
     "runs": MODEL,
-    "studies": MODEL | {"distillation", "report", "runs"},
-    "cli": MODEL | {"distillation", "report", "runs", "studies"},
+    "studies": MODEL | {"distillation", "outlook", "report", "runs"},
+    "cli": MODEL | {"distillation", "outlook", "report", "runs", "studies"},
     "__main__": {"cli"},
-    "": MODEL | {"distillation", "runs", "testing"},
+    "": MODEL | {"distillation", "outlook", "runs", "testing"},
 }
 MODULES = {"pot": "ot", "pillow": "PIL", "pyyaml": "yaml"}  # distributions whose module has another name
 PICKLING = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}

@@ -42,6 +42,7 @@ __all__ = [
     "load",
     "nn",
     "noise",
+    "outlook",
     "report",
     "runs",
     "sample",

@@ -108,6 +108,7 @@ STUDIES: dict[str, Study] = {
             "shapes", "shapes.architectures", "NCGN on ModelNet: graphs and schedules at equal training time"
         ),
         Study("solvers", "sampling.solvers", "error of the sampled distribution by evaluations", _SMALL),
+        Study("speedrun", "shapes.speedrun", "how little computing time it takes to learn chairs"),
         Study("tissue", "transcriptomics.tissues", "real tissues: missing regions, genes, values and stages"),
         Study(
             "transcriptomics", "transcriptomics.limb_bud", "NCGN on a limb bud: generate, forecast, impute"

@@ -20,6 +20,7 @@ from noisefold.theory.information import (
     lemma,
     mutual_information,
 )
+from noisefold.theory.learning_curve import Forecast, LearningCurve
 from noisefold.theory.localization import Martingale, believe, martingale, observe
 from noisefold.theory.oracle import GaussianMixture
 from noisefold.theory.propagation import Moments, propagated_moments
@@ -31,9 +32,11 @@ __all__ = [
     "Field",
     "FiniteGraphs",
     "Fit",
+    "Forecast",
     "GaussianMixture",
     "GaussianProcess",
     "HeatMixture",
+    "LearningCurve",
     "Martingale",
     "Moments",
     "Point",
