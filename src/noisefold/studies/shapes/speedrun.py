@@ -94,10 +94,19 @@ class Scale:
     training: Mapping[str, Any] = field(default_factory=dict)
 
 
+_SHORT = (
+    "before",
+    "AdamW, batch 16",
+    _BASE,
+    "Muon, batch 8",
+    "Muon, twice the rate",
+    "Muon, half the rate",
+    "Muon, 32 latents",
+)
 _TINY = {"batch": 4, "warmup": TINY.warmup, "ema": TINY.ema, "nodes": 32}
 SCALES = {
     "smoke": Scale(0.05, 2, 2, 1, 2, 32, 8, 2, ("before", _BASE), SMALL, _TINY),
-    "short": Scale(60.0, 3, 3000, 1, 4),
+    "short": Scale(40.0, 3, 3000, 1, 4, attempts=_SHORT),
     "paper": Scale(600.0, 5, 3000, 3, 4),
 }
 
@@ -105,6 +114,7 @@ SCALES = {
 def _make(run: Run[Scale]) -> list[Path]:
     size = run.size
     sets = chairs(stand_in=(24, 2 * size.draws) if run.scale == "smoke" else None)
+    races = [_race(run, sets, seed) for seed in run.seeds(size.races)]
     costs: dict[str, float] = run.cached("costs", partial(_costs, size, sets))
     attempts = {
         name: [
@@ -113,7 +123,6 @@ def _make(run: Run[Scale]) -> list[Path]:
         ]
         for i, name in enumerate(size.attempts)
     }
-    races = [_race(run, sets, seed) for seed in run.seeds(size.races)]
     result = {
         "data": sets.about,
         "goals": GOALS,
