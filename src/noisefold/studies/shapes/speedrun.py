@@ -36,13 +36,15 @@ from noisefold.studies.shapes.chairs import HOUR, SMALL
 from noisefold.train import Checkpoints, Training, read_log, validate
 from noisefold.train.validation import repeated
 
-__all__ = ["GOALS", "STUDY"]
+__all__ = ["GOALS", "NOW", "STUDY"]
 
 GOALS = {"1-NNA-CD": 0.58, "MMD-CD": 0.141}
 """Scores at which a race is over."""
 
 _BEFORE = replace(HOUR, precision="float32")
-_NOW = Training(steps=1, batch=16, nodes=400, lr=1.5e-3, warmup=100, optimizer="muon")
+NOW = Training(steps=1, batch=16, nodes=400, lr=1.5e-3, warmup=100, optimizer="muon")
+"""The training of a race, but for its number of steps."""
+
 _MEANS = 3
 ATTEMPTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "before": ({"batch": 64, "optimizer": "adamw"}, {}),
@@ -139,7 +141,7 @@ def _make(run: Run[Scale]) -> list[Path]:
 
 def _settings(size: Scale, name: str) -> tuple[Training, dict[str, Any]]:
     training, net = ATTEMPTS[name]
-    base = _BEFORE if name == "before" else _NOW
+    base = _BEFORE if name == "before" else NOW
     return replace(base, **{**training, **size.training}), {**size.net, **net}
 
 
@@ -174,7 +176,7 @@ def _attempt(size: Scale, sets: Sets, name: str, seed: int, cost: float) -> Resu
     model.fit(sets.train)
     # One function for all: the same clouds, points, levels and noise.
     held = repeated(model.units.once(model.test_graphs(sets.test)))
-    judge = replace(_NOW, nodes=size.points, seed=0)
+    judge = replace(NOW, nodes=size.points, seed=0)
     found = validate(model.denoiser, held, judge, model.device, model.units)
     return {"steps": steps, "val_loss": found["val_loss"]}
 
@@ -198,7 +200,7 @@ def _race(run: Run[Scale], sets: Sets, seed: int) -> Result:
     size, folder = run.size, run.folder / f"race-{seed}"
     every = max(1, size.race // size.looks)
     chores = {"checkpoint_every": every, "validate_every": every, "keep": size.looks}
-    training = replace(_NOW, steps=every * size.looks, **{**size.training, **chores})
+    training = replace(NOW, steps=every * size.looks, **{**size.training, **chores})
     model = _model(size, sets, training, {}, seed)
     model.fit(sets.train, sets.test, out=folder, resume=True)
     looks: list[Result] = []
