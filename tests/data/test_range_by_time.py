@@ -67,7 +67,10 @@ def test_written_and_read():
         (lambda: RangeByTime((0.0,), ((1.0,),), ((1.0,),)), "each low must be below"),
         (lambda: RangeByTime.fit(Graphs(torch.zeros(3, 2))), "must have features"),
         (lambda: RangeByTime.fit(grid(list(range(101)))), "101 different values, more than 100"),
-        (lambda: RangeByTime.fit(grid([0.0])).apply(Graphs(torch.zeros(2, 2))), "x must have 2 features"),
+        (
+            lambda: RangeByTime.fit(grid([0.0])).apply(Graphs(torch.zeros(2, 2), torch.zeros(2, 3))),
+            "x must have 2 features",
+        ),
     ],
 )
 def test_refused(call, says):
@@ -76,6 +79,5 @@ def test_refused(call, says):
 
 
 def test_places_without_features_stay_so() -> None:
-    fitted = RangeByTime.fit(limb_bud(4))
-    bare = limb_bud(2).replace(x=None)
-    assert fitted.apply(bare).x is None
+    graphs = grid([0.0, 0.5, 1.0])
+    assert RangeByTime.fit(graphs).apply(graphs.replace(x=None)).x is None

@@ -9,6 +9,7 @@ from noisefold.studies import STUDIES
 from noisefold.studies.sampling.few_steps import WAYS
 
 
+@pytest.mark.slow
 def test_speedrun(tmp_path: Path) -> None:
     files = STUDIES["speedrun"].run(tmp_path, "smoke", 0)
     result = json.loads(files[0].read_text())
