@@ -37,11 +37,13 @@ ALLOWED = {
     "model_state": DATA | {"pretrained", "domains"},
     "model": MODEL - {"model"},
     "report": DATA,
+    "distillation": MODEL,
+    "outlook": MODEL,
     "runs": MODEL,
-    "studies": MODEL | {"report", "runs"},
-    "cli": MODEL | {"report", "runs", "studies"},
+    "studies": MODEL | {"distillation", "outlook", "report", "runs"},
+    "cli": MODEL | {"distillation", "outlook", "report", "runs", "studies"},
     "__main__": {"cli"},
-    "": MODEL | {"runs", "testing"},
+    "": MODEL | {"distillation", "outlook", "runs", "testing"},
 }
 MODULES = {"pot": "ot", "pillow": "PIL", "pyyaml": "yaml"}  # distributions whose module has another name
 PICKLING = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}

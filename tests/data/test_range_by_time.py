@@ -67,7 +67,10 @@ def test_written_and_read():
         (lambda: RangeByTime((0.0,), ((1.0,),), ((1.0,),)), "each low must be below"),
         (lambda: RangeByTime.fit(Graphs(torch.zeros(3, 2))), "must have features"),
         (lambda: RangeByTime.fit(grid(list(range(101)))), "101 different values, more than 100"),
-        (lambda: RangeByTime.fit(grid([0.0])).apply(Graphs(torch.zeros(2, 2))), "x must have 2 features"),
+        (
+            lambda: RangeByTime.fit(grid([0.0])).apply(Graphs(torch.zeros(2, 2), torch.zeros(2, 3))),
+            "x must have 2 features",
+        ),
     ],
 )
 def test_refused(call, says):

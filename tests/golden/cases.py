@@ -92,6 +92,7 @@ def trained(make: Callable[[nf.Graphs], nf.Model], data: nf.Graphs, **settings: 
         "batch": 4,
         "nodes": 16,
         "lr": 1e-2,
+        "optimizer": "adamw",
         "warmup": 2,
         "ema": 0.8,
         "log_every": 2,

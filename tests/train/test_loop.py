@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ from tiny_training import (
 from crossed import crossed
 from noisefold.geometry.graphs import Graphs
 from noisefold.nn.denoiser import Denoiser
-from noisefold.noise.coupling import Coupling, MiniBatch
+from noisefold.noise.coupling import MiniBatch
 from noisefold.noise.gaussian import Gaussian
 from noisefold.noise.point_coupling import WithinCloud
 from noisefold.noise.target import Target
@@ -80,9 +81,17 @@ def test_stopping_and_resuming_changes_no_bit(tmp_path: Path, net: str, stops: t
     assert seconds == sorted(seconds)
 
 
-@pytest.mark.parametrize("coupling", [MiniBatch(), WithinCloud(blend=0.3)], ids=repr)
-def test_coupling_and_precision_resume_too(coupling: Coupling, tmp_path: Path) -> None:
-    chosen = settings(coupling=coupling, precision="bfloat16", nodes=5)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"coupling": MiniBatch(), "precision": "bfloat16", "nodes": 5},
+        {"coupling": WithinCloud(blend=0.3), "precision": "bfloat16", "nodes": 5},
+        {"optimizer": "muon"},
+    ],
+    ids=str,
+)
+def test_other_settings_resume_too(changes: dict[str, Any], tmp_path: Path) -> None:
+    chosen = settings(**changes)
     train(denoiser(), data(), chosen, out=tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         train(denoiser(), data(), chosen, out=tmp_path / "parts", on_step=_signal_at(5, signal.SIGINT))

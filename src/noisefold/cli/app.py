@@ -14,10 +14,12 @@ import typer
 from noisefold.cli.complete import complete
 from noisefold.cli.convert import convert
 from noisefold.cli.demo import demo
+from noisefold.cli.distill import distill
 from noisefold.cli.errors import report_errors, say_error, show_tracebacks
 from noisefold.cli.evaluate import evaluate
 from noisefold.cli.inspect import inspect
 from noisefold.cli.output import say
+from noisefold.cli.plan import plan
 from noisefold.cli.report import report
 from noisefold.cli.sample import sample
 from noisefold.cli.study import study
@@ -35,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for _command in (demo, inspect, convert, train, sample, complete, evaluate, report, study):
+for _command in (demo, inspect, convert, plan, train, distill, sample, complete, evaluate, report, study):
     app.command()(report_errors(_command))
 
 

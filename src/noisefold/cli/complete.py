@@ -81,12 +81,13 @@ def complete(
     from noisefold.model import Model
     from noisefold.runs import Run
     from noisefold.runs.provenance import provenance
+    from noisefold.sample import default_steps
     from noisefold.train.device import resolve_device
 
     model = Model.from_pretrained(run, device=str(resolve_device(device)))
     missing = Missing(names_of(genes, model.feature_names, "--genes"), region, time)
     discrete = model.variable.scaffolds
-    steps = steps or (50 if discrete else 20)
+    steps = steps or default_steps(model.path, 50 if discrete else 20)
     asked: dict[str, Any] = {"draws": draws, "steps": steps, "seed": seed, "precision": precision}
     how = {**asked, "method": method_of(method), "constraint": constraint}
     if nodes is not None and not discrete:

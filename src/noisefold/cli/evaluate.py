@@ -23,7 +23,7 @@ def evaluate(
     ] = None,
     points: Points = None,
     classes: Classes = None,
-    steps: Steps = 50,
+    steps: Steps = None,
     constraint: Constraint = None,
     seed: Seed = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the scores here.")] = None,

@@ -65,7 +65,10 @@ RunFolder = Annotated[Path, typer.Argument(help='Run folder, saved model, or "no
 Points = Annotated[int | None, typer.Option(help="Points sampled on each mesh and kept of each cloud.")]
 Classes = Annotated[list[str] | None, typer.Option(help=f"Keep these classes alone: {_LISTED}.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
-Steps = Annotated[int, typer.Option(help="Steps of the solver.")]
+Steps = Annotated[
+    int | None,
+    typer.Option(help="Steps of the solver; default 50, or those that a model was distilled for."),
+]
 GridName = Annotated[str | None, typer.Option("--grid", help=f"Time grid: {', '.join(GRIDS)}.")]
 Constraint = Annotated[
     str | None,

@@ -28,7 +28,7 @@ def report(
     ] = None,
     draws: Annotated[int, typer.Option(help="Graphs to generate and score.")] = 100,
     genes: Genes = None,
-    steps: Steps = 50,
+    steps: Steps = None,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
@@ -57,7 +57,7 @@ def report(
         facts={**home.facts(), "command": f"noisefold report {run} {data or ''}".strip()},
         features=names_of(genes, model.feature_names, "--genes") or (),
         draws=draws,
-        steps=steps,
+        steps=steps or 50,
         seed=seed,
     )
     say(f"report: {page}")

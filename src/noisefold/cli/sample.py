@@ -50,7 +50,7 @@ def sample(
         typer.Option("--property", help="NAME=NUMBER to condition on; repeat it for several."),
     ] = None,
     guidance: Annotated[float, typer.Option(help="Weight of classifier-free guidance.")] = 1.0,
-    steps: Steps = 50,
+    steps: Steps = None,
     solver: Annotated[str | None, typer.Option(help=", ".join(SOLVERS))] = None,
     grid: GridName = None,
     constraint: Constraint = None,

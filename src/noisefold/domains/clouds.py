@@ -14,8 +14,12 @@ from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.summary import DataSummary
 from noisefold.noise.variable import Positions, Variable
+from noisefold.train.settings import Training
 
 __all__ = ["PointClouds"]
+
+# Evidence: ``noisefold study speedrun --scale short``.
+_TRAINING = Training(batch=16, lr=1.5e-3, optimizer="muon")
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class PointClouds(Domain):
     def recipe(self, data: Graphs, request: Request) -> Recipe:
         """Return a recipe for clouds of any sizes."""
         summary = DataSummary.of(data, Scaling.fit(data))
-        return recommended(data, Positions(), summary, request)
+        return recommended(data, Positions(), summary, request, usual=_TRAINING)
 
     def score(
         self,

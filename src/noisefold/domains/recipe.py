@@ -26,6 +26,7 @@ from noisefold.train.settings import Training
 __all__ = ["Recipe", "Request", "outline", "planned", "recommended"]
 
 _NODES = 400
+_USUAL = Training()
 # Found by the study of tissues; "nothing" beside its masks, since such a model also generates.
 _FEW: dict[str, Any] = {
     "steps": 300,
@@ -122,6 +123,7 @@ def recommended(
     summary: DataSummary,
     request: Request,
     tile: int | None = None,
+    usual: Training = _USUAL,
 ) -> Recipe:
     """Return the recipe for a data set, with the user's changes.
 
@@ -135,14 +137,15 @@ def recommended(
         As of `Recipe`.
     request
         What the user wants.
+    usual
+        The training that suits the domain; batches are no larger than the data set.
     """
     kind, samples = kind_in(request.changes), request.independent_samples
     few = few_data(unit, request.for_completion, samples if kind is None else 1 if kind == KRIGING else FEW)
     net = default_net(unit, request.for_completion, 1 if few else FEW, **request.net)
     largest = int(unit.sizes.max())
-    training = Training(
-        batch=min(64, len(unit)), nodes=_NODES if largest > _NODES else None, seed=request.seed
-    )
+    nodes = _NODES if largest > _NODES else None
+    training = replace(usual, batch=min(usual.batch, len(unit)), nodes=nodes, seed=request.seed)
     if few:
         training = replace(training, **{**_FEW, "batch": min(_FEW["batch"], len(unit))})
     return planned(net, Gaussian(), Target("velocity"), variable, training, summary, request, tile)

@@ -14,6 +14,8 @@ from noisefold.noise.coupling import Coupling, Independent, MiniBatch
 from noisefold.noise.digits import Digits, decimals, digits
 from noisefold.noise.directed_types import DirectedTypes
 from noisefold.noise.discrete import Discrete
+from noisefold.noise.few_steps import FewSteps
+from noisefold.noise.flow_map import FlowMap
 from noisefold.noise.gaussian import Gaussian, Transition
 from noisefold.noise.gp_noise import GPNoise
 from noisefold.noise.joint import Joint, JointPath
@@ -47,6 +49,8 @@ __all__ = [
     "DirectedTypes",
     "Discrete",
     "Features",
+    "FewSteps",
+    "FlowMap",
     "GPNoise",
     "Gaussian",
     "Independent",

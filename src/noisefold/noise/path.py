@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from noisefold.geometry.graphs import Graphs
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["ProbabilityPath"]
 
 S = TypeVar("S")
+_EVERYWHERE = torch.tensor([1.0, 0.0], dtype=torch.float64)
 
 
 @runtime_checkable
@@ -37,6 +39,12 @@ class ProbabilityPath(Protocol[S]):
     @abstractmethod
     def clip(self, t: Tensor) -> Tensor:
         """Return times kept where a network may be asked, a little off 0 and 1."""
+
+    def times_at(self, quantiles: Tensor) -> Tensor:
+        """Return the times of evenly distributed numbers in [0, 1], for training: even within the margin."""
+        last, first = self.clip(_EVERYWHERE).tolist()
+        times: Tensor = first + (last - first) * quantiles
+        return times
 
     def signal(self, t: Tensor) -> Tensor:
         """Return the signal level u = alpha / (alpha + sigma) at times; 1 is clean."""

@@ -48,6 +48,11 @@ class Run:
         facts = {**source.facts(), "hold_out": hold_out, "seed": seed}
         atomic_text(self.folder / "data.json", json.dumps(facts, indent=1))
 
+    def inherit(self, other: Run) -> None:
+        """Note the data of another run, which this one was made from, unless it has a note of its own."""
+        if is_main() and self._note() is None and (facts := other._note()) is not None:
+            atomic_text(self.folder / "data.json", json.dumps(facts, indent=1))
+
     def _note(self) -> dict[str, Any] | None:
         note = next((p for f in (self.folder, self.folder.parent) if (p := f / "data.json").is_file()), None)
         if note is None:

@@ -7,11 +7,12 @@ from noisefold.sample.completion import Completion, complete
 from noisefold.sample.conditional_likelihood import conditional_log_prob, consistency_gap
 from noisefold.sample.conditioning import Bound, Conditioning, Guided
 from noisefold.sample.constraint import Constrained
-from noisefold.sample.defaults import default_conditioning, default_grid, default_solver
+from noisefold.sample.defaults import default_conditioning, default_grid, default_solver, default_steps
 from noisefold.sample.densities import LikelihoodMethod
 from noisefold.sample.discrete import D3PM, DiscreteFlow, Renoising
 from noisefold.sample.draw import generate
 from noisefold.sample.evidence_bound import EvidenceBound
+from noisefold.sample.flow_map import DistilledGrid, FlowMapSteps
 from noisefold.sample.geodesic import GeodesicHeun, GeodesicRandomWalk
 from noisefold.sample.graph_completion import GraphCompletion, extended
 from noisefold.sample.grid import CosineGrid, Grid, Karras, LevelGrid, LogSNR, Power, Uniform
@@ -49,8 +50,10 @@ __all__ = [
     "CosineGrid",
     "DPMSolver",
     "DiscreteFlow",
+    "DistilledGrid",
     "Euler",
     "EvidenceBound",
+    "FlowMapSteps",
     "GaussianTask",
     "GeodesicFlow",
     "GeodesicHeun",
@@ -90,6 +93,7 @@ __all__ = [
     "default_conditioning",
     "default_grid",
     "default_solver",
+    "default_steps",
     "extended",
     "generate",
     "log_det",

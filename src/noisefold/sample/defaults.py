@@ -22,7 +22,14 @@ from noisefold.sample.langevin import LangevinCorrection
 from noisefold.sample.replacement import Repaint, Replacement
 from noisefold.sample.solver import DDIM, Heun, Solver
 
-__all__ = ["default_conditioning", "default_grid", "default_solver", "method_for", "solver_for"]
+__all__ = [
+    "default_conditioning",
+    "default_grid",
+    "default_solver",
+    "default_steps",
+    "method_for",
+    "solver_for",
+]
 
 
 @singledispatch
@@ -73,6 +80,12 @@ def _(path: Discrete, solver: Solver) -> Grid:
 @default_grid.register
 def _(path: JointPath, solver: Solver) -> Grid:
     return Power(2)
+
+
+@singledispatch
+def default_steps(path: Any, usual: int) -> int:
+    """Return how many steps a path is sampled in where none are named: the usual number on most."""
+    return usual
 
 
 @singledispatch

@@ -12,7 +12,7 @@ from noisefold.arguments import device_name, one_of, real, whole
 from noisefold.configuration import configurable
 from noisefold.sample.conditioning import Conditioning
 from noisefold.sample.constraint import constrained
-from noisefold.sample.defaults import default_grid, solver_for
+from noisefold.sample.defaults import default_grid, default_steps, solver_for
 from noisefold.sample.grid import Grid
 from noisefold.sample.solver import Solver
 
@@ -137,4 +137,4 @@ class Sampling:
         if self.constraint is not None:
             solver = solver_for(constrained(path, solver, self.constraint), path, method)
         grid = self.grid or default_grid(path, solver)
-        return solver, grid(path, int(self.steps or usual))
+        return solver, grid(path, int(self.steps or default_steps(path, usual)))

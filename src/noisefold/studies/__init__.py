@@ -83,6 +83,7 @@ STUDIES: dict[str, Study] = {
         Study("diffusion-graphs", "graphs.choices", "the same questions on trees, beside the exact denoiser"),
         Study("digits", "images.digits", "one model of handwritten digits: scores, and what training cost"),
         Study("dimension", "functions.dimension", "vector fields in one to four dimensions, and symmetry"),
+        Study("few-steps", "sampling.few_steps", "distilled models of one to four steps, beside solvers"),
         Study("fields", "functions.fields", "random vector fields: equivariance, graph and number of fields"),
         Study(
             "function-ablation",
@@ -113,6 +114,7 @@ STUDIES: dict[str, Study] = {
             "shapes", "shapes.architectures", "NCGN on ModelNet: graphs and schedules at equal training time"
         ),
         Study("solvers", "sampling.solvers", "error of the sampled distribution by evaluations", _SMALL),
+        Study("speedrun", "shapes.speedrun", "how little computing time it takes to learn chairs"),
         Study("tissue", "transcriptomics.tissues", "real tissues: missing regions, genes, values and stages"),
         Study(
             "transcriptomics", "transcriptomics.limb_bud", "NCGN on a limb bud: generate, forecast, impute"

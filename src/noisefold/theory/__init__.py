@@ -21,6 +21,7 @@ from noisefold.theory.information import (
     mutual_information,
 )
 from noisefold.theory.joint_oracle import FiniteGeometricGraphs
+from noisefold.theory.learning_curve import Forecast, LearningCurve
 from noisefold.theory.localization import Martingale, believe, martingale, observe
 from noisefold.theory.oracle import GaussianMixture
 from noisefold.theory.propagation import Moments, propagated_moments
@@ -33,9 +34,11 @@ __all__ = [
     "FiniteGeometricGraphs",
     "FiniteGraphs",
     "Fit",
+    "Forecast",
     "GaussianMixture",
     "GaussianProcess",
     "HeatMixture",
+    "LearningCurve",
     "Martingale",
     "Moments",
     "Point",

@@ -5,6 +5,7 @@ from noisefold.train.checkpoint import Checkpoint, Checkpoints
 from noisefold.train.log import read_log
 from noisefold.train.loop import TrainingError, train
 from noisefold.train.masks import Masks
+from noisefold.train.optimizers import Muon
 from noisefold.train.settings import Training
 from noisefold.train.skill import SkillByLevel, measure_skill
 from noisefold.train.validation import validate
@@ -13,6 +14,7 @@ __all__ = [
     "Checkpoint",
     "Checkpoints",
     "Masks",
+    "Muon",
     "PrecisionWarning",
     "SkillByLevel",
     "Training",

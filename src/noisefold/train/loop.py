@@ -37,6 +37,7 @@ from noisefold.train.interrupt import deferred_interrupts
 from noisefold.train.lock import run_lock
 from noisefold.train.log import Log
 from noisefold.train.objective import batch_loss, hide_labels
+from noisefold.train.optimizers import optimizer_of
 from noisefold.train.settings import Training
 from noisefold.train.validation import validate
 
@@ -158,9 +159,7 @@ class _Run:
             self.runner.world,
             transform,
         )
-        self.optimizer = torch.optim.AdamW(
-            self.net.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
-        )
+        self.optimizer = optimizer_of(self.net, settings.optimizer, settings.lr, settings.weight_decay)
         self.average = EMA(self.net, settings.ema)
         self.log = Log(None if out is None else out / "metrics.jsonl", self.runner.main)
         self.identity = run_identity(denoiser, data, settings, transform)

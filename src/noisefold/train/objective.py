@@ -17,8 +17,6 @@ from noisefold.train.masks import Masks
 
 __all__ = ["batch_loss", "hide_labels"]
 
-_EVERYWHERE = torch.tensor([1.0, 0.0], dtype=torch.float64)
-
 
 def batch_loss(
     denoiser: Denoiser[Any, Any],
@@ -49,11 +47,7 @@ def batch_loss(
         What a denoiser for completion observes; None is `Masks` as it comes.
     """
     path, like = denoiser.path, graphs.pos
-    if levels is None:
-        last, first = path.clip(_EVERYWHERE).tolist()
-        t = first + (last - first) * quantiles.to(like)
-    else:
-        t = levels(path, quantiles).to(like)
+    t = path.times_at(quantiles.to(like)) if levels is None else levels(path, quantiles).to(like)
     known = None
     if denoiser.for_completion:
         variable = denoiser.variable

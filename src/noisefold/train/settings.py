@@ -12,6 +12,7 @@ from noisefold.noise.coupling import Coupling, Independent
 from noisefold.noise.levels import Levels
 from noisefold.train.device import PRECISIONS
 from noisefold.train.masks import Masks
+from noisefold.train.optimizers import OPTIMIZERS
 
 __all__ = ["Training", "TrainingOptions"]
 
@@ -32,7 +33,7 @@ _RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "ema": ("in [0, 1)", lambda v: 0 <= v < 1),
     "label_drop": ("in [0, 1)", lambda v: 0 <= v < 1),
 }
-_NAMES = {"precision": tuple(PRECISIONS)}
+_NAMES = {"precision": tuple(PRECISIONS), "optimizer": OPTIMIZERS}
 
 
 class TrainingOptions(TypedDict, total=False):
@@ -41,6 +42,7 @@ class TrainingOptions(TypedDict, total=False):
     steps: int
     batch: int
     nodes: int | None
+    optimizer: str
     lr: float
     warmup: int
     weight_decay: float
@@ -73,10 +75,12 @@ class Training:
         Graphs per step, over all processes.
     nodes
         Nodes taken from each graph, anew every time it is seen; None takes all.
+    optimizer
+        "adamw", or "muon": `noisefold.train.Muon` for the weight matrices.
     lr, warmup
         Highest learning rate, and the steps it takes to reach it; then it falls to 0 along a cosine.
     weight_decay
-        Of AdamW.
+        Decoupled from the gradient, as in AdamW.
     clip
         Largest norm of the gradient; longer ones are scaled down to it.
     ema
@@ -113,6 +117,7 @@ class Training:
     steps: int = 5000
     batch: int = 64
     nodes: int | None = None
+    optimizer: str = "adamw"
     lr: float = 1e-3
     warmup: int = 100
     weight_decay: float = 0.0

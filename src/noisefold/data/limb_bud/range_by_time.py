@@ -96,7 +96,7 @@ class RangeByTime(Transform):
         return cls(tuple(times.tolist()), _table(low), _table(high), axis)
 
     def apply(self, graphs: Graphs) -> Graphs:
-        """From features ``[n, f]`` to shares of the range at each node's time."""
+        """From features ``[n, f]`` to shares of the range at each node's time; no features stay none."""
         if graphs.x is None:
             return graphs
         x, low, width = self._parts(graphs)

@@ -15,6 +15,7 @@ import numpy as np
 from noisefold.geometry.display import Array, Cloud, ViewScale, clouds_of, pick
 from noisefold.geometry.graphs import Graphs
 from noisefold.report.data.reported import ReportedModel
+from noisefold.sample.defaults import default_steps
 
 __all__ = ["CloudTrajectory", "cloud_trajectory", "evenly", "sample_trajectory"]
 
@@ -71,9 +72,8 @@ def sample_trajectory(
         states.append((signal, graphs))
 
     labels = list(model.classes[:7]) if model.conditional and like is None else None
-    model.sample(
-        7 if like is None else 1, like=like, labels=labels, steps=steps, seed=seed, callback=callback
-    )
+    count, steps = 7 if like is None else 1, default_steps(model.path, steps)
+    model.sample(count, like=like, labels=labels, steps=steps, seed=seed, callback=callback)
     return states
 
 

@@ -37,6 +37,7 @@ from noisefold.report.page.graphs import GraphPictures
 from noisefold.report.page.images import ImagePictures
 from noisefold.report.page.point_clouds import PointCloudPictures
 from noisefold.sample.completion import Completion
+from noisefold.sample.defaults import default_steps
 
 __all__ = ["Pictures", "write_report"]
 
@@ -81,7 +82,7 @@ def _pictures_of(content: Content) -> Pictures:
     if known is not None and isinstance(known.modality, FunctionSamples) and known.features:
         return _PICTURES["functions"]
     if known is None and content.draws and not content.model.variable.positions_given:
-        known = content.model.sample(1, steps=1, seed=content.seed)
+        known = content.model.sample(1, steps=default_steps(content.model.path, 1), seed=content.seed)
     return own if known is None or known.dim or known.edge_index is None else _PICTURES["types"]
 
 
@@ -179,7 +180,7 @@ def write_report(
         names=names or Names(),
         features=features,
         draws=draws,
-        steps=steps,
+        steps=default_steps(model.path, steps),
         seed=seed,
     )
     pictures = _pictures_of(content)

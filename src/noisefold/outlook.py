@@ -1,0 +1,209 @@
+"""What a budget of computing time will bring: which network, how many steps, and what loss to expect.
+
+Networks of half, the usual and twice the width are trained on the user's own data and machine for a short
+while, each in trainings of one, two and four times a length, since only the loss at the end of a training,
+when its learning rate has fallen, says what a training of that length brings. Their losses are continued to
+the number of steps that the budget pays for (`noisefold.theory.LearningCurve`).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+from noisefold.configuration import Config, decode
+from noisefold.domains import Recipe, Request, recipe_for
+from noisefold.geometry.graphs import Graphs
+from noisefold.model import Model
+from noisefold.theory import Forecast, LearningCurve
+from noisefold.train.settings import Training
+from noisefold.train.validation import repeated, validate
+
+__all__ = ["Outlook", "SizeOutlook", "outlook", "resized"]
+
+SIZES = (0.5, 1.0, 2.0)
+"""Factors of the width."""
+
+_PARTS = (1, 2, 4)
+_FEWEST = 8
+_MULTIPLE = 16
+_TIMED = 3
+
+
+@dataclass(frozen=True)
+class SizeOutlook:
+    """What a network of one size is foretold.
+
+    Parameters
+    ----------
+    factor
+        Its width over the usual one.
+    net
+        Its configuration.
+    parameters
+        Its number of parameters.
+    step_seconds
+        Seconds of a training step on this machine.
+    pilots
+        Steps and held-out losses of the short trainings.
+    steps
+        Steps that the budget pays for.
+    loss
+        Held-out loss to expect after these.
+    """
+
+    factor: float
+    net: Config
+    parameters: int
+    step_seconds: float
+    pilots: tuple[tuple[int, float], ...]
+    steps: int
+    loss: Forecast
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a budget will bring, by size of the network.
+
+    Parameters
+    ----------
+    seconds
+        The budget.
+    sizes
+        The sizes that were tried, smallest first.
+    training
+        The settings that the recipe has, with the number of steps of the best size.
+    """
+
+    seconds: float
+    sizes: tuple[SizeOutlook, ...]
+    training: Training
+
+    @property
+    def best(self) -> SizeOutlook:
+        """The size of the lowest median loss."""
+        return min(self.sizes, key=lambda size: size.loss.median)
+
+    def configuration(self) -> Config:
+        """Return the part of a configuration that ``noisefold train --config`` needs."""
+        return {"net": self.best.net, "training": {"steps": self.best.steps, "batch": self.training.batch}}
+
+
+def outlook(
+    data: Graphs,
+    val: Graphs,
+    seconds: float,
+    *,
+    pilot: float | None = None,
+    request: Request | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+    tell: Callable[[str], None] | None = None,
+) -> Outlook:
+    """Return what a budget of computing time will bring.
+
+    Parameters
+    ----------
+    data, val
+        Graphs to train on and to measure the loss on.
+    seconds
+        The budget.
+    pilot
+        Seconds that the short trainings may take together; default a tenth of the budget, three minutes at
+        the most. A size whose shortest training would have less than 8 steps is left out.
+    request
+        As of the model's recipe.
+    clock
+        What is counted; default wall time.
+    tell
+        Called with a line about every size.
+
+    Raises
+    ------
+    ValueError
+        If the budget is not above 0, or too short to try any size.
+    """
+    for name, value in {"seconds": seconds, "pilot": pilot}.items():
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            raise ValueError(f"{name} must be a finite number above 0, got {value!r}.")
+    pilot = min(seconds / 10, 180.0) if pilot is None else pilot
+    recipe = recipe_for(data, request or Request())
+    nets = {factor: resized(recipe.plan["net"], factor) for factor in SIZES}
+    nets = {f: net for f, net in nets.items() if f == 1 or net != recipe.plan["net"]}
+    found = []
+    for factor, net in nets.items():
+        trial = _Trial(replace(recipe, plan={**recipe.plan, "net": net}), data, val, clock)
+        cost = trial.step_seconds()
+        shortest = int(pilot / len(nets) / sum(_PARTS) / cost)
+        if shortest < _FEWEST:
+            continue
+        pilots = tuple((part * shortest, trial.loss(part * shortest)) for part in _PARTS)
+        steps = max(1, int(seconds / cost))
+        curve = LearningCurve([float(s) for s, _ in pilots], [loss for _, loss in pilots])
+        size = SizeOutlook(factor, net, trial.parameters, cost, pilots, steps, curve.at(steps))
+        found.append(size)
+        if tell is not None:
+            tell(
+                f"width x {factor:g}: {size.parameters:,} parameters, {1000 * cost:.0f} ms a step, "
+                f"{steps} steps, loss {size.loss.median:.4g} [{size.loss.low:.4g}, {size.loss.high:.4g}]"
+            )
+    if not found:
+        raise ValueError(
+            f"{pilot:g} s of short trainings are too few to try a network on these data; give a longer pilot "
+            "or budget."
+        )
+    best = min(found, key=lambda size: size.loss.median)
+    training: Training = decode(recipe.plan["training"])
+    return Outlook(seconds, tuple(found), replace(training, steps=best.steps))
+
+
+def resized(net: Mapping[str, Any], factor: float) -> Config:
+    """Return the configuration of a network with all its widths multiplied, to multiples of 16."""
+    if factor == 1:
+        return dict(net)
+    out: Config = {}
+    for name, value in net.items():
+        if name.endswith("width") and isinstance(value, int) and not isinstance(value, bool):
+            out[name] = max(_MULTIPLE, round(value * factor / _MULTIPLE) * _MULTIPLE)
+        elif isinstance(value, Mapping) and str(value.get("kind", "")).startswith("nn."):
+            out[name] = resized(value, factor)
+        else:
+            out[name] = value
+    return out
+
+
+@dataclass
+class _Trial:
+    """Short trainings of one size."""
+
+    recipe: Recipe
+    data: Graphs
+    val: Graphs
+    clock: Callable[[], float]
+    parameters: int = 0
+
+    def step_seconds(self) -> float:
+        """Return the median cost of a training step, after one that warms up."""
+        marks: list[float] = []
+        model = Model.of_recipe(self.recipe)
+        self.parameters = model.num_parameters
+        settings = self._settings(_TIMED + 2)
+        model.fit(self.data, settings=settings, on_step=lambda _: marks.append(self.clock()))
+        spent = sorted(b - a for a, b in pairwise(marks[:-1]))
+        return max(spent[len(spent) // 2], 1e-6)
+
+    def loss(self, steps: int) -> float:
+        """Return the held-out loss after a training of so many steps."""
+        settings = self._settings(steps)
+        model = Model.of_recipe(self.recipe).fit(self.data, settings=settings)
+        held = repeated(model.units.once(model.test_graphs(self.val)))
+        found = validate(model.denoiser, held, settings, model.device, model.units)
+        return float(found["val_loss"])
+
+    def _settings(self, steps: int) -> Training:
+        training: Training = decode(self.recipe.plan["training"])
+        never = {"validate_every": 10**9, "checkpoint_every": 10**9}
+        return replace(training, steps=steps, warmup=min(training.warmup, steps // 10), **never)

@@ -1,0 +1,36 @@
+"""The studies of speed at their smallest: what they write, and that they go on as they were."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from noisefold.studies import STUDIES
+from noisefold.studies.sampling.few_steps import WAYS
+
+
+@pytest.mark.slow
+def test_speedrun(tmp_path: Path) -> None:
+    files = STUDIES["speedrun"].run(tmp_path, "smoke", 0)
+    result = json.loads(files[0].read_text())
+    assert result["attempts"].keys() == result["step_seconds"].keys() == {"before", "Muon, batch 16"}
+    assert all(len(found) == 2 for found in result["attempts"].values())
+    (race,) = result["races"]
+    assert [look["steps"] for look in race["looks"]] == [1, 2]
+    for look in race["looks"]:
+        assert {len(values) for values in look["scores"].values()} == {3}
+        assert look["reached"] is False  # two steps make no chairs
+    again = json.loads(STUDIES["speedrun"].run(tmp_path, "smoke", 0)[0].read_text())
+    assert again["races"] == result["races"]
+    assert again["attempts"] == result["attempts"]
+
+
+@pytest.mark.slow
+def test_few_steps(tmp_path: Path) -> None:
+    result = json.loads(STUDIES["few-steps"].run(tmp_path, "smoke", 0)[0].read_text())
+    assert result["subjects"].keys() == {"chairs", "limb buds"}
+    for found in result["subjects"].values():
+        assert len(found["distance"]) == len(WAYS) + 3
+        assert found["distance"]["Heun, 25"] == 0
+        assert found["distance"]["DPM-Solver, 25"] < found["distance"]["DDIM, 1"]
+        assert found["distance"].keys() <= found["scores"]["rows"].keys()
