@@ -100,15 +100,16 @@ def test_a_student_learns_where_its_teacher_arrives() -> None:
 def teacher() -> nf.Model:
     data = nf.data.shapes(8, points=12, seed=0)
     model = nf.Model.for_data(data, width=8, latents=2, latent_width=8, rounds=1, blocks=1, heads=2)
-    return model.fit(data, steps=2, batch=4)
+    return model.fit(data, steps=2, settings=SHORT)
 
 
 DATA = nf.data.shapes(8, points=12, seed=0)
+SHORT = nf.Training(steps=1, batch=4)
 
 
 def test_a_student_can_teach(teacher: nf.Model) -> None:
-    four = nf.distill(teacher, DATA, steps=4, batch=4)
-    two = nf.distill(four, DATA, steps=2, batch=4)
+    four = nf.distill(teacher, DATA, steps=4, settings=SHORT)
+    two = nf.distill(four, DATA, steps=2, settings=SHORT)
     assert two.path == FewSteps(2, Gaussian())
     state = torch.randn_like(DATA.pos)
     t = two.path.times[1].float().expand(len(DATA))
@@ -122,7 +123,7 @@ def test_a_student_can_teach(teacher: nf.Model) -> None:
 
 
 def test_students_are_saved_resumed_and_refused(teacher: nf.Model, tmp_path: Path) -> None:
-    how = {"batch": 4, "checkpoint_every": 1, "settings": nf.Training(steps=3)}
+    how = {"settings": nf.Training(steps=3, batch=4, checkpoint_every=1)}
     whole = nf.distill(teacher, DATA, steps=2, out=tmp_path / "whole", **how)
 
     def stop(step: int) -> None:
@@ -151,7 +152,7 @@ def test_students_are_saved_resumed_and_refused(teacher: nf.Model, tmp_path: Pat
     ],
 )
 def test_what_a_student_cannot_do_is_refused(teacher: nf.Model, call: Any, named: str) -> None:
-    student = nf.distill(teacher, DATA, steps=2, batch=4)
+    student = nf.distill(teacher, DATA, steps=2, settings=SHORT)
     with pytest.raises(ValueError, match=named):
         call(student)
 

@@ -16,7 +16,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ from noisefold.noise.variable import Known
 from noisefold.sample import Amortized, Bound, Guided
 from noisefold.sample.defaults import default_solver
 from noisefold.sample.draw import task_of
-from noisefold.train.settings import Training, TrainingOptions
+from noisefold.train.settings import Training
 
 __all__ = ["distill", "student_training"]
 
@@ -51,7 +51,6 @@ def distill(
     resume: bool = False,
     settings: Training | None = None,
     on_step: Callable[[int], None] | None = None,
-    **options: Unpack[TrainingOptions],
 ) -> Model:
     """Return a model that samples in a few steps, one evaluation of the network each.
 
@@ -73,8 +72,8 @@ def distill(
         itself, at no cost.
     out, resume, on_step
         As of `Model.fit`.
-    settings, **options
-        How to train. By default as the teacher was, with a fifth of its steps and half of its learning rate.
+    settings
+        How to train; default as the teacher was, with a fifth of its steps and half of its learning rate.
 
     Raises
     ------
@@ -109,7 +108,7 @@ def distill(
         tile=teacher.tile,
         training=settings or student_training(teacher.training),
     )
-    return student.fit(train_data, val, out=out, resume=resume, on_step=on_step, **options)
+    return student.fit(train_data, val, out=out, resume=resume, on_step=on_step)
 
 
 def _student_of(teacher: Model, steps: int) -> tuple[FewSteps, FlowMap]:
@@ -176,7 +175,7 @@ class _Flow:
         task = task_of(denoiser.path, bound, self._between(t, s), graphs, random, denoiser.variable)
         if known is not None:
             task, solver = Amortized()(task, solver, known)
-        there = solver(task, x)
+        there: Tensor = solver(task, x)
         step = self.path.path.transition(t, s, eta=0.0)
         return (there - step.state * x) / step.data
 

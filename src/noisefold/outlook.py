@@ -32,6 +32,7 @@ _PARTS = (1, 2, 4)
 _FEWEST = 8
 _MULTIPLE = 16
 _TIMED = 3
+_NEVER = 10**9
 
 
 @dataclass(frozen=True)
@@ -205,5 +206,5 @@ class _Trial:
 
     def _settings(self, steps: int) -> Training:
         training: Training = decode(self.recipe.plan["training"])
-        never = {"validate_every": 10**9, "checkpoint_every": 10**9}
-        return replace(training, steps=steps, warmup=min(training.warmup, steps // 10), **never)
+        warmup = min(training.warmup, steps // 10)
+        return replace(training, steps=steps, warmup=warmup, validate_every=_NEVER, checkpoint_every=_NEVER)

@@ -45,7 +45,16 @@ def distill(
         raise ValueError(f"option {foreign[0]!r} cannot change: the model begins as the run's; see training.")
     plan = override({"training": encode(student_training(teacher.training))}, changes)
     learned, held = home.data()
-    how = {"steps": steps, "substeps": substeps, "guidance": guidance, "out": out, "resume": resume}
-    distilled(teacher, learned, held, settings=decode(plan["training"]), **how)
+    distilled(
+        teacher,
+        learned,
+        held,
+        steps=steps,
+        substeps=substeps,
+        guidance=guidance,
+        out=out,
+        resume=resume,
+        settings=decode(plan["training"]),
+    )
     new.inherit(home)
     say(f"{out}: samples in {steps} steps; next: noisefold sample {out} -n 16 --out new.npz")

@@ -24,7 +24,7 @@ _PRECISIONS = ("float32", "bfloat16")
 class SamplingOptions(TypedDict, total=False):
     """The fields of `Sampling` as keywords."""
 
-    steps: int
+    steps: int | None
     solver: Solver | None
     grid: Grid | None
     guidance: float

@@ -186,7 +186,8 @@ def _measured(run: Run[Scale], subject: _Subject) -> tuple[Result, dict[str, Gra
 
 def _minutes(folder: Path) -> float:
     """Return how long a training took, by its log."""
-    return max(entry.get("seconds", 0.0) for entry in read_log(folder / "metrics.jsonl")) / 60
+    log = read_log(folder / "metrics.jsonl")
+    return float(max(entry.get("seconds", 0.0) for entry in log)) / 60
 
 
 def _distance(made: Graphs, reference: Graphs, teacher: Model) -> float:
