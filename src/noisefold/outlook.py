@@ -9,6 +9,7 @@ the number of steps that the budget pays for (`noisefold.theory.LearningCurve`).
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from noisefold.theory import Forecast, LearningCurve
 from noisefold.train.settings import Training
 from noisefold.train.validation import repeated, validate
 
-__all__ = ["Outlook", "SizeOutlook", "outlook", "resized"]
+__all__ = ["Outlook", "SizeOutlook", "held_out_loss", "outlook", "resized"]
 
 SIZES = (0.5, 1.0, 2.0)
 """Factors of the width."""
@@ -136,15 +137,16 @@ def outlook(
     nets = {f: net for f, net in nets.items() if f == 1 or net != recipe.plan["net"]}
     found = []
     for factor, net in nets.items():
-        trial = _Trial(replace(recipe, plan={**recipe.plan, "net": net}), data, val, clock)
-        cost = trial.step_seconds()
+        sized = replace(recipe, plan={**recipe.plan, "net": net})
+        parameters, cost = _cost(sized, data, clock)
         shortest = int(pilot / len(nets) / sum(_PARTS) / cost)
         if shortest < _FEWEST:
             continue
-        pilots = tuple((part * shortest, trial.loss(part * shortest)) for part in _PARTS)
+        lengths = [part * shortest for part in _PARTS]
+        pilots = tuple((length, held_out_loss(sized, data, val, length)) for length in lengths)
         steps = max(1, int(seconds / cost))
         curve = LearningCurve([float(s) for s, _ in pilots], [loss for _, loss in pilots])
-        size = SizeOutlook(factor, net, trial.parameters, cost, pilots, steps, curve.at(steps))
+        size = SizeOutlook(factor, net, parameters, cost, pilots, steps, curve.at(steps))
         found.append(size)
         if tell is not None:
             tell(
@@ -176,35 +178,24 @@ def resized(net: Mapping[str, Any], factor: float) -> Config:
     return out
 
 
-@dataclass
-class _Trial:
-    """Short trainings of one size."""
+def held_out_loss(recipe: Recipe, data: Graphs, val: Graphs, steps: int) -> float:
+    """Return the loss on held-out data after a training of so many steps."""
+    model = Model.of_recipe(recipe)
+    settings = _lasting(model.training, steps)
+    model.fit(data, settings=settings)
+    held = repeated(model.units.once(model.test_graphs(val)))
+    return float(validate(model.denoiser, held, settings, model.device, model.units)["val_loss"])
 
-    recipe: Recipe
-    data: Graphs
-    val: Graphs
-    clock: Callable[[], float]
-    parameters: int = 0
 
-    def step_seconds(self) -> float:
-        """Return the median cost of a training step, after one that warms up."""
-        marks: list[float] = []
-        model = Model.of_recipe(self.recipe)
-        self.parameters = model.num_parameters
-        settings = self._settings(_TIMED + 2)
-        model.fit(self.data, settings=settings, on_step=lambda _: marks.append(self.clock()))
-        spent = sorted(b - a for a, b in pairwise(marks[:-1]))
-        return max(spent[len(spent) // 2], 1e-6)
+def _cost(recipe: Recipe, data: Graphs, clock: Callable[[], float]) -> tuple[int, float]:
+    """Return the number of parameters, and the seconds of a training step: the median after a first one."""
+    marks: list[float] = []
+    model = Model.of_recipe(recipe)
+    model.fit(data, settings=_lasting(model.training, _TIMED + 2), on_step=lambda _: marks.append(clock()))
+    return model.num_parameters, max(statistics.median(b - a for a, b in pairwise(marks[:-1])), 1e-6)
 
-    def loss(self, steps: int) -> float:
-        """Return the held-out loss after a training of so many steps."""
-        settings = self._settings(steps)
-        model = Model.of_recipe(self.recipe).fit(self.data, settings=settings)
-        held = repeated(model.units.once(model.test_graphs(self.val)))
-        found = validate(model.denoiser, held, settings, model.device, model.units)
-        return float(found["val_loss"])
 
-    def _settings(self, steps: int) -> Training:
-        training: Training = decode(self.recipe.plan["training"])
-        warmup = min(training.warmup, steps // 10)
-        return replace(training, steps=steps, warmup=warmup, validate_every=_NEVER, checkpoint_every=_NEVER)
+def _lasting(training: Training, steps: int) -> Training:
+    """Return settings for so many steps, without validations and checkpoints on the way."""
+    warmup = min(training.warmup, steps // 10)
+    return replace(training, steps=steps, warmup=warmup, validate_every=_NEVER, checkpoint_every=_NEVER)

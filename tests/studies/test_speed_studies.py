@@ -34,3 +34,12 @@ def test_few_steps(tmp_path: Path) -> None:
         assert found["distance"]["Heun, 25"] == 0
         assert found["distance"]["DPM-Solver, 25"] < found["distance"]["DDIM, 1"]
         assert found["distance"].keys() <= found["scores"]["rows"].keys()
+
+
+@pytest.mark.slow
+def test_plans(tmp_path: Path) -> None:
+    result = json.loads(STUDIES["plans"].run(tmp_path, "smoke", 0)[0].read_text())
+    (plan,) = result["plans"].values()
+    assert plan["low"] < plan["median"] < plan["high"]
+    assert result["inside"] == (plan["low"] <= plan["found"] <= plan["high"])
+    assert plan["steps"] > plan["pilots"][-1][0]

@@ -42,7 +42,7 @@ def optimizer_of(net: nn.Module, name: str, lr: float, weight_decay: float) -> t
     return torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=weight_decay)
 
 
-def hidden_matrices(net: nn.Module) -> set[nn.Parameter]:
+def hidden_matrices(net: nn.Module) -> set[Tensor]:
     """Return the weights of the linear maps between hidden columns, at least 16 of them on either side."""
     linear = (module.weight for module in net.modules() if isinstance(module, nn.Linear))
     return {weight for weight in linear if min(weight.shape) >= _NARROWEST}
