@@ -134,7 +134,9 @@ def test_laws_converge_with_their_order(case, schedule):
     assert_solver_order(case.solver, case.order, schedule=schedule, weak=True)
 
 
-@pytest.mark.parametrize((*NAMES, "grid"), crossed(CASES, SCHEDULES, [Uniform(), LogSNR()]), ids=name)
+@pytest.mark.parametrize(
+    (*NAMES, "grid"), crossed(CASES, SCHEDULES, [Uniform(), LogSNR()], every=3), ids=name
+)
 def test_whole_trajectories_converge_to_the_data(case, schedule, grid):
     """From the margin to t = 0: four times the steps, at most half the error.
 
@@ -155,7 +157,7 @@ def test_whole_trajectories_converge_to_the_data(case, schedule, grid):
 # -- the law of samples --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(NAMES, crossed(CASES, [Linear(), VP(), Cosine(), VE()]), ids=name)
+@pytest.mark.parametrize(NAMES, crossed(CASES, [Linear(), VP(), Cosine(), VE()], every=3), ids=name)
 def test_samples_have_the_law_of_a_mixture(case, schedule):
     """Share, mean and covariance of both components.
 
