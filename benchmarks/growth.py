@@ -133,7 +133,8 @@ ROWS = {
 }
 NETWORKS = tuple(ROWS)
 ROWS |= {
-    "Kriging, cells": (kriging, (1_000, 3_162, 10_000, 100_000, 1_000_000)),
+    "Kriging jointly, cells": (kriging, (316, 1_000, 3_162)),
+    "Kriging cell by cell, cells": (kriging, (10_000, 100_000, 1_000_000)),
     "1-NNA-CD, clouds of 400 points": (clouds("1-NNA-CD"), (10, 32, 100, 1_000, 10_000)),
     "1-NNA from distances, clouds": (nearest_neighbours, (100, 1_000, 10_000)),
     "Chamfer of two clouds, points": (chamfer, DECADES),

@@ -164,6 +164,7 @@ def rough(*shapes, dtype=torch.float64):
 @pytest.mark.parametrize(("gradients", "at_once"), [(True, 1 << 21), (False, 0), (False, 1 << 21)])
 def test_attention_with_positions_by_hand(monkeypatch, sizes, own_pos, own_level, gradients, at_once):
     monkeypatch.setattr(attention, "_AT_ONCE", at_once)
+    monkeypatch.setattr(attention, "_LEAST_QUERIES", 4)  # two parts of a graph
     layer, places, h, pos, level = rough((4 if own_pos else 1, 6, 2), (4 if own_level else 1, 5))
     mask = None if set(sizes) == {6} else torch.arange(6) < torch.tensor(sizes)[:, None]
     with torch.set_grad_enabled(gradients):

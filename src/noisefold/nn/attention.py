@@ -8,7 +8,9 @@ positions, see `RelativePosition`.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import repeat
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +23,7 @@ __all__ = ["Attention", "PositionEncoding", "RelativePosition", "Transformer"]
 
 # Bytes of logits that are computed at a time where no gradient needs all of them: about the size of a cache.
 _AT_ONCE = 1 << 21
+_LEAST_QUERIES = 64  # at a time, below which products are slow
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -> Tensor:
@@ -31,16 +34,21 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -
         bias = None if mask is None else mask[:, None, None, :]
         return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
     k = k if scale == 1 else k * scale
-    count = len(q)
-    if not torch.is_grad_enabled():
-        count = max(1, _AT_ONCE // max(1, math.prod(q.shape[1:3]) * k.shape[2] * q.element_size()))
-    if count >= len(q):
+    if torch.is_grad_enabled():
         return _weighted(q, k, v, mask)
+    # Some graphs at a time, and of a graph that is itself too large some queries.
+    each = math.prod(q.shape[1:3]) * k.shape[2] * q.element_size()
+    count = max(1, _AT_ONCE // max(1, each))
+    rows = max(_LEAST_QUERIES, _AT_ONCE * q.shape[2] // max(1, each))
     parts = []
-    for i in range(0, len(q), count):
-        here = slice(i, i + count)
-        parts.append(_weighted(q[here], k[here], v[here], None if mask is None else mask[here]))
-    return torch.cat(parts)
+    for some, keys, values, real in zip(*(_split(x, count) for x in (q, k, v, mask)), strict=False):
+        found = [_weighted(few, keys, values, real) for few in some.split(rows, dim=2)]
+        parts.append(torch.cat(found, 2) if len(found) > 1 else found[0])
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+def _split(values: Tensor | None, count: int) -> Iterable[Tensor | None]:
+    return repeat(None) if values is None else values.split(count)
 
 
 def _weighted(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:

@@ -32,10 +32,16 @@ def count_flops(net: nn.Module, graphs: Graphs, log_snr: Tensor, label: Tensor |
         What it is given.
     """
     before = onednn_enabled()
+    # The counter fails on views of weights that want a gradient where none is made.
+    weights = [p for p in net.parameters() if p.requires_grad]
     set_onednn(False)
+    for weight in weights:
+        weight.requires_grad_(False)
     try:
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             net(graphs, log_snr, label)
     finally:
         set_onednn(before)
+        for weight in weights:
+            weight.requires_grad_(True)
     return int(counter.get_total_flops())
