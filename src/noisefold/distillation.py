@@ -15,6 +15,7 @@ import copy
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import singledispatch
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,8 @@ def distill(
     Graphs(3 graphs, 64 nodes each, 3-D, 6 classes)
     """
     steps, substeps = whole("steps", steps, 1), whole("substeps", substeps, 1)
-    path, target = _student_of(teacher, steps)
+    summary = teacher.data
+    path, target = _student_of(teacher.path, teacher.target, steps)
     if guidance != 1 and not teacher.conditional:
         raise ValueError(f"guidance={guidance} needs a teacher of classes; leave it at 1.")
     flow = _Flow(teacher.denoiser, path, substeps, guidance)
@@ -102,7 +104,7 @@ def distill(
         path,
         replace(target, digest=_digest(teacher.net)).taught_by(flow),
         teacher.variable,
-        summary=teacher.data,
+        summary=summary,
         for_completion=teacher.for_completion,
         transform=teacher.transform,
         tile=teacher.tile,
@@ -111,20 +113,25 @@ def distill(
     return student.fit(train_data, val, out=out, resume=resume, on_step=on_step)
 
 
-def _student_of(teacher: Model, steps: int) -> tuple[FewSteps, FlowMap]:
-    """Return path and prediction of a student."""
-    _ = teacher.data
-    path, target = teacher.path, teacher.target
-    if isinstance(path, FewSteps) and isinstance(target, FlowMap):
-        if path.steps % steps or steps == path.steps:
-            raise ValueError(
-                f"steps must divide the {path.steps} of the teacher and be fewer, got {steps}; or distil the "
-                "model that it was distilled from."
-            )
-        return replace(path, steps=steps), target
-    if isinstance(path, Gaussian) and isinstance(target, Target):
-        return FewSteps(steps, path), FlowMap(target)
+@singledispatch
+def _student_of(path: Any, target: Any, steps: int) -> tuple[FewSteps, FlowMap]:
+    """Return path and prediction of a student of a teacher's."""
     raise ValueError(f"a model can be distilled on a Gaussian path, and this one has {path.about}.")
+
+
+@_student_of.register
+def _(path: Gaussian, target: Target, steps: int) -> tuple[FewSteps, FlowMap]:
+    return FewSteps(steps, path), FlowMap(target)
+
+
+@_student_of.register
+def _(path: FewSteps, target: FlowMap, steps: int) -> tuple[FewSteps, FlowMap]:
+    if path.steps % steps or steps == path.steps:
+        raise ValueError(
+            f"steps must divide the {path.steps} of the teacher and be fewer, got {steps}; or distil the "
+            "model that it was distilled from."
+        )
+    return replace(path, steps=steps), target
 
 
 def student_training(training: Training) -> Training:
