@@ -14,8 +14,8 @@ def test_operations_of_latents_are_those_of_its_products():
     def flops(count):
         return count_flops(net, Graphs.dense(torch.randn(count, nodes, 3)), torch.zeros(count))
 
-    # Of a point: the perceptron that lifts it, keys and values, products of reading, query, both products
-    # of writing, the map of what was written, the perceptron, and the head.
+    # Of a point: the perceptron that lifts it, keys and values, both products of reading, query, both
+    # products of writing, the map of what was written, the perceptron, and the head.
     lift = net.fourier.width * width + width * width
     point = lift + width * 2 * wide + 2 * latents * wide + width * width + 2 * latents * width + width * width
     point += 2 * 4 * width * width + 3 * width
