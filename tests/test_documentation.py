@@ -22,6 +22,7 @@ from noisefold import model as model_module
 from noisefold.domains import Request, domain_of
 from noisefold.domains.plan import from_options
 from noisefold.model import PACKAGED, Model
+from noisefold.sample import default_steps
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -129,7 +130,9 @@ def cut_down(monkeypatch: pytest.MonkeyPatch) -> None:
         sizes = rest.get("nodes")
         if self.data.frames is None:
             rest["nodes"] = sizes if isinstance(sizes, list) and len(sizes) <= 2 else 24
-        return sample(self, min(count, 8), **{**rest, "steps": min(rest.get("steps", 2), 2)})
+        return sample(
+            self, min(count, 8), **{**rest, "steps": default_steps(self.path, min(rest.get("steps", 2), 2))}
+        )
 
     monkeypatch.setattr(nf.data, "shapes", few_shapes)
     monkeypatch.setattr(model_module, "train", short)
