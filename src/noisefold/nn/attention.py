@@ -42,8 +42,16 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -
     rows = max(_LEAST_QUERIES, _AT_ONCE * q.shape[2] // max(1, each))
     parts = []
     for some, keys, values, real in zip(*(_split(x, count) for x in (q, k, v, mask)), strict=False):
-        found = [_weighted(few, keys, values, real) for few in some.split(rows, dim=2)]
-        parts.append(torch.cat(found, 2) if len(found) > 1 else found[0])
+        first = _weighted(some[:, :, :rows], keys, values, real)
+        if rows < some.shape[2]:
+            # Into one tensor: kept pieces between those that are freed would break up the memory.
+            whole = first.new_empty(*some.shape[:3], values.shape[3])
+            whole[:, :, :rows] = first
+            for start in range(rows, some.shape[2], rows):
+                few = slice(start, start + rows)
+                whole[:, :, few] = _weighted(some[:, :, few], keys, values, real)
+            first = whole
+        parts.append(first)
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
