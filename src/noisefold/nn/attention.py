@@ -8,9 +8,7 @@ positions, see `RelativePosition`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import repeat
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +39,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -
     count = max(1, _AT_ONCE // max(1, each))
     rows = max(_LEAST_QUERIES, _AT_ONCE * q.shape[2] // max(1, each))
     parts = []
-    for some, keys, values, real in zip(*(_split(x, count) for x in (q, k, v, mask)), strict=False):
+    for i in range(0, max(len(q), 1), count):
+        here = slice(i, i + count)
+        some, keys, values, real = q[here], k[here], v[here], None if mask is None else mask[here]
         first = _weighted(some[:, :, :rows], keys, values, real)
         if rows < some.shape[2]:
             # Into one tensor: kept pieces between those that are freed would break up the memory.
@@ -53,10 +53,6 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -
             first = whole
         parts.append(first)
     return torch.cat(parts) if len(parts) > 1 else parts[0]
-
-
-def _split(values: Tensor | None, count: int) -> Iterable[Tensor | None]:
-    return repeat(None) if values is None else values.split(count)
 
 
 def _weighted(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
