@@ -159,19 +159,19 @@ def one_nna(within_a: Tensor, between: Tensor, within_b: Tensor) -> float:
     if any(t.shape != (n, n) for t in (within_a, between, within_b)) or n == 0:
         shapes = [list(t.shape) for t in (within_a, between, within_b)]
         raise ValueError(f"within_a, between, within_b must all be [n, n], got {shapes}; cut the larger set.")
-    found: tuple[list[Tensor], list[Tensor]] = ([], [])
+    shares = torch.empty(2, n, device=between.device)
     # By rows, since the matrix of all distances would double the memory.
     step = max(1, _TILE_CPU // n)
     for start in range(0, n, step):
         rows = slice(start, start + step)
         halves = (within_a[rows], between[rows]), (within_b[rows], between.T[rows])
-        for shares, (inside, across) in zip(found, halves, strict=True):
+        for side, (inside, across) in enumerate(halves):
             inside = inside.clone()
             inside.diagonal(start).fill_(math.inf)
             nearest = torch.minimum(inside.amin(1), across.amin(1))[:, None]
             own = (inside == nearest).sum(1)
-            shares.append(own / (own + (across == nearest).sum(1)))
-    return float(torch.cat([*found[0], *found[1]]).mean())
+            shares[side, rows] = own / (own + (across == nearest).sum(1))
+    return float(shares.mean())
 
 
 def coverage(between: Tensor) -> float:

@@ -8,9 +8,7 @@ positions, see `RelativePosition`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import repeat
 
 import torch
 from torch import Tensor, nn
@@ -41,14 +39,20 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -
     count = max(1, _AT_ONCE // max(1, each))
     rows = max(_LEAST_QUERIES, _AT_ONCE * q.shape[2] // max(1, each))
     parts = []
-    for some, keys, values, real in zip(*(_split(x, count) for x in (q, k, v, mask)), strict=False):
-        found = [_weighted(few, keys, values, real) for few in some.split(rows, dim=2)]
-        parts.append(torch.cat(found, 2) if len(found) > 1 else found[0])
+    for i in range(0, max(len(q), 1), count):
+        here = slice(i, i + count)
+        some, keys, values, real = q[here], k[here], v[here], None if mask is None else mask[here]
+        first = _weighted(some[:, :, :rows], keys, values, real)
+        if rows < some.shape[2]:
+            # Into one tensor: kept pieces between those that are freed would break up the memory.
+            whole = first.new_empty(*some.shape[:3], values.shape[3])
+            whole[:, :, :rows] = first
+            for start in range(rows, some.shape[2], rows):
+                few = slice(start, start + rows)
+                whole[:, :, few] = _weighted(some[:, :, few], keys, values, real)
+            first = whole
+        parts.append(first)
     return torch.cat(parts) if len(parts) > 1 else parts[0]
-
-
-def _split(values: Tensor | None, count: int) -> Iterable[Tensor | None]:
-    return repeat(None) if values is None else values.split(count)
 
 
 def _weighted(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
