@@ -247,7 +247,7 @@ def draw(rows):
                 ends = (row["size"][-1], last), (row["seconds"][-1], foretold(row, last))
                 place.plot(*ends, ":", color=color, linewidth=1)
         place.set_ylim(top=1e5)
-        place.legend(frameon=False, fontsize=SMALL, loc="upper left" if names is NETWORKS else "lower right")
+        place.legend(frameon=False, fontsize=SMALL, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     labels(axes[0], LIGHT, "nodes (tokens, pixels)", "seconds of one core for a forward pass")
     labels(axes[1], LIGHT, "size, see the names", "seconds of one core")
     save_figure(figure, PICTURE, dpi=110)

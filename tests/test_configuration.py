@@ -20,7 +20,7 @@ from noisefold.data.images.modality import Pictures
 from noisefold.geometry import neighbor_rules
 from noisefold.geometry.scaling import Scaling
 from noisefold.nn import DMP, ComputeBudget, Latents, SetTransformer, adaptive
-from noisefold.noise import VE, VP, Cosine, Gaussian, Linear, Nugget, Stationary, Target
+from noisefold.noise import VE, VP, Classes, Cosine, Discrete, Gaussian, Linear, Nugget, Stationary, Target
 from noisefold.sample import DDIM, DiscreteFlow, Heun, Langevin
 from noisefold.theory import GaussianMixture, Matern
 
@@ -59,6 +59,13 @@ NEEDED = {
     "geometry.Scaled": {"kernel": _KERNEL, "factor": 1 / 3},
     "geometry.Stationary": {"correlation": Matern(0.3, 2.5), "variance": 0.5},
     "geometry.Tangent": {"kernel": Matern(0.3, 2.5), "local": True},
+    "geometry.Trend": {"coefficients": ((0.5,), (1 / 3,)), "centre": (0.1,), "length": 2.0},
+    "noise.FewSteps": {"steps": 4, "path": Gaussian(VP())},
+    "noise.JointPath": {"parts": (Gaussian(), Discrete((1.0,), (0.7, 0.3))), "powers": (2.0, 1.0)},
+    "noise.JointPrediction": {"parts": (Target("noise"), Classes()), "weights": (1.0, 0.5)},
+    "sample.JointSolver": {"parts": (DDIM(eta=0.25), DiscreteFlow())},
+    "nn.DirectedGraphTransformer": {"node_states": 1, "pair_states": 4, "layers": 1},
+    "nn.GeometricTransformer": {"node_states": 2, "pair_states": 3, "layers": 1},
     "geometry.Sum": {"parts": (_KERNEL, Nugget(0.1))},
     "data.FolderSplit": {"parts": (("a", "train"), ("b", "test"))},
     "sample.Constrained": {"solver": DiscreteFlow(), "constraint": "tree"},

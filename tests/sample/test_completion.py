@@ -199,7 +199,7 @@ def test_mean_std_and_draws_are_those_of_the_values():
         (lambda m, g: m.complete(g[[]], half(g)[:0]), "at least one graph to complete, got none"),
         (lambda m, g: m.complete(g, half(g), steps=0), "steps must be .* got 0"),
         (lambda m, g: m.complete(g.replace(pos=g.pos / 0), half(g)), "marked as known is NaN or infinite"),
-        (lambda m, g: m.complete(g, half(g), labels="sofa"), "class 'sofa' is unknown"),
+        (lambda m, g: m.complete(g, half(g), labels="sofa"), "class is 'sofa'"),
         (lambda m, g: made(torch.zeros(18, 1, 1)).interval(0.9), "at level 0.9 needs at least 19 draws, got"),
         (lambda m, g: made(torch.zeros(18, 1, 1)).interval(1.0), r"level must lie strictly between 0 and 1"),
         (lambda m, g: made(torch.zeros(1, 1, 1)).std, "needs at least 2 draws, got 1"),

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from noisefold.configuration import configurable
+from noisefold.geometry.gp import pseudo_inverse
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.transform import Transform
 
@@ -110,8 +111,7 @@ class Trend(Transform):
             some = values.isfinite()
             if not bool(some.any()):
                 raise ValueError(f"feature {j} has no finite value to fit a mean function to.")
-            fitted = torch.linalg.lstsq(columns[some], values[some, None], driver="gelsd").solution
-            found.append(fitted[:, 0])
+            found.append(pseudo_inverse(columns[some]) @ values[some])
         rows = torch.stack(found, 1).tolist()
         return cls(tuple(map(tuple, rows)), tuple(centre.tolist()), length, degree)
 

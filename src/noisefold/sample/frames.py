@@ -91,6 +91,8 @@ def labels_of(
         shares = torch.tensor(weights).cumsum(0)
         draws = torch.tensor(_uniforms(seed, range(count), 1), dtype=shares.dtype)
         return torch.searchsorted(shares / shares[-1], draws, right=True).clamp(max=len(shares) - 1)
+    if count == 0:
+        return torch.empty(0, dtype=torch.int64)
     numbers = [_number(v, classes) for v in _listed(labels)]
     return torch.tensor([numbers[i % len(numbers)] for i in range(count)])
 

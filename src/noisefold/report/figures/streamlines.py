@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.tri import LinearTriInterpolator, Triangulation
 
+from noisefold.geometry.gp import svd
 from noisefold.report.data.projection import Numbers
 from noisefold.report.figures.style import LIGHT, Paper
 
@@ -13,6 +15,7 @@ __all__ = ["draw_streamlines"]
 
 _CELLS = 60  # of the regular grid that lines are followed on, along the longer side
 _HOLE = 4.0  # how much longer than usual the edges of a triangle over a hole are
+_FLAT = 1e-9  # spread of places across the line that they lie on
 _LEAST = 3  # places of a triangle
 
 
@@ -42,7 +45,7 @@ def draw_streamlines(
         flow[:, 0] /= np.cos(np.radians(places[:, 1])).clip(1e-3)
     some = np.isfinite(flow).all(1)
     xy, flow = places[some], flow[some]
-    if len(xy) < _LEAST or np.linalg.matrix_rank(xy - xy.mean(0), tol=1e-9) < 2:
+    if len(xy) < _LEAST or _on_a_line(xy):
         return
     net = Triangulation(*xy.T)
     corners = xy[net.triangles]
@@ -58,3 +61,9 @@ def draw_streamlines(
     if not np.ma.count(u):
         return
     axes.streamplot(x, y, u, v, color=paper.ink, linewidth=0.7, arrowsize=0.7, zorder=3)
+
+
+def _on_a_line(xy: Numbers) -> bool:
+    """Whether places ``[n, 2]`` lie on one line, or all in one place."""
+    spread = svd(torch.from_numpy(xy - xy.mean(0)))[1]
+    return bool(spread[-1] <= _FLAT)
