@@ -64,7 +64,7 @@ NEEDED = {
     "noise.JointPath": {"parts": (Gaussian(), Discrete((1.0,), (0.7, 0.3))), "powers": (2.0, 1.0)},
     "noise.JointPrediction": {"parts": (Target("noise"), Classes()), "weights": (1.0, 0.5)},
     "sample.JointSolver": {"parts": (DDIM(eta=0.25), DiscreteFlow())},
-    "nn.DirectedGraphTransformer": {"node_states": 1, "pair_states": 4, "layers": 1},
+    "nn.DirectedGraphTransformer": {"node_states": 1, "edge_states": 2, "layers": 1},
     "nn.GeometricTransformer": {"node_states": 2, "pair_states": 3, "layers": 1},
     "geometry.Sum": {"parts": (_KERNEL, Nugget(0.1))},
     "data.FolderSplit": {"parts": (("a", "train"), ("b", "test"))},
