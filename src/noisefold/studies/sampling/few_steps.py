@@ -39,7 +39,8 @@ WAYS: dict[str, _Way] = {
     "Heun": (25, 13, Heun(), None),
     "DPM-Solver": (25, 25, DPMSolver(), None),
     **{f"DDIM, {n}": (n, n, DDIM(), None) for n in _CHAIN},
-    **{f"DPM-Solver, {n}": (n, n, DPMSolver(), None) for n in _CHAIN},
+    # In one and two steps it is DDIM.
+    "DPM-Solver, 4": (4, 4, DPMSolver(), None),
     "DPM-Solver, 4, even in log-SNR": (4, 4, DPMSolver(), LogSNR()),
     "Heun, 3": (3, 2, Heun(), None),
     "Heun, 5": (5, 3, Heun(), None),
@@ -59,7 +60,7 @@ class Scale:
         Points of each chair.
     clouds, fields
         Training of the teachers.
-    student
+    cloud_student, field_student
         Steps of every distillation.
     simulations
         Limb buds to learn from.
@@ -71,13 +72,14 @@ class Scale:
     points: int
     clouds: Training
     fields: Training
-    student: int
+    cloud_student: int
+    field_student: int
     simulations: int
     net: Mapping[str, Any] = field(default_factory=dict)
     field_net: Mapping[str, Any] = field(default_factory=dict)
 
 
-_FIELDS = Training(steps=1500, batch=32, lr=1.5e-3, warmup=50, ema=0.99, optimizer="muon")
+_FIELDS = Training(steps=600, batch=32, lr=1.5e-3, warmup=50, ema=0.99, optimizer="muon")
 SCALES = {
     "smoke": Scale(
         8,
@@ -85,12 +87,13 @@ SCALES = {
         replace(TINY, steps=3, nodes=32),
         replace(TINY, steps=3),
         2,
+        2,
         24,
         SMALL_LATENTS,
         {"width": 16, "blocks": 1},
     ),
-    "short": Scale(150, 400, replace(NOW, steps=3000), _FIELDS, 250, 2000),
-    "paper": Scale(150, 400, replace(NOW, steps=6000), replace(_FIELDS, steps=10_000), 2000, 10_000),
+    "short": Scale(150, 400, replace(NOW, steps=3000), _FIELDS, 250, 150, 2000),
+    "paper": Scale(150, 400, replace(NOW, steps=6000), replace(_FIELDS, steps=10_000), 2000, 2000, 10_000),
 }
 
 
@@ -102,6 +105,7 @@ class _Subject:
     train: Graphs
     model: Callable[[], Model]
     training: Training
+    student: int
     draw: Callable[..., Graphs]
     score: Callable[[dict[str, Graphs]], Scores]
 
@@ -126,7 +130,7 @@ def _clouds(run: Run[Scale]) -> _Subject:
         return model.sample(size.draws, nodes=size.points, seed=0, **how)
 
     build = partial(Model.for_data, sets.train, seed=run.seed, **size.net)
-    return _Subject("chairs", sets.train, build, size.clouds, draw, score)
+    return _Subject("chairs", sets.train, build, size.clouds, size.cloud_student, draw, score)
 
 
 def _fields(run: Run[Scale]) -> _Subject:
@@ -145,7 +149,7 @@ def _fields(run: Run[Scale]) -> _Subject:
     def build() -> Model:
         return Model.for_data(train, seed=run.seed, transform=ranges, **size.field_net)
 
-    return _Subject("limb buds", train, build, size.fields, draw, score)
+    return _Subject("limb buds", train, build, size.fields, size.field_student, draw, score)
 
 
 def _measured(run: Run[Scale], subject: _Subject) -> tuple[Result, dict[str, Graphs]]:
