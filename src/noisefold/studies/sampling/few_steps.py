@@ -22,6 +22,7 @@ from noisefold.geometry import Graphs
 from noisefold.model import Model
 from noisefold.report.figures.clouds import contact_sheet
 from noisefold.sample import DDIM, DPMSolver, Grid, Heun, LogSNR, Solver
+from noisefold.studies.kit.cache import slug
 from noisefold.studies.kit.datasets import chairs
 from noisefold.studies.kit.experiment import Experiment, Result, Run
 from noisefold.studies.kit.presets import SMALL_LATENTS, TINY
@@ -154,13 +155,11 @@ def _fields(run: Run[Scale]) -> _Subject:
 
 def _measured(run: Run[Scale], subject: _Subject) -> tuple[Result, dict[str, Graphs]]:
     """Train the teacher and its students, or go on; draw and score every way."""
-    folder = run.folder / subject.name.replace(" ", "-")
+    folder = run.folder / slug(subject.name)
     settings = replace(subject.training, seed=run.seed)
     teacher = subject.model().fit(subject.train, settings=settings, out=folder / "teacher", resume=True)
     minutes = {"teacher": _minutes(folder / "teacher")}
-    how = replace(
-        settings, steps=run.size.student, lr=settings.lr / 2, warmup=min(20, run.size.student // 10)
-    )
+    how = replace(settings, steps=subject.student, lr=settings.lr / 2, warmup=min(20, subject.student // 10))
     models = {0: teacher}
     last = teacher
     for steps in _CHAIN:
@@ -178,12 +177,12 @@ def _measured(run: Run[Scale], subject: _Subject) -> tuple[Result, dict[str, Gra
         evaluations[f"student, {steps}"] = steps
     reference = next(iter(made))
     distances = {row: _distance(graphs, made[reference], teacher) for row, graphs in made.items()}
-    scores = subject.score(made)
+    table = run.cached(f"scores-{slug(subject.name)}", lambda: subject.score(made).to_dict())
     result = {
         "training": {"teacher": settings.steps, "student": how.steps, "minutes": minutes},
         "evaluations": evaluations,
         "distance": distances,
-        "scores": scores.to_dict(),
+        "scores": table,
     }
     return result, made
 
