@@ -10,7 +10,7 @@ nodes after every layer. With positions :math:`p_i` about the mean of their grap
     e_{ij} &\leftarrow e_{ij} + W_1 \phi(|p_j - p_i|), \qquad (h, e, y) \leftarrow \mathrm{Layer}(h, e, y), \\
     v_i^a &= \tfrac{1}{\sqrt n} \sum_j (w^a \cdot \mathrm{norm}(e_{ij}))\, u_{ij}, \qquad
     h_i \leftarrow h_i + \mathrm{MLP}[\mathrm{norm}(h_i; y), |v_i^a|, v_i^a \cdot o_i, \phi(|p_i|)], \\
-    \Delta_i &= \textstyle\sum_a c_i^a v_i^a + c_i^0\, p_i \text{ less its mean}, \qquad
+    \Delta_i &= \sum_a c_i^a v_i^a + c_i^0\, p_i \text{ less its mean}, \qquad
     p \leftarrow p + s\, \Delta, \qquad \text{answer} \leftarrow \text{answer} + \Delta,
 
 with :math:`o_i = p_i / (1 + |p_i|)` and c linear in :math:`\mathrm{norm}(h_i; y)`. By the factor s the moved
