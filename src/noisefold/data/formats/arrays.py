@@ -13,7 +13,7 @@ array                          meaning
 `edge_index`                   ``[2, e]``, rows of the positions, with `edge_attr` ``[e, c]``
 `node_type`, `node_types`      a type per point, and the names; so `edge_type` and `edge_types`
 `mask`                         a flag per point
-`properties`, `property_names` numbers of each graph ``[g, k]``, and their names
+`properties`                   numbers of each graph ``[g, k]``, with their names `property_names`
 `origin`                       where positions were centred, ``[d]``; it need not be given
 =============================  ========================================================================
 
