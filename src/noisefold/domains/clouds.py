@@ -19,7 +19,7 @@ from noisefold.train.settings import Training
 __all__ = ["PointClouds"]
 
 # Evidence: ``noisefold study speedrun --scale short``.
-_TRAINING = Training(batch=16, lr=1.5e-3, optimizer="muon")
+_TRAINING = Training(steps=10_000, batch=16, lr=1.5e-3, optimizer="muon")
 
 
 @dataclass(frozen=True)
