@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from typer.testing import CliRunner
 
 import noisefold as nf
+from noisefold.cli.app import app
 from noisefold.distillation import _Flow
 from noisefold.noise import VP, FewSteps, Gaussian, Linear, Streams, Target
 from noisefold.sample import Bound, FlowMapSteps, Heun
@@ -104,6 +106,7 @@ def teacher() -> nf.Model:
 
 
 DATA = nf.data.shapes(8, points=12, seed=0)
+SMALL = {"width": 8, "latents": 2, "latent_width": 8, "rounds": 1, "blocks": 1, "heads": 2}
 SHORT = nf.Training(steps=1, batch=4)
 
 
@@ -163,3 +166,21 @@ def test_graphs_cannot_be_distilled() -> None:
     model.fit(graphs, steps=1, batch=2)
     with pytest.raises(ValueError, match="Gaussian"):
         nf.distill(model, graphs)
+
+
+def test_the_command_distils_a_run(tmp_path: Path) -> None:
+    nf.save(DATA, tmp_path / "clouds.npz")
+    runner, run, fast = CliRunner(), str(tmp_path / "run"), str(tmp_path / "fast")
+    small = [f"net.{name}={value}" for name, value in SMALL.items()]
+    train = ["train", str(tmp_path / "clouds.npz"), "--out", run, "--steps", "1", "--hold-out", "0.25"]
+    assert runner.invoke(app, [*train, *(part for o in small for part in ("-o", o))]).exit_code == 0
+    done = runner.invoke(app, ["distill", run, "--steps", "2", "--out", fast, "-o", "training.steps=1"])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "fast/data.json").read_bytes() == (tmp_path / "run/data.json").read_bytes()
+    model = nf.Model.from_pretrained(fast)
+    assert model.path == FewSteps(2, Gaussian())
+    sample = ["sample", fast, "-n", "2", "--out", str(tmp_path / "made.npz")]
+    assert runner.invoke(app, sample).exit_code == 0
+    assert runner.invoke(app, [*sample, "--steps", "3"]).exit_code == 2
+    again = ["distill", run, "--out", fast]
+    assert runner.invoke(app, again).exit_code == 2

@@ -91,7 +91,7 @@ def distill(
     >>> teacher = nf.Model.for_data(data, width=16, latents=8).fit(data, steps=4)
     >>> fast = nf.distill(teacher, data, steps=2, settings=nf.Training(steps=2, nodes=64))
     >>> fast.sample(3, seed=0)
-    Graphs(3 graphs, 64 nodes each, 3-D, 6 classes)
+    Graphs(3 graphs, 64 nodes each, 3-D, 10 classes)
     """
     steps, substeps = whole("steps", steps, 1), whole("substeps", substeps, 1)
     summary = teacher.data

@@ -16,6 +16,7 @@ __all__ = ["distill"]
 def distill(
     run: RunFolder,
     out: Annotated[Path, typer.Option(help="Run folder of the new model.")],
+    data: Annotated[str | None, typer.Argument(help="Training data; default those of the run.")] = None,
     steps: Annotated[int, typer.Option(help="Steps that the new model samples in.")] = 4,
     substeps: Annotated[int, typer.Option(help="Steps of the run's model within each of them.")] = 2,
     guidance: Annotated[float, typer.Option(help="Weight of the classes that is built in.")] = 1.0,
@@ -27,6 +28,7 @@ def distill(
 ) -> None:
     """Distil a trained model into one that samples in a few steps."""
     from noisefold.configuration import decode, encode
+    from noisefold.data.source import HELD_OUT
     from noisefold.distillation import distill as distilled
     from noisefold.distillation import student_training
     from noisefold.domains.plan import from_options, override
@@ -44,7 +46,12 @@ def distill(
     if foreign := sorted(set(changes) - {"training"}):
         raise ValueError(f"option {foreign[0]!r} cannot change: the model begins as the run's; see training.")
     plan = override({"training": encode(student_training(teacher.training))}, changes)
-    learned, held = home.data()
+    if data is None:
+        learned, held = home.data()
+    else:
+        source = home.reading(data)
+        learned, held = source.divided(HELD_OUT, 0)
+        new.remember(source, HELD_OUT, 0)
     distilled(
         teacher,
         learned,
