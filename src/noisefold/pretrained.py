@@ -12,12 +12,11 @@ import torch
 import yaml
 from huggingface_hub import ModelHubMixin
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from noisefold.configuration import RENAMED_PARTS, __version__
 from noisefold.files import atomic_text, staged, sync
-from noisefold.train.checkpoint import Checkpoints, atomic_tensors
+from noisefold.train.checkpoint import Checkpoints, atomic_tensors, read_tensors
 from noisefold.train.device import is_main
 
 __all__ = ["FORMAT", "PACKAGED", "Pretrained", "folder_of", "read_model", "upgraded", "write_model"]
@@ -81,7 +80,7 @@ def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     Weights may be stored in half precision to save space; they come back in float32, as networks compute.
     """
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    state = load_file(folder / "model.safetensors")
+    state = read_tensors(folder / "model.safetensors")
     return config, {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
 
 

@@ -23,8 +23,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from noisefold.files import STAGED, atomic_text, staged, sync
+from noisefold.train.interrupt import deferred_interrupts
 
-__all__ = ["Checkpoint", "Checkpoints", "atomic_tensors"]
+__all__ = ["Checkpoint", "Checkpoints", "atomic_tensors", "read_tensors"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,18 @@ def atomic_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write a safetensors file whole or not at all."""
     with staged(path) as part:
         _write_tensors(part, path, tensors)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read tensors; an interrupt waits until they are read.
+
+    safetensors takes an interrupt within it for a damaged file.
+    """
+    with deferred_interrupts() as stop:
+        tensors = load_file(path)
+    if stop:
+        raise KeyboardInterrupt
+    return tensors
 
 
 def _write_tensors(part: Path, path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -163,7 +176,7 @@ def _fill(folder: Path, checkpoint: Checkpoint) -> None:
 def _read(folder: Path, step: int) -> Checkpoint:
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     paths = [folder / name for name in manifest if name.endswith(".safetensors")]
-    tensors = {p.stem: load_file(p) for p in paths}
+    tensors = {p.stem: read_tensors(p) for p in paths}
     plain = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     plain.pop("step")
     return Checkpoint(step, tensors, plain)
