@@ -12,7 +12,6 @@ it has no likelihood. A model of few steps can be a teacher again, of a divisor 
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import singledispatch
@@ -35,6 +34,7 @@ from noisefold.noise.variable import Known
 from noisefold.sample import Amortized, Bound, Guided
 from noisefold.sample.defaults import default_solver
 from noisefold.sample.draw import task_of
+from noisefold.train.identity import weights_digest
 from noisefold.train.settings import Training
 
 __all__ = ["distill", "student_training"]
@@ -102,7 +102,7 @@ def distill(
     student = Model(
         copy.deepcopy(teacher.net),
         path,
-        replace(target, digest=_digest(teacher.net)).taught_by(flow),
+        replace(target, digest=weights_digest(teacher.net)).taught_by(flow),
         teacher.variable,
         summary=summary,
         for_completion=teacher.for_completion,
@@ -138,15 +138,6 @@ def student_training(training: Training) -> Training:
     """Return the default training of a student."""
     fewer = max(1, training.steps // 5)
     return replace(training, steps=fewer, warmup=min(training.warmup, fewer // 10), lr=training.lr / 2)
-
-
-def _digest(net: torch.nn.Module) -> str:
-    """Return a digest of a network's weights."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(net.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -158,9 +158,9 @@ def outlook(
             f"{pilot:g} s of short trainings are too few to try a network on these data; give a longer pilot "
             "or budget."
         )
-    best = min(found, key=lambda size: size.loss.median)
     training: Training = decode(recipe.plan["training"])
-    return Outlook(seconds, tuple(found), replace(training, steps=best.steps))
+    made = Outlook(seconds, tuple(found), training)
+    return replace(made, training=replace(training, steps=made.best.steps))
 
 
 def resized(net: Mapping[str, Any], factor: float) -> Config:

@@ -8,15 +8,13 @@ from typing import Any, ClassVar
 
 import torch
 
-from noisefold.data.notice import notify
 from noisefold.domains.domain import Domain, ScoredModel
-from noisefold.domains.graphs import noted
+from noisefold.domains.graphs import bare, noted
 from noisefold.domains.recipe import Recipe, Request, planned
 from noisefold.eval.directed_scores import score_directed_graphs
 from noisefold.eval.score_table import Scores
 from noisefold.geometry.directed import directed_pairs, one_way, reversed_class
 from noisefold.geometry.graphs import Graphs
-from noisefold.geometry.names import numbered
 from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.summary import DataSummary
 from noisefold.nn.defaults import default_directed_net
@@ -115,20 +113,7 @@ def _path(graphs: Graphs) -> Discrete:
 
 def _simple(data: Graphs) -> Graphs:
     edges = torch.zeros(2, 0, dtype=torch.int64) if data.edge_index is None else data.edge_index.cpu()
-    loops = int((edges[0] == edges[1]).sum())
-    repeated = edges.shape[1] - len((edges[0] * data.num_nodes + edges[1]).unique())
-    if loops or repeated:
-        notify(f"{loops} self-loops were dropped and {repeated} repeated edges merged.")
-    plain = data.replace(
-        pos=data.pos.new_zeros(data.num_nodes, 0),
-        x=None,
-        edge_attr=None,
-        origin=(),
-        modality=None,
-        node_types=data.node_types or numbered(data.node_type),
-        edge_types=data.edge_types or numbered(data.edge_type),
-    )
-    nodes = torch.zeros(data.num_nodes, dtype=torch.int64) if data.node_type is None else data.node_type
+    plain, nodes = bare(data, edges)
     types = max(1, len(plain.edge_types))
     pairs = directed_pairs(edges, data.edge_type, data.ptr, types, simplify=True)
     return DirectedTypes().write(plain, Categories(nodes, pairs))

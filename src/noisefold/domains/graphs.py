@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from noisefold.data.notice import notify
 from noisefold.domains.domain import Domain, ScoredModel
@@ -27,7 +28,7 @@ from noisefold.noise.variable import Types, Variable
 from noisefold.train.masks import Masks
 from noisefold.train.settings import Training
 
-__all__ = ["DiscreteGraphs", "noted"]
+__all__ = ["DiscreteGraphs", "bare", "noted"]
 
 _PAIRS = 16_000  # of a batch: a step of more costs more and teaches hardly more
 _LARGE = 40  # nodes from which structure is decided where little is noise, which is then trained more
@@ -112,7 +113,6 @@ def noted(scores: Scores, sampling: Mapping[str, Any]) -> Scores:
 def _simple(data: Graphs) -> Graphs:
     edges = torch.zeros(2, 0, dtype=torch.int64) if data.edge_index is None else data.edge_index.cpu()
     source, target = edges
-    loops = int((source == target).sum())
     there, back = source * data.num_nodes + target, target * data.num_nodes + source
     one_way = ~torch.isin(there, back)
     if bool(one_way.any()) and not (bool(one_way.all()) and bool((source < target).all())):
@@ -121,7 +121,18 @@ def _simple(data: Graphs) -> Graphs:
             "directions; give each edge in both directions (networkx: graph.to_undirected()), or use "
             'variable="directed".'
         )
-    repeated = len(there) - len(there.unique())
+    plain, nodes = bare(data, edges)
+    pairs = edges_to_pairs(edges, data.edge_type, data.ptr, simplify=True)
+    return Types().write(plain, Categories(nodes, pairs))
+
+
+def bare(data: Graphs, edges: Tensor) -> tuple[Graphs, Tensor]:
+    """Return graphs with names of types and without positions and features, and their types of nodes.
+
+    What becomes of self-loops and repeated edges ``[2, e]`` is said.
+    """
+    loops = int((edges[0] == edges[1]).sum())
+    repeated = edges.shape[1] - len((edges[0] * data.num_nodes + edges[1]).unique())
     if loops or repeated:
         notify(f"{loops} self-loops were dropped and {repeated} repeated edges merged.")
     plain = data.replace(
@@ -134,5 +145,4 @@ def _simple(data: Graphs) -> Graphs:
         edge_types=data.edge_types or numbered(data.edge_type),
     )
     nodes = torch.zeros(data.num_nodes, dtype=torch.int64) if data.node_type is None else data.node_type
-    pairs = edges_to_pairs(edges, data.edge_type, data.ptr, simplify=True)
-    return Types().write(plain, Categories(nodes, pairs))
+    return plain, nodes

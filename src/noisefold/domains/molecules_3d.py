@@ -14,6 +14,7 @@ from noisefold.domains.geometric_graphs import GeometricGraphs
 from noisefold.domains.graphs import noted
 from noisefold.domains.molecules import independent, some
 from noisefold.domains.recipe import Recipe, Request
+from noisefold.eval.metric_names import chosen_metrics
 from noisefold.eval.molecule_geometry import MOLECULE_GEOMETRY_METRICS, score_molecule_geometry
 from noisefold.eval.molecule_scores import MOLECULE_METRICS, score_molecules
 from noisefold.eval.score_table import Scores
@@ -72,10 +73,8 @@ class Molecules3D(Domain):
         ValueError
             If a metric is unknown.
         """
-        known = (*MOLECULE_GEOMETRY_METRICS, *MOLECULE_METRICS)
-        unknown = next((m for m in metrics or () if m not in known), None)
-        if unknown is not None:
-            raise ValueError(f"metric {unknown!r} is unknown; known are {', '.join(known)}.")
+        if metrics is not None:
+            metrics = chosen_metrics(metrics, (*MOLECULE_GEOMETRY_METRICS, *MOLECULE_METRICS))
         generated = model.sample_for(test, draws, seed=seed, **sampling).to("cpu")
         real = some(test, seed)
         rows = {"model": generated, "independent": _scattered(independent(generated, test, seed), real, seed)}

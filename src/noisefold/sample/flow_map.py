@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -15,7 +15,7 @@ from noisefold.noise.variable import Variable
 from noisefold.sample.conditioning import Conditioning
 from noisefold.sample.defaults import default_conditioning, default_grid, default_solver, default_steps
 from noisefold.sample.grid import Grid
-from noisefold.sample.solver import Memory, Solver, Task
+from noisefold.sample.solver import DDIM, Memory, Solver, Task
 
 __all__ = ["DistilledGrid", "FlowMapSteps"]
 
@@ -36,8 +36,7 @@ class FlowMapSteps(Solver):
     ) -> tuple[Tensor, Memory]:
         """Take one step from t to s."""
         path: Any = task.path
-        step = path.path.transition(t, s, eta=0.0)
-        return step.data * task.denoise(x, t) + step.state * x, None
+        return DDIM().step(replace(task, path=path.path), x, t, s, memory)  # type: ignore[arg-type]
 
 
 @configurable

@@ -18,7 +18,7 @@ from noisefold.geometry.transform import Transform
 from noisefold.nn.denoiser import Denoiser
 from noisefold.train.settings import Training
 
-__all__ = ["check_same_run", "run_identity"]
+__all__ = ["check_same_run", "run_identity", "weights_digest"]
 
 _FREE = ("steps", "device", "keep", "log_every", "validate_every", "checkpoint_every", "tensorboard")
 _ROWS = 1 << 20  # of a tensor that are read together
@@ -91,6 +91,15 @@ def _digest(data: Graphs, transform: Transform | None) -> str:
         for end in data.edge_index:
             _update(digest, end)
     _update(digest, data.edge_attr)
+    return digest.hexdigest()
+
+
+def weights_digest(net: nn.Module) -> str:
+    """Return a digest of a network's weights."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(net.state_dict().items()):
+        digest.update(name.encode())
+        _update(digest, tensor)
     return digest.hexdigest()
 
 
