@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from scipy.stats import wasserstein_distance
 from torch import Tensor
 
+from noisefold.eval.metric_names import chosen_metrics
 from noisefold.eval.score_table import Metric, Score, Scores, half_sampled, share_score
 from noisefold.geometry.graphs import Graphs
 
@@ -233,11 +234,8 @@ def score_molecule_geometry(
     ValueError
         If a metric is unknown, a set has fewer than 2 molecules or no positions, or types are no atoms.
     """
-    unknown = [m for m in metrics or () if m not in MOLECULE_GEOMETRY_METRICS]
-    if unknown:
-        raise ValueError(
-            f"metric {unknown[0]!r} is unknown; known are {', '.join(MOLECULE_GEOMETRY_METRICS)}."
-        )
+    if metrics:
+        metrics = chosen_metrics(metrics, MOLECULE_GEOMETRY_METRICS)
     for name, graphs in {**generated, "test": test}.items():
         if len(graphs) < 2 or graphs.dim == 0 or graphs.edge_index is None:
             raise ValueError(f"{name} must hold 2 molecules or more with positions and bonds, got {graphs}.")

@@ -21,8 +21,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
-
 from noisefold.eval import score_clouds
 from noisefold.model import Model
 from noisefold.report.figures.clouds import contact_sheet
@@ -34,6 +32,7 @@ from noisefold.studies.kit.statistics import paired
 from noisefold.studies.kit.tables import markdown, with_error
 from noisefold.studies.shapes.chairs import HOUR, SMALL
 from noisefold.train import Checkpoints, Training, read_log, validate
+from noisefold.train.checkpoint import read_tensors
 from noisefold.train.validation import repeated
 
 __all__ = ["GOALS", "NOW", "STUDY"]
@@ -205,7 +204,7 @@ def _race(run: Run[Scale], sets: Sets, seed: int) -> Result:
     model.fit(sets.train, sets.test, out=folder, resume=True)
     looks: list[Result] = []
     for step in Checkpoints(folder / "checkpoints").steps():
-        model.net.load_state_dict(load_file(folder / "checkpoints" / str(step) / "average.safetensors"))
+        model.net.load_state_dict(read_tensors(folder / "checkpoints" / str(step) / "average.safetensors"))
         scores = run.cached(f"race-{seed}-step-{step}", partial(_scores, model, size, sets, seed))
         means = {name: statistics.fmean(values) for name, values in scores.items()}
         reached = all(means[name] <= goal for name, goal in GOALS.items())
