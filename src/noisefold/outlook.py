@@ -24,7 +24,7 @@ from noisefold.theory import Forecast, LearningCurve
 from noisefold.train.settings import Training
 from noisefold.train.validation import repeated, validate
 
-__all__ = ["Outlook", "SizeOutlook", "held_out_loss", "outlook", "resized"]
+__all__ = ["Outlook", "SizeOutlook", "held_out_loss", "outlook", "resized", "trained", "validation_loss"]
 
 SIZES = (0.5, 1.0, 2.0)
 """Factors of the width."""
@@ -178,20 +178,28 @@ def resized(net: Mapping[str, Any], factor: float) -> Config:
     return out
 
 
+def trained(recipe: Recipe, data: Graphs, steps: int, on_step: Callable[[int], None] | None = None) -> Model:
+    """Return the model of a recipe after a training of so many steps; `on_step` as of `Model.fit`."""
+    model = Model.of_recipe(recipe)
+    return model.fit(data, settings=_lasting(model.training, steps), on_step=on_step)
+
+
+def validation_loss(model: Model, val: Graphs) -> float:
+    """Return the loss on held-out data, at the same graphs, levels and noise for any model of a recipe."""
+    held = repeated(model.units.once(model.test_graphs(val)))
+    settings = replace(model.training, seed=0)
+    return float(validate(model.denoiser, held, settings, model.device, model.units)["val_loss"])
+
+
 def held_out_loss(recipe: Recipe, data: Graphs, val: Graphs, steps: int) -> float:
     """Return the loss on held-out data after a training of so many steps."""
-    model = Model.of_recipe(recipe)
-    settings = _lasting(model.training, steps)
-    model.fit(data, settings=settings)
-    held = repeated(model.units.once(model.test_graphs(val)))
-    return float(validate(model.denoiser, held, settings, model.device, model.units)["val_loss"])
+    return validation_loss(trained(recipe, data, steps), val)
 
 
 def _cost(recipe: Recipe, data: Graphs, clock: Callable[[], float]) -> tuple[int, float]:
     """Return the number of parameters, and the seconds of a training step: the median after a first one."""
     marks: list[float] = []
-    model = Model.of_recipe(recipe)
-    model.fit(data, settings=_lasting(model.training, _TIMED + 2), on_step=lambda _: marks.append(clock()))
+    model = trained(recipe, data, _TIMED + 2, lambda _: marks.append(clock()))
     return model.num_parameters, max(statistics.median(b - a for a, b in pairwise(marks[:-1])), 1e-6)
 
 

@@ -43,3 +43,17 @@ def test_plans(tmp_path: Path) -> None:
     assert plan["low"] < plan["median"] < plan["high"]
     assert result["inside"] == (plan["low"] <= plan["found"] <= plan["high"])
     assert plan["steps"] > plan["pilots"][-1][0]
+
+
+@pytest.mark.slow
+def test_scaling(tmp_path: Path) -> None:
+    result = json.loads(STUDIES["scaling"].run(tmp_path, "smoke", 0)[0].read_text())
+    assert result["subjects"].keys() == {"chairs", "limb buds"}
+    for found in result["subjects"].values():
+        assert len(found["trainings"]) == 4 * 2
+        sizes = [size["parameters"] for size in found["sizes"].values()]
+        assert sizes == sorted(sizes)
+        assert [f["count"] for f in found["fewer"]] == [4, 12]
+        for training in found["trainings"]:
+            cost = found["sizes"][str(training["factor"])]["step_seconds"]
+            assert training["steps"] == max(2, round(training["seconds"] / cost))

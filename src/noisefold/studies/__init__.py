@@ -110,6 +110,7 @@ STUDIES: dict[str, Study] = {
             "how coarsely to look at noisy shapes (figures 4, 10)",
             _SMALL,
         ),
+        Study("scaling", "networks.scaling", "what more compute, parameters and data buy, and forecasts"),
         Study("schedules", "networks.schedules", "adaptive schedules at equal training time", _SMALL),
         Study(
             "shapes", "shapes.architectures", "NCGN on ModelNet: graphs and schedules at equal training time"

@@ -26,6 +26,7 @@ from noisefold.theory.localization import Martingale, believe, martingale, obser
 from noisefold.theory.oracle import GaussianMixture
 from noisefold.theory.propagation import Moments, propagated_moments
 from noisefold.theory.resolution import Resolution, resolution
+from noisefold.theory.scaling_law import ScalingLaw
 from noisefold.theory.validity import require_valid, spectral_density
 from noisefold.theory.views import Point, alpha_bars, betas, rate, reverse_drift
 
@@ -43,6 +44,7 @@ __all__ = [
     "Moments",
     "Point",
     "Resolution",
+    "ScalingLaw",
     "SpanningTrees",
     "Variogram",
     "alpha_bars",
