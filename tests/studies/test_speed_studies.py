@@ -57,3 +57,11 @@ def test_scaling(tmp_path: Path) -> None:
         for training in found["trainings"]:
             cost = found["sizes"][str(training["factor"])]["step_seconds"]
             assert training["steps"] == max(2, round(training["seconds"] / cost))
+
+
+def test_optimizers(tmp_path: Path) -> None:
+    result = json.loads(STUDIES["optimizers"].run(tmp_path, "smoke", 0)[0].read_text())
+    (found,) = result["subjects"].values()
+    for row, trainings in found["trainings"].items():
+        assert len({training["loss"] for training in trainings}) == 2  # one for each seed
+        assert trainings[0]["steps"] == max(1, round(0.1 / found["step_seconds"][row]))

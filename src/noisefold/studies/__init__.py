@@ -98,6 +98,7 @@ STUDIES: dict[str, Study] = {
             "molecules", "graphs.molecules", "QM9: levels, samplers and constraints after minutes of training"
         ),
         Study("noise", "neighbors.correlated_noise", "range under white and correlated noise", _SMALL),
+        Study("optimizers", "networks.optimizers", "AdamW and Muon at equal time, on each kind of data"),
         Study("plans", "networks.plans", "losses that short trainings foretell against those that came"),
         Study(
             "pretrained", "shapes.pretrained", "trains, scores and describes the model shipped in the package"
