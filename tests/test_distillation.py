@@ -184,3 +184,25 @@ def test_the_command_distils_a_run(tmp_path: Path) -> None:
     assert runner.invoke(app, [*sample, "--steps", "3"]).exit_code == 2
     again = ["distill", run, "--out", fast]
     assert runner.invoke(app, again).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "net"),
+    [
+        pytest.param(lambda: nf.data.digits()[::150], {"width": 16, "blocks": 1, "heads": 2}, id="images"),
+        pytest.param(
+            lambda: nf.data.limb_bud(4, times=3, positions=3),
+            {"width": 16, "blocks": 1, "heads": 2},
+            id="fields",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_report_shows_what_a_student_can_do(data: Any, net: dict[str, Any], tmp_path: Path) -> None:
+    some = data()
+    teacher = nf.Model.for_data(some, **net).fit(some, steps=1, batch=2)
+    student = nf.distill(teacher, some, steps=1, settings=nf.Training(steps=1, batch=2))
+    assert not nf.sample.completes(student.path, student.variable, student.for_completion)
+    page = student.report(tmp_path / "report.html", test=some, draws=2).read_text()
+    assert "Samples" in page
+    assert "RePaint" not in page

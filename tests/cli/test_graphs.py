@@ -49,6 +49,18 @@ def test_samples_are_evaluated_and_reported(folder: Path) -> None:
     assert scores.note.split(".")[0] in (folder / "run" / "report.html").read_text()
 
 
+def test_samples_have_the_sizes_of_others(folder: Path, tmp_path: Path) -> None:
+    save(load([nx.path_graph(n) for n in (3, 9, 5)]), tmp_path / "others.npz")
+    words = ["sample", folder / "run", "--like", tmp_path / "others.npz", "--steps", 2]
+    status, _, errors = run(*words, "--out", tmp_path / "made.npz")
+    assert (status, errors) == (0, "")
+    assert load(tmp_path / "made.npz").sizes.tolist() == [3, 9, 5]
+    status, _, errors = run(*words, "--nodes", 4, "--out", tmp_path / "again.npz")
+    assert status == 2
+    assert "nodes" in errors
+    assert "like" in errors
+
+
 def test_scaffolds_are_kept_in_every_draw(folder: Path, tmp_path: Path) -> None:
     save(Graphs.from_networkx(nx.path_graph(4)), tmp_path / "part.npz")
     out = tmp_path / "whole.npz"

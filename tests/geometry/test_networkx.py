@@ -123,3 +123,8 @@ def test_both_ways(directed, several):
         )
 
     assert rows(back) == rows(graphs)
+
+
+def test_a_list_of_graphs_is_no_graph() -> None:
+    with pytest.raises(TypeError, match="list"):
+        Graphs.from_networkx([nx.path_graph(2)])

@@ -1,4 +1,4 @@
-"""Files that give the positions on which features are generated or completed."""
+"""Files that give what is not generated: the positions of features, and the sizes of other graphs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["frame_of"]
 
 
 def frame_of(model: Model, run: Path, like: str, out: Path) -> Graphs:
-    """Return the graphs on whose positions features are to be generated, read as those of the run were.
+    """Return the graphs that samples are to be like, read as those of the run were.
 
     Raises
     ------

@@ -60,7 +60,8 @@ def sample(
     seed: Seed = 0,
     precision: Precision = "float32",
     like: Annotated[
-        str | None, typer.Option(help="File whose positions features are generated on, as .h5ad.")
+        str | None,
+        typer.Option(help="File whose graphs give the sizes, and the positions if features are generated."),
     ] = None,
     device: Device = "auto",
     devices: Annotated[int, typer.Option(help="Processes that divide the samples.")] = 1,
@@ -77,7 +78,7 @@ def sample(
     if out.suffix.lower() not in ("", ".png"):  # for images, which only the model tells
         check_target(out, count or 1)
     model = Model.from_pretrained(run, device=str(resolve_device(device)))
-    frame = None if like is None or not model.variable.positions_given else frame_of(model, run, like, out)
+    frame = None if like is None else frame_of(model, run, like, out)
     if frame is None:
         count = 16 if count is None else count
     elif on_earth(frame):
@@ -110,7 +111,7 @@ def _form(model: Model, frame: Graphs | None) -> Graphs | None:
 
     if frame is None and model.summary is not None and model.summary.frames is not None:
         return model.variable.blank(model.summary.frames([0.0]), model.summary)
-    if frame is not None or model.summary is None or not model.variable.scaffolds:
+    if model.summary is None or not model.variable.scaffolds:
         return frame
     return model.variable.blank(Graphs(torch.zeros(1, 0)), model.summary)
 

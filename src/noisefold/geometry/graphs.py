@@ -383,6 +383,8 @@ class Graphs:
         ------
         ValueError
             If only some nodes or edges have an attribute, or one is neither numbers nor words.
+        TypeError
+            If it is no graph of NetworkX.
         """
         from noisefold.geometry.networkx import from_networkx
 

@@ -25,6 +25,10 @@ _LABEL = ("label", "y", "class")
 
 def from_networkx(graph: Any) -> Graphs:
     """Return `noisefold.Graphs.from_networkx` of one graph."""
+    if not hasattr(graph, "nodes"):
+        raise TypeError(
+            f"graph must be one graph of NetworkX, got {type(graph).__name__}; noisefold.load takes lists."
+        )
     place = {node: i for i, node in enumerate(graph.nodes)}
     if not place:
         raise ValueError("the graph has no nodes; give it at least one.")

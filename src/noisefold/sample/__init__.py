@@ -7,7 +7,13 @@ from noisefold.sample.completion import Completion, complete
 from noisefold.sample.conditional_likelihood import conditional_log_prob, consistency_gap
 from noisefold.sample.conditioning import Bound, Conditioning, Guided
 from noisefold.sample.constraint import Constrained
-from noisefold.sample.defaults import default_conditioning, default_grid, default_solver, default_steps
+from noisefold.sample.defaults import (
+    completes,
+    default_conditioning,
+    default_grid,
+    default_solver,
+    default_steps,
+)
 from noisefold.sample.densities import LikelihoodMethod
 from noisefold.sample.discrete import D3PM, DiscreteFlow, Renoising
 from noisefold.sample.draw import generate
@@ -88,6 +94,7 @@ __all__ = [
     "UnderdampedLangevin",
     "Uniform",
     "complete",
+    "completes",
     "conditional_log_prob",
     "consistency_gap",
     "default_conditioning",

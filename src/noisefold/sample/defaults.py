@@ -23,6 +23,7 @@ from noisefold.sample.replacement import Repaint, Replacement
 from noisefold.sample.solver import DDIM, Heun, Solver
 
 __all__ = [
+    "completes",
     "default_conditioning",
     "default_grid",
     "default_solver",
@@ -94,7 +95,12 @@ def default_conditioning(path: Any, variable: Variable[Any]) -> Conditioning:
 
     On Gaussian paths that is `LangevinCorrection` for features under white or Gaussian-process noise, which
     was measured to be nearest to the exact posterior (``noisefold study conditioning``); else `Repaint`,
-    which any path can do.
+    which most paths can do.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
     """
     return Repaint()
 
@@ -103,6 +109,17 @@ def default_conditioning(path: Any, variable: Variable[Any]) -> Conditioning:
 def _(path: Gaussian, variable: Variable[Any]) -> Conditioning:
     normal = path.source.white or path.source.process is not None
     return LangevinCorrection() if variable.positions_given and normal else Repaint()
+
+
+def completes(path: Any, variable: Variable[Any], for_completion: bool) -> bool:
+    """Return whether a model has a way to condition on observed values."""
+    if for_completion:
+        return True
+    try:
+        default_conditioning(path, variable)
+    except ValueError:
+        return False
+    return True
 
 
 def method_for(

@@ -55,9 +55,11 @@ def frames_of(
     Raises
     ------
     ValueError
-        If a size is below 1, or asked for where the data have their own.
+        If a size is below 1, or asked for where the data or `like` have their own.
     """
     if like is not None:
+        if nodes is not None:
+            raise ValueError("nodes and like both give the sizes; give one of them.")
         return like[[i % len(like) for i in indices]].replace(label=None)
     if summary.frames is not None:
         if nodes is not None:

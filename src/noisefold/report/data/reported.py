@@ -34,6 +34,10 @@ class ReportedModel(Protocol):
         """What is generated."""
 
     @property
+    def for_completion(self) -> bool:
+        """Whether the network conditions on observed values directly."""
+
+    @property
     def conditional(self) -> bool:
         """Whether it takes classes."""
 

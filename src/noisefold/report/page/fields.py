@@ -27,6 +27,7 @@ from noisefold.report.figures.style import Paper
 from noisefold.report.page.blocks import Block, Picture, Section
 from noisefold.report.page.score_table import ScoreTable
 from noisefold.sample.completion import Completion
+from noisefold.sample.defaults import completes
 
 __all__ = ["FieldPictures"]
 
@@ -44,7 +45,7 @@ class FieldPictures:
         return f"{counted(content.shown.features, 'feature')} on {content.shown.dim}-D positions"
 
     def completed(self, content: Content) -> Content:
-        """Return the content with samples, their path from noise, scores, and held-out recovery.
+        """Return the content with samples, their path from noise, scores, and, if possible, recovery.
 
         Samples are generated on the positions of every other test field, which leaves the rest for the
         scores; on all of them where fewer than 8 are too few to score. Without test fields, the training
@@ -68,7 +69,7 @@ class FieldPictures:
         if trajectory is None:
             trajectory = sample_trajectory(model, like, seed=content.seed)
         completion, recovered = content.completion, content.recovered
-        if completion is None:
+        if completion is None and completes(model.path, model.variable, model.for_completion):
             completion, recovered = recover(
                 model, like, train, steps=min(content.steps, 20), seed=content.seed
             )

@@ -27,6 +27,7 @@ from noisefold.report.figures.style import LIGHT, Paper, png
 from noisefold.report.page.blocks import Block, Interactive, Picture, Section
 from noisefold.report.page.sections import drawn_samples
 from noisefold.sample.completion import Completion
+from noisefold.sample.defaults import completes
 
 __all__ = ["ImagePictures", "nearest_images"]
 
@@ -62,7 +63,8 @@ class ImagePictures:
         if trajectory is None:
             trajectory = sample_trajectory(model, seed=seed)
         completion = content.completion
-        if completion is None and test is not None:
+        asked = test is not None and completes(model.path, model.variable, model.for_completion)
+        if completion is None and test is not None and asked:
             some = test[pick(test, _FILLED)]
             how = {"draws": _DRAWS, "steps": min(content.steps, 20), "seed": seed}
             completion = model.complete(some, _holes(some), **how)
