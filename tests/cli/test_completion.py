@@ -372,3 +372,25 @@ def test_columns_whose_names_hold_commas(tmp_path, words, names):
     assert (status, errors) == (0, "")
     assert Model.from_pretrained(tmp_path / "run").feature_names == names
     assert Run(tmp_path / "run").reading(str(tmp_path / "a.csv")).load().feature_names == names
+
+
+@pytest.mark.parametrize("curves", [1, 2])
+def test_tables_are_completed_as_those_of_training_were_read(tmp_path: Path, curves: int) -> None:
+    rows = [(c, t / 10, c + t) for c in range(8) for t in range(10)]
+    header = "curve,time,value\n"
+    (tmp_path / "all.csv").write_text(header + "\n".join(f"{c},{t},{v}" for c, t, v in rows))
+    some = [(c, t, v if t < 0.5 else "") for c, t, v in rows if c < curves]
+    (tmp_path / "some.csv").write_text(header + "\n".join(f"{c},{t},{v}" for c, t, v in some))
+    named = ("--pos", "time", "--group", "curve")
+    small = ("-o", "net.width=16", "-o", "net.blocks=1", "-o", "net.heads=2")
+    status, _, errors = run(
+        "train", tmp_path / "all.csv", *named, "--steps", 1, "--out", tmp_path / "run", *small
+    )
+    assert (status, errors) == (0, "")
+    words = ("complete", tmp_path / "run", tmp_path / "some.csv", "--draws", 2, "--steps", 1)
+    status, _, errors = run(*words, "--out", tmp_path / "made.npz")
+    assert (status, errors) == (0, "")
+    made = load(tmp_path / "made.npz")
+    assert len(made) == 2 * curves
+    assert made.sizes.tolist() == [10] * 2 * curves
+    assert made.feature_names == ("value",)

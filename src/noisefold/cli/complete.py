@@ -68,7 +68,9 @@ def complete(
     ] = 0,
     keep_draws: Annotated[bool, typer.Option("--keep-draws", help="Write every draw, too.")] = False,
     pos: Pos = None,
-    x: Annotated[str | None, typer.Option(help="Of .h5ad: X, layers/NAME; default as in training.")] = None,
+    x: Annotated[
+        str | None, typer.Option(help="Of .h5ad: X, layers/NAME; of tables a column; default as in training.")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Draw what is missing of a file, given what is there."""
@@ -119,13 +121,14 @@ def complete(
     if earth is not None and missing == Missing():
         say(complete_earth(model, run, earth, data, out, next_stations, **how))
         return
+    source = Run(run).reading(data)
+    source = replace(source, pos=names_of(pos, option="--pos") or source.pos, x=x or source.x)
     if not data.lower().endswith(".h5ad"):
         if missing != Missing():
             raise ValueError("--genes, --region and --time are for .h5ad files; mark what is missing by NaN.")
-        say(_scaffolds(model, data, out, nodes, **how) if discrete else _graphs(model, data, out, **how))
+        whole = replace(source, points=None)
+        say(_scaffolds(model, whole, out, nodes, **how) if discrete else _graphs(model, whole, out, **how))
         return
-    source = Run(run).reading(data)
-    source = replace(source, pos=names_of(pos, option="--pos") or source.pos, x=x or source.x)
     line = shlex.join(["noisefold", *sys.argv[1:]])
     facts = provenance(run, line, **asdict(missing), **asked, method=method or "default")
     say(_tissue(model, source, out, missing, facts, keep=keep_draws, **how))
@@ -180,43 +183,44 @@ def _matching(model: Model, source: DataSource) -> Tissue:
     return tissue
 
 
-def _graphs(model: Model, source: str, out: Path, **how: Any) -> str:
+def _graphs(model: Model, source: DataSource, out: Path, **how: Any) -> str:
     """Complete graphs in another file; every draw is written as a graph, those of the first graph first."""
-    from noisefold.data import load, save
+    from noisefold.data import save
     from noisefold.data.save import check_target
     from noisefold.files import check_out
     from noisefold.geometry.graphs import Graphs
 
+    file = source.source
     check_target(out)
-    check_out(out, endings=(".npz", ".csv", ".ply", ".xyz"), source=Path(source))
-    graphs, variable = load(source, missing=True), model.variable
+    check_out(out, endings=(".npz", ".csv", ".tsv", ".parquet", ".ply", ".pcd", ".xyz"), source=Path(file))
+    graphs, variable = source.load(missing=True), model.variable
     try:
         value = variable.read(graphs)
         variable.check_given(graphs)
     except ValueError as error:
-        raise ValueError(f"{source}: {error}") from error
+        raise ValueError(f"{file}: {error}") from error
     known = ~value.isnan()
     if bool(known.all()):
-        raise ValueError(f"{source}: nothing is missing; mark {variable.noun} to be drawn by NaN.")
+        raise ValueError(f"{file}: nothing is missing; mark {variable.noun} to be drawn by NaN.")
     done = model.complete(graphs, known, **how)
     made = Graphs.collate([draw[i] for i in range(len(graphs)) for draw in done.draws])
     return f"{int((~known).sum()):,} values drawn; {made} in {save(made, out)}"
 
 
-def _scaffolds(model: Model, source: str, out: Path, nodes: int | None, **how: Any) -> str:
+def _scaffolds(model: Model, source: DataSource, out: Path, nodes: int | None, **how: Any) -> str:
     """Extend discrete graphs in a file; draws are written as those of other graphs."""
-    from noisefold.data import load, save
+    from noisefold.data import save
     from noisefold.data.save import check_target
     from noisefold.files import check_out
     from noisefold.geometry.graphs import Graphs
     from noisefold.sample import extended
 
     check_target(out)
-    check_out(out, source=Path(source))
-    graphs = load(source)
+    check_out(out, source=Path(source.source))
+    graphs = source.load()
     if nodes is None:
         raise ValueError(
-            f"{source}: name the nodes of each whole graph by --nodes; those in the file are known."
+            f"{source.source}: name the nodes of each whole graph by --nodes; those in the file are known."
         )
     whole, known = extended(graphs, nodes)
     check_target(out, len(graphs) * how["draws"], like=model.prepared(whole))

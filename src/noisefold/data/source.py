@@ -11,7 +11,7 @@ from noisefold.data.earth.netcdf import ENDINGS
 from noisefold.data.formats.compressed import ending_of
 from noisefold.data.formats.h5ad import is_tissue
 from noisefold.data.images.digits import digits
-from noisefold.data.load import load
+from noisefold.data.load import describe_columns, load
 from noisefold.data.shapes import shapes
 from noisefold.data.tissue.modality import SpatialTranscriptomics
 from noisefold.data.tissue.tissue import Tissue
@@ -124,8 +124,15 @@ class DataSource:
         endings = {ending_of(Path(s))[0] for s in (self.source, source)}
         if endings <= {*ENDINGS, ".zarr"}:
             return replace(self, source=source)
+        if not endings <= _TABLES:
+            return like
+        like = replace(like, pos=self.pos, x=self.x)
+        named = {"group": self.group, "label": self.label}
+        if not any(named.values()):
+            return like
         # What tells graphs apart in one table may be lacking in another of a single graph.
-        return replace(like, pos=self.pos, x=self.x) if endings <= _TABLES else like
+        there = {c["name"].casefold() for c in describe_columns(source, missing=True, **like.named)}
+        return replace(like, **{k: v for k, v in named.items() if v and v.strip().casefold() in there})
 
     def earth(self, source: str, missing: bool) -> Graphs:
         """Return another file of the earth, read as these are; what is missing is NaN, or left out.
@@ -155,10 +162,18 @@ class DataSource:
             missing=missing,
         )
 
-    def load(self, held_out: bool = False) -> Graphs:
-        """Return all of the data; procedural shapes for judging are not those for training."""
+    def load(self, held_out: bool = False, missing: bool = False) -> Graphs:
+        """Return all of the data; procedural shapes for judging are not those for training.
+
+        Parameters
+        ----------
+        held_out
+            Whether the data are for judging.
+        missing
+            Whether coordinates and features may be NaN.
+        """
         if self.is_tissue:
-            graphs = self.tissue().graphs()
+            graphs = self.tissue(missing).graphs()
             assert isinstance(graphs.modality, SpatialTranscriptomics)
             return graphs.replace(modality=replace(graphs.modality, patch=self.patch))
         chosen = None if self.classes is None else list(self.classes)
@@ -167,7 +182,8 @@ class DataSource:
             return shapes(count, points=self.points or 1024, families=chosen, seed=int(held_out))
         if self.source == "digits" and not Path(self.source).exists():
             return load(digits(), classes=chosen, size=self._sides)
-        return load(self.source, points=self.points, classes=chosen, **self.named)
+        lenient = {"missing": True} if missing else {}
+        return load(self.source, points=self.points, classes=chosen, **self.named, **lenient)
 
     @property
     def named(self) -> dict[str, Any]:
