@@ -394,3 +394,9 @@ def test_tables_are_completed_as_those_of_training_were_read(tmp_path: Path, cur
     assert len(made) == 2 * curves
     assert made.sizes.tolist() == [10] * 2 * curves
     assert made.feature_names == ("value",)
+    words = ("sample", tmp_path / "run", "--like", tmp_path / "some.csv", "--steps", 1)
+    status, _, errors = run(*words, "--out", tmp_path / "new.csv")
+    assert (status, errors) == (0, "")
+    new = load(tmp_path / "new.csv")
+    assert new.sizes.tolist() == [10] * curves
+    assert new.x.isfinite().all()

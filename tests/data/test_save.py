@@ -45,7 +45,7 @@ def test_npz_brings_everything_back(tmp_path):
     same(load(save(plain, tmp_path / "b.npz")), plain)
 
 
-@pytest.mark.parametrize("d", [2, 3])
+@pytest.mark.parametrize("d", [1, 2, 3])
 @pytest.mark.parametrize("f", [0, 2])
 @pytest.mark.parametrize("label", [False, True])
 def test_csv_brings_positions_features_and_classes_back(tmp_path, d, f, label):
@@ -160,7 +160,7 @@ def test_failure_leaves_what_was_there(tmp_path, monkeypatch, name):
         (sample(g=1), "a.npy", "positions alone"),
         (sample(d=2), "a.ply", "3 dimensions, got 2; save as .npz"),
         (sample(d=2), "a.xyz", "3 dimensions, got 2; save as .npz"),
-        (sample(d=4), "a.csv", "2 or 3 dimensions, got 4; save as .npz"),
+        (sample(d=4), "a.csv", "1 to 3 dimensions, got 4; save as .npz"),
         (
             sample().replace(mask=torch.ones(15, dtype=torch.bool)),
             "a.csv",

@@ -403,3 +403,14 @@ def test_variants_of_chemistry(text, pos, x, tmp_path):
 def test_an_id_in_extended_xyz_is_no_feature(tmp_path):
     (tmp_path / "a.xyz").write_text("2\nProperties=id:I:1:pos:R:3:q:R:1\n5 0 0 0 .5\n6 1 1 1 .25\n")
     assert quiet(tmp_path / "a.xyz").feature_names == ("q",)
+
+
+def test_one_axis_needs_graphs_told_apart_or_its_name(tmp_path):
+    (tmp_path / "a.csv").write_text("graph,x,heat\n0,1,5\n0,2,6\n1,1,7\n1,3,8\n")
+    found = load(tmp_path / "a.csv")
+    assert found.pos.tolist() == [[1], [2], [1], [3]]
+    assert found.feature_names == ("heat",)
+    (tmp_path / "b.csv").write_text("x,heat\n1,5\n2,6\n")
+    with pytest.raises(ValueError, match="pos"):  # a y may have been named otherwise
+        load(tmp_path / "b.csv")
+    assert load(tmp_path / "b.csv", pos=("x",)).dim == 1

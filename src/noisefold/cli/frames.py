@@ -30,7 +30,8 @@ def frame_of(model: Model, run: Path, like: str, out: Path) -> Graphs:
     if (earth := earth_of(run, like, missing=False)) is not None:
         return grid_of_samples(model, earth)
     if not source.is_tissue:
-        frame = source.load()
+        frame = source.load(missing=model.variable.positions_given)  # what is generated may be lacking
+        model.variable.check_given(frame)
     else:
         check_out(out, endings=(".h5ad", ".npz"), source=Path(like))
         frame = replace(source, genes=None).tissue(missing=True).graphs()

@@ -4,7 +4,7 @@
 ending                   what is written
 ======================== ==============================================================================
 .npz                     everything, several graphs; loads back exactly
-.csv .tsv .parquet       positions in 2 or 3 dimensions, features and classes by name; several graphs
+.csv .tsv .parquet       positions in 1 to 3 dimensions, features and classes by name; several graphs
 .npy                     positions ``[g, n, d]`` of graphs of one size
 .ply                     positions, features, edges; one graph a file, a folder of files for several
 .pcd .xyz .txt .pts      positions and features; the same; of molecules as .xyz elements and positions

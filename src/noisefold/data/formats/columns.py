@@ -4,7 +4,8 @@
 role           columns
 =============  ==========================================================================================
 position       x, y[, z], also with an affix or a unit (``x_centroid``, ``pos_y``, ``Z [um]``), or easting and
-               northing; the first three (or two) columns of numbers where there is no header
+               northing; x alone beside a column ``graph``; the first three (or two) columns of numbers
+               where there is no header
 graph          graph, cloud, sample, shape, object, molecule, or id, where it groups rows
 label          label, class, category
 feature        any other column of numbers that varies, or of reals
@@ -217,6 +218,8 @@ def _positions(table: Table, free: Sequence[int]) -> list[int]:
                     f"positions; say which with pos."
                 )
             axes[axis] = i
+    if set(axes) == {0} and "x" in exact and any(_plain(name) == "graph" for name in table.names):
+        return [exact["x"]]  # functions on the line, as they are written
     if not {0, 1} <= set(axes):
         listed = ", ".join(map(repr, table.names[:8]))
         raise ValueError(

@@ -200,15 +200,14 @@ def _labelled(words: Sequence[str], ptr: NDArray[np.int64]) -> tuple[torch.Tenso
 
 
 def write_csv(graphs: Graphs, mark: str = ",") -> bytes:
-    """Return all graphs as the bytes of a .csv file: graph, [label,] x, y[, z] and features by name.
+    """Return all graphs as the bytes of a .csv file: graph, [label,] x[, y[, z]] and features by name.
 
     Raises
     ------
     ValueError
         If positions have another dimension, or a feature's name would be read as something else.
     """
-    if graphs.dim not in (2, 3):
-        raise ValueError(f"a .csv file holds positions in 2 or 3 dimensions, got {graphs.dim}; save as .npz.")
+    _check_axes(graphs)
     header = ["graph", *_AXES[: graphs.dim], *_feature_names(graphs)]
     keys = [[str(i)] for i in range(len(graphs))]
     if graphs.label is not None:
@@ -225,8 +224,7 @@ def write_csv(graphs: Graphs, mark: str = ",") -> bytes:
 
 def named_columns(graphs: Graphs) -> dict[str, NDArray[Any]]:
     """Return the columns of a table of all graphs, as of `write_csv`."""
-    if graphs.dim not in (2, 3):
-        raise ValueError(f"a table holds positions in 2 or 3 dimensions, got {graphs.dim}; save as .npz.")
+    _check_axes(graphs)
     graph = graphs.batch.cpu().numpy()
     columns: dict[str, NDArray[Any]] = {"graph": graph}
     if graphs.label is not None:
@@ -235,6 +233,11 @@ def named_columns(graphs: Graphs) -> dict[str, NDArray[Any]]:
     pos, x = _numbers(graphs)
     columns |= dict(zip(_AXES, pos.T, strict=False))
     return columns | dict(zip(_feature_names(graphs), x.T, strict=True))
+
+
+def _check_axes(graphs: Graphs) -> None:
+    if not 1 <= graphs.dim <= len(_AXES):
+        raise ValueError(f"a table holds positions in 1 to 3 dimensions, got {graphs.dim}; save as .npz.")
 
 
 def write_tsv(graphs: Graphs) -> bytes:
