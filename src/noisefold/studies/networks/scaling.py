@@ -65,7 +65,7 @@ def _limb_buds(small: bool) -> Sets:
 
 
 SUBJECTS = {
-    "chairs": Subject(_chairs, {"batch": 16, "nodes": 128}, ("1-NNA-CD", "MMD-CD")),
+    "chairs": Subject(_chairs, {"batch": 16, "nodes": 64}, ("1-NNA-CD", "MMD-CD")),
     "limb buds": Subject(_limb_buds, {"batch": 16}, ("energy", "spectrum")),
 }
 """Data sets by name."""
@@ -91,13 +91,13 @@ class Scale:
         Whether procedural chairs stand in for chairs that are not there.
     """
 
-    seconds: tuple[float, ...] = (2.4, 7.6, 24.0, 76.0, 240.0)
+    seconds: tuple[float, ...] = (1.2, 3.8, 12.0, 38.0, 120.0)
     factors: tuple[float, ...] = (0.25, 0.5, 1.0)
     repeats: int = 4
     counts: tuple[int, ...] = (4, 13, 40, 126, 400)
-    count_seconds: float = 40.0
+    count_seconds: float = 20.0
     draws: int = 100
-    steps: int = 15
+    steps: int = 10
     net: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     small: bool = False
