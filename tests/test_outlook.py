@@ -28,12 +28,27 @@ def test_a_budget_buys_the_steps_that_it_pays_for() -> None:
     assert [size.factor for size in found.sizes] == list(SIZES)
     for size in found.sizes:
         assert (size.step_seconds, size.steps) == (1.0, 400)
+        assert size.batch == found.training.batch == 16  # half of it costs as much
         assert [steps for steps, _ in size.pilots] == [8, 16, 32]
         assert size.loss.low < size.loss.median < size.loss.high
     assert found.best.loss.median == min(size.loss.median for size in found.sizes)
     assert found.training.steps == 400
     parameters = [size.parameters for size in found.sizes]
     assert parameters == sorted(parameters)
+
+
+@pytest.mark.parametrize(("seconds", "batch"), [(16_000.0, 16), (15_999.0, 8), (10.0, 8)])
+def test_a_small_budget_gets_small_batches(
+    seconds: float, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "noisefold.outlook._cost", lambda recipe, *_: (1, float(recipe.plan["training"]["batch"]))
+    )
+    monkeypatch.setattr("noisefold.outlook.held_out_loss", lambda recipe, data, val, steps: 1 + 1 / steps)
+    found = outlook(DATA[:20], DATA[20:], seconds, pilot=1e4)
+    assert {size.batch for size in found.sizes} == {batch}
+    assert found.training.batch == batch
+    assert found.configuration()["training"] == {"batch": batch, "steps": max(1, int(seconds / batch))}
 
 
 def test_widths_are_multiplied_at_every_depth() -> None:

@@ -3,7 +3,8 @@
 Networks of half, the usual and twice the width are trained on the user's own data and machine for a short
 while, each in trainings of one, two and four times a length, since only the loss at the end of a training,
 when its learning rate has fallen, says what a training of that length brings. Their losses are continued to
-the number of steps that the budget pays for (`noisefold.theory.LearningCurve`).
+the number of steps that the budget pays for (`noisefold.theory.LearningCurve`). A budget that pays for few
+steps gets smaller batches, which at equal time bring more (``noisefold study optimizers --scale short``).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ _PARTS = (1, 2, 4)
 _FEWEST = 8
 _MULTIPLE = 16
 _TIMED = 3
+_ENOUGH, _SMALLEST, _CHEAPER = 1000, 8, 0.8  # steps, graphs of a batch, and cost of half a batch
 _NEVER = 10**9
 
 
@@ -48,6 +50,8 @@ class SizeOutlook:
         Its configuration.
     parameters
         Its number of parameters.
+    batch
+        Graphs of a training step.
     step_seconds
         Seconds of a training step on this machine.
     pilots
@@ -61,6 +65,7 @@ class SizeOutlook:
     factor: float
     net: Config
     parameters: int
+    batch: int
     step_seconds: float
     pilots: tuple[tuple[int, float], ...]
     steps: int
@@ -78,7 +83,7 @@ class Outlook:
     sizes
         The sizes that were tried, smallest first.
     training
-        The settings that the recipe has, with the number of steps of the best size.
+        The settings that the recipe has, with the number of steps and the batch of the best size.
     """
 
     seconds: float
@@ -92,7 +97,7 @@ class Outlook:
 
     def configuration(self) -> Config:
         """Return the part of a configuration that ``noisefold train --config`` needs."""
-        return {"net": self.best.net, "training": {"steps": self.best.steps, "batch": self.training.batch}}
+        return {"net": self.best.net, "training": {"steps": self.best.steps, "batch": self.best.batch}}
 
 
 def outlook(
@@ -137,8 +142,7 @@ def outlook(
     nets = {f: net for f, net in nets.items() if f == 1 or net != recipe.plan["net"]}
     found = []
     for factor, net in nets.items():
-        sized = replace(recipe, plan={**recipe.plan, "net": net})
-        parameters, cost = _cost(sized, data, clock)
+        sized, parameters, cost = _affordable(_changed(recipe, net=net), data, seconds, clock)
         shortest = int(pilot / len(nets) / sum(_PARTS) / cost)
         if shortest < _FEWEST:
             continue
@@ -146,12 +150,14 @@ def outlook(
         pilots = tuple((length, held_out_loss(sized, data, val, length)) for length in lengths)
         steps = max(1, int(seconds / cost))
         curve = LearningCurve([float(s) for s, _ in pilots], [loss for _, loss in pilots])
-        size = SizeOutlook(factor, net, parameters, cost, pilots, steps, curve.at(steps))
+        batch = int(sized.plan["training"]["batch"])
+        size = SizeOutlook(factor, net, parameters, batch, cost, pilots, steps, curve.at(steps))
         found.append(size)
         if tell is not None:
+            loss = size.loss
             tell(
-                f"width x {factor:g}: {size.parameters:,} parameters, {1000 * cost:.0f} ms a step, "
-                f"{steps} steps, loss {size.loss.median:.4g} [{size.loss.low:.4g}, {size.loss.high:.4g}]"
+                f"width x {factor:g}: {parameters:,} parameters, {1000 * cost:.0f} ms a step of {batch} graphs, "
+                f"{steps} steps, loss {loss.median:.4g} [{loss.low:.4g}, {loss.high:.4g}]"
             )
     if not found:
         raise ValueError(
@@ -160,7 +166,7 @@ def outlook(
         )
     training: Training = decode(recipe.plan["training"])
     made = Outlook(seconds, tuple(found), training)
-    return replace(made, training=replace(training, steps=made.best.steps))
+    return replace(made, training=replace(training, steps=made.best.steps, batch=made.best.batch))
 
 
 def resized(net: Mapping[str, Any], factor: float) -> Config:
@@ -194,6 +200,30 @@ def validation_loss(model: Model, val: Graphs) -> float:
 def held_out_loss(recipe: Recipe, data: Graphs, val: Graphs, steps: int) -> float:
     """Return the loss on held-out data after a training of so many steps."""
     return validation_loss(trained(recipe, data, steps), val)
+
+
+def _changed(recipe: Recipe, **parts: Config) -> Recipe:
+    return replace(recipe, plan={**recipe.plan, **parts})
+
+
+def _affordable(
+    recipe: Recipe, data: Graphs, seconds: float, clock: Callable[[], float]
+) -> tuple[Recipe, int, float]:
+    """Halve the batch while the budget pays for few steps; return the recipe, parameters, and cost of a step.
+
+    A batch whose half costs nearly as much stays as it is.
+    """
+    parameters, cost = _cost(recipe, data, clock)
+    while seconds < _ENOUGH * cost:
+        training = recipe.plan["training"]
+        half = _changed(recipe, training={**training, "batch": training["batch"] // 2})
+        if half.plan["training"]["batch"] < _SMALLEST:
+            break
+        _, less = _cost(half, data, clock)
+        if less > _CHEAPER * cost:
+            break
+        recipe, cost = half, less
+    return recipe, parameters, cost
 
 
 def _cost(recipe: Recipe, data: Graphs, clock: Callable[[], float]) -> tuple[int, float]:

@@ -79,7 +79,8 @@ def _kept(run: Run[Scale], load: Callable[[], Graphs]) -> Result:
     plan = outlook(train, val, size.seconds, pilot=size.pilot, request=request, clock=time.process_time)
     best = plan.best
     # Another seed: what is foretold is any training, not the one of the short trainings.
-    again = Request(seed=run.seed + 1, net=size.net or {}, changes=({"net": best.net},))
+    changes = {"net": best.net, "training": {"batch": best.batch}}
+    again = Request(seed=run.seed + 1, net=size.net or {}, changes=(changes,))
     start = time.process_time()
     found = held_out_loss(recipe_for(train, again), train, val, best.steps)
     spent = time.process_time() - start
@@ -87,6 +88,7 @@ def _kept(run: Run[Scale], load: Callable[[], Graphs]) -> Result:
         "network": best.net["kind"],
         "factor": best.factor,
         "parameters": best.parameters,
+        "batch": best.batch,
         "pilots": best.pilots,
         "steps": best.steps,
         "median": best.loss.median,
@@ -104,6 +106,7 @@ def table(result: Mapping[str, Any]) -> str:
         [
             name,
             f"{plan['network']} x {plan['factor']:g}",
+            plan["batch"],
             f"{plan['pilots'][-1][0]} to {plan['steps']}",
             f"{plan['pilots'][-1][1]:.4g}",
             f"{plan['median']:.4g} [{plan['low']:.4g}, {plan['high']:.4g}]",
@@ -112,7 +115,7 @@ def table(result: Mapping[str, Any]) -> str:
         ]
         for name, plan in result["plans"].items()
     ]
-    head = ["data", "network", "steps", "longest pilot", "foretold", "found", "inside"]
+    head = ["data", "network", "batch", "steps", "longest pilot", "foretold", "found", "inside"]
     return markdown(head, rows)
 
 
