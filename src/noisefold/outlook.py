@@ -156,8 +156,8 @@ def outlook(
         if tell is not None:
             loss = size.loss
             tell(
-                f"width x {factor:g}: {parameters:,} parameters, {1000 * cost:.0f} ms a step of {batch} graphs, "
-                f"{steps} steps, loss {loss.median:.4g} [{loss.low:.4g}, {loss.high:.4g}]"
+                f"width x {factor:g}: {parameters:,} parameters, {1000 * cost:.0f} ms a step of {batch} "
+                f"graphs, {steps} steps, loss {loss.median:.4g} [{loss.low:.4g}, {loss.high:.4g}]"
             )
     if not found:
         raise ValueError(

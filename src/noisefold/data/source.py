@@ -127,12 +127,12 @@ class DataSource:
         if not endings <= _TABLES:
             return like
         like = replace(like, pos=self.pos, x=self.x)
-        named = {"group": self.group, "label": self.label}
-        if not any(named.values()):
+        if self.group is None and self.label is None:
             return like
         # What tells graphs apart in one table may be lacking in another of a single graph.
         there = {c["name"].casefold() for c in describe_columns(source, missing=True, **like.named)}
-        return replace(like, **{k: v for k, v in named.items() if v and v.strip().casefold() in there})
+        kept = [v if v and v.strip().casefold() in there else None for v in (self.group, self.label)]
+        return replace(like, group=kept[0], label=kept[1])
 
     def earth(self, source: str, missing: bool) -> Graphs:
         """Return another file of the earth, read as these are; what is missing is NaN, or left out.
@@ -182,8 +182,8 @@ class DataSource:
             return shapes(count, points=self.points or 1024, families=chosen, seed=int(held_out))
         if self.source == "digits" and not Path(self.source).exists():
             return load(digits(), classes=chosen, size=self._sides)
-        lenient = {"missing": True} if missing else {}
-        return load(self.source, points=self.points, classes=chosen, **self.named, **lenient)
+        named = {**self.named, "missing": True} if missing else self.named
+        return load(self.source, points=self.points, classes=chosen, **named)
 
     @property
     def named(self) -> dict[str, Any]:

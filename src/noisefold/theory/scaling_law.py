@@ -133,7 +133,8 @@ class ScalingLaw:
         """Return draws of E, A, B (in units of the largest size and longest training) and both exponents."""
         kind = torch.float64
         sizes, steps, losses = (torch.tensor(v, dtype=kind) for v in self._columns)
-        exponent = torch.exp(torch.linspace(*map(math.log, _EXPONENTS), _GRID, dtype=kind))
+        first, last = (math.log(v) for v in _EXPONENTS)
+        exponent = torch.exp(torch.linspace(first, last, _GRID, dtype=kind))
         alpha, beta = (v.flatten() for v in torch.meshgrid(exponent, exponent, indexing="ij"))
         powers = sizes ** -alpha[:, None], steps ** -beta[:, None]
         design = torch.stack([torch.ones_like(powers[0]), *powers], -1)

@@ -182,7 +182,11 @@ def _costs(recipes: Mapping[float, Recipe], data: Sets, rounds: int = 3, steps: 
     for _ in range(rounds):
         for factor, recipe in recipes.items():
             marks: list[float] = []
-            model = trained(recipe, data.train, steps + 2, lambda _, m=marks: m.append(time.process_time()))
+
+            def mark(step: int, marks: list[float] = marks) -> None:
+                marks.append(time.process_time())
+
+            model = trained(recipe, data.train, steps + 2, mark)
             times[factor] += [b - a for a, b in pairwise(marks[:-1])]
             found[str(factor)] = {"parameters": model.num_parameters, "flops": _flops(model, data)}
     for factor, values in times.items():
@@ -225,11 +229,11 @@ def _training(
     if count is not None:
         result["training_loss"] = validation_loss(model, train)
     if scored:
-        how = {"draws": size.draws, "metrics": subject.metrics, "steps": size.steps, "seed": 0}
-        nodes = recipe.plan["training"]["nodes"]
-        test = _thinned(data.test, nodes)
-        rows = model.evaluate(test, solver=DPMSolver(), **how).to_dict()["rows"]
-        result["scores"] = rows["model"]["scores"]
+        test = _thinned(data.test, recipe.plan["training"]["nodes"])
+        scores = model.evaluate(
+            test, draws=size.draws, metrics=subject.metrics, steps=size.steps, solver=DPMSolver(), seed=0
+        )
+        result["scores"] = scores.to_dict()["rows"]["model"]["scores"]
     return result
 
 
@@ -251,9 +255,9 @@ def _or_none(make: Callable[..., T], *given: Any) -> T | None:
 
 def _cost_law(costs: Result) -> tuple[float, float]:
     """Return k and rho of the seconds k N^rho of a step."""
-    logs = [(math.log(c["parameters"]), math.log(c["step_seconds"])) for c in costs.values()]
-    rho, k = np.polyfit(*zip(*logs, strict=True), 1)
-    return float(math.exp(k)), float(rho)
+    sizes, seconds = (np.log([c[name] for c in costs.values()]) for name in ("parameters", "step_seconds"))
+    rho, k = np.polyfit(sizes, seconds, 1)
+    return math.exp(k), float(rho)
 
 
 def _law(trainings: Sequence[Result], costs: Result, noise: float) -> Result:
