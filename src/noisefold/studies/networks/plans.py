@@ -58,7 +58,7 @@ class Scale:
 _TINY = {"width": 16, "latents": 2, "latent_width": 16, "rounds": 1, "blocks": 1}
 SCALES = {
     "smoke": Scale(8.0, 6.0, ("vases",), _TINY),
-    "short": Scale(180.0, 60.0),
+    "short": Scale(90.0, 45.0),
     "paper": Scale(3600.0, 180.0),
 }
 
