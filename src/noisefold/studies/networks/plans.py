@@ -58,25 +58,37 @@ class Scale:
 _TINY = {"width": 16, "latents": 2, "latent_width": 16, "rounds": 1, "blocks": 1}
 SCALES = {
     "smoke": Scale(8.0, 6.0, ("vases",), _TINY),
-    "short": Scale(90.0, 45.0),
+    "short": Scale(75.0, 40.0),
     "paper": Scale(3600.0, 180.0),
 }
 
 
 def measure(run: Run[Scale]) -> Result:
     """Return, for each set, what was foretold and what was found."""
-    plans = {}
-    for name in run.size.subjects:
-        plans[name] = run.cached(name.replace(" ", "-"), partial(_kept, run, SUBJECTS[name]))
+    made = {
+        name: run.cached(name.replace(" ", "-"), partial(_kept, run, SUBJECTS[name]))
+        for name in run.size.subjects
+    }
+    plans = {name: plan for name, plan in made.items() if "found" in plan}
+    refused = {name: plan["refused"] for name, plan in made.items() if "refused" in plan}
     inside = sum(plan["low"] <= plan["found"] <= plan["high"] for plan in plans.values())
-    return {"seconds": run.size.seconds, "pilot": run.size.pilot, "inside": inside, "plans": plans}
+    return {
+        "seconds": run.size.seconds,
+        "pilot": run.size.pilot,
+        "inside": inside,
+        "plans": plans,
+        "refused": refused,
+    }
 
 
 def _kept(run: Run[Scale], load: Callable[[], Graphs]) -> Result:
     size = run.size
     train, val = load().split(0.8, seed=run.seed)
     request = Request(seed=run.seed, net=size.net or {})
-    plan = outlook(train, val, size.seconds, pilot=size.pilot, request=request, clock=time.process_time)
+    try:
+        plan = outlook(train, val, size.seconds, pilot=size.pilot, request=request, clock=time.process_time)
+    except ValueError as error:  # of a budget that is too short for these data
+        return {"refused": str(error)}
     best = plan.best
     # Another seed: what is foretold is any training, not the one of the short trainings.
     changes = {"net": best.net, "training": {"batch": best.batch}}
@@ -116,6 +128,7 @@ def table(result: Mapping[str, Any]) -> str:
         for name, plan in result["plans"].items()
     ]
     head = ["data", "network", "batch", "steps", "longest pilot", "foretold", "found", "inside"]
+    rows += [[name, *["-"] * (len(head) - 2), "not planned"] for name in result["refused"]]
     return markdown(head, rows)
 
 
