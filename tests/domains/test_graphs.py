@@ -216,3 +216,14 @@ def test_constraints_are_for_discrete_graphs():
     other = nf.Model.for_data(clouds, width=8, latents=2, latent_width=8, rounds=1, blocks=1, heads=2)
     with pytest.raises(ValueError, match="constraint"):
         other.sample(1, steps=2, constraint="tree")
+
+
+def test_levels_near_the_data_are_trained_more_where_one_mistake_counts() -> None:
+    chem = pytest.importorskip("rdkit.Chem")
+    chains = nf.load([chem.MolFromSmiles(text) for text in ("CCO", "CC=O", "C1CO1", "CN")])
+
+    def levels(graphs: nf.Graphs) -> object:
+        return recipe_for(graphs, Request()).plan["training"]["levels"]
+
+    assert levels(chains) == levels(nf.data.tree(4, nodes=40)) is not None
+    assert levels(nf.data.community(4)) is None

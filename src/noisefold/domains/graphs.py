@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from noisefold.data.molecules import is_molecular
 from noisefold.data.notice import notify
 from noisefold.domains.domain import Domain, ScoredModel
 from noisefold.domains.recipe import Recipe, Request, planned
@@ -31,7 +32,9 @@ from noisefold.train.settings import Training
 __all__ = ["DiscreteGraphs", "bare", "noted"]
 
 _PAIRS = 16_000  # of a batch: a step of more costs more and teaches hardly more
-_LARGE = 40  # nodes from which structure is decided where little is noise, which is then trained more
+# Nodes from which structure is decided where little is noise, which is then trained more; of molecules, whose
+# valences allow no mistake, always (``noisefold study molecules --scale short``).
+_LARGE = 40
 _KEPT = {
     "tree": "trees",
     "connected": "connected",
@@ -78,7 +81,7 @@ class DiscreteGraphs(Domain):
             batch=max(1, min(128, len(graphs), _PAIRS // pairs)),
             lr=2e-3,
             weight_decay=1e-2,
-            levels=_LATE if largest >= _LARGE else None,
+            levels=_LATE if largest >= _LARGE or is_molecular(graphs) else None,
             masks=Masks(("nothing", "nodes")) if request.for_completion else None,
             seed=request.seed,
         )
