@@ -6,8 +6,8 @@ total variation distance to the truth is the sampler's own error. On uniform ran
 benchmark ``tree``, the denoiser is Kirchhoff's, and the share of samples that are trees is what a sampler
 leaves of a perfect network.
 
-Samplers are compared at equal numbers of evaluations of the denoiser, so that one that corrects each step takes
-half as many.
+Samplers are compared at equal numbers of evaluations of the denoiser, so that one that corrects each step
+takes half as many.
 """
 
 from __future__ import annotations
@@ -130,9 +130,8 @@ def _distance(solver: DiscreteSolver, grid: Grid, noise: str, steps: int) -> flo
     both = [Graphs.from_networkx(g) for g in (nx.empty_graph(3), nx.complete_graph(3))]
     truth = (0.6, 0.4)
     path = Discrete((1.0,), truth, noise)
-    found = propagated(
-        FiniteGraphs(Graphs.collate(both), truth), path, solver, grid(path, steps // solver.evaluations)
-    )
+    times = grid(path, steps // solver.evaluations)
+    found = propagated(FiniteGraphs(Graphs.collate(both), truth), path, solver, times)
     return float((found - found.new_tensor([*truth, 0.0])).abs().sum() / 2)
 
 
