@@ -14,7 +14,7 @@ from noisefold.geometry import pair_decoder as module
 from noisefold.geometry.latent_fit import fitted
 from noisefold.geometry.pair_strata import PairStrata, simple_edges
 
-DECODER = PairDecoder((1.5, 0.5), 0.7, -0.2, growth=0.3)
+DECODER = PairDecoder((1.5, 0.5), 0.7, -0.2, growth=0.3, contraction=0.4)
 
 
 def vectors(n, seed=0):
@@ -28,7 +28,7 @@ def probabilities(z):
     out = np.zeros((n, n))
     for i in range(n):
         for j in range(i + 1, n):
-            step = (z[i, :2] - z[j, :2]) * np.array([1.5, 0.5])
+            step = (z[i, :2] - z[j, :2]) * np.array([1.5, 0.5]) * (n / 100) ** 0.2
             out[i, j] = 1 / (1 + np.exp(-(level + 0.7 * (z[i, 2] + z[j, 2]) - step @ step)))
     return out
 

@@ -37,6 +37,8 @@ __all__ = ["Posterior", "fitted"]
 _RATE, _DECODER_RATE = 0.1, 0.1
 _START_DEVIATION, _START_SOCIALITY = 0.05, 0.5
 _START_LENGTH = 1.0  # mean square of edges at the start, in units of the decoder
+_SHORTEST, _MOST_CONTRACTION = 1e-2, 2.0  # length of an edge at the start, and e there
+_ALIKE = 0.2  # of log sizes, from which on contraction cannot be seen
 _LARGEST = 3.0  # of the start, in standard deviations of the prior
 _DENSE = 300  # nodes up to which all eigenvectors are computed
 _TAIL = 0.1  # of the steps, over which the bound is averaged
@@ -84,50 +86,68 @@ def fitted(graphs: Graphs, dim: int, steps: int, decoder: PairDecoder | None = N
         Kept as it is; None fits it together with the vectors. With it the vectors of a graph do not depend on
         other graphs, up to rounding.
     """
+    graphs = graphs.to("cpu")
     start, strata = _start(graphs, dim), PairStrata.of(graphs)
-    edges = max(1, strata.edges.shape[1])
     mean = start.clone().requires_grad_()
     log_deviation = torch.full_like(start, math.log(_START_DEVIATION)).requires_grad_()
+    log_scale, bias = _numbers(decoder, start, strata.edges, graphs)
     groups: list[dict[str, object]] = [{"params": [mean, log_deviation], "lr": _RATE}]
     if decoder is None:
-        one, other = start[strata.edges]
-        length = float((one - other)[:, :-1].square().sum() / edges)
-        log_scale = torch.full((dim + 1,), 0.5 * math.log(_START_LENGTH / max(length, 1e-2)))
-        log_scale[dim] = math.log(_START_SOCIALITY)
-        bias = torch.tensor([_START_LENGTH, 0.0])
         groups.append({"params": [log_scale.requires_grad_(), bias.requires_grad_()], "lr": _DECODER_RATE})
-    else:
-        log_scale = torch.tensor([*decoder.scales, decoder.sociality]).clamp(min=1e-6).log()
-        bias = torch.tensor([decoder.bias, decoder.growth])
     optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
     rates = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda k: 0.01 + 0.5 * (1 + math.cos(math.pi * k / steps))
     )
-    size = (graphs.sizes.float() / SIZE).log()[graphs.batch.cpu()]
-    bounds: list[float] = []
+    size = (graphs.sizes.float() / SIZE).log()[graphs.batch]
+    softplus, bounds = torch.nn.functional.softplus, []
     noises = _noises(graphs.sizes.tolist(), dim + 1)
     with torch.enable_grad(), progress("latent positions", steps) as advance:
         for step in range(steps):
             z = (mean + log_deviation.exp() * next(noises)) * log_scale.exp()
+            z = torch.cat([z[:, :-1] * (0.5 * bias[2] * size[:, None]).exp(), z[:, -1:]], 1)
             others, weight = strata.turn(step)
-            softplus = torch.nn.functional.softplus
             missed = softplus(-_logits(z, strata.edges, bias, size)).sum()
             wrong = (weight * softplus(_logits(z, others, bias, size))).sum()
             divergence = 0.5 * (mean.square() + (2 * log_deviation).exp() - 1 - 2 * log_deviation).sum()
-            loss = (missed + wrong + divergence) / edges
+            loss = missed + wrong + divergence  # a sum, so that gradients do not depend on other graphs
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             rates.step()
-            bounds.append(-float(loss.detach()))
+            bounds.append(-float(loss.detach()) / max(1, strata.edges.shape[1]))
             advance(1, "")
     if decoder is None:
         scales = log_scale.detach().exp().tolist()
         decoder = PairDecoder(tuple(scales[:dim]), scales[dim], *bias.detach().tolist())
     last = bounds[-max(1, int(_TAIL * steps)) :]
-    return Posterior(
-        _signed(mean.detach(), graphs), log_deviation.detach().exp(), decoder, sum(last) / len(last)
-    )
+    mean, deviation = _signed(mean.detach(), graphs), log_deviation.detach().exp()
+    return Posterior(mean, deviation, decoder, sum(last) / len(last))
+
+
+def _numbers(
+    decoder: PairDecoder | None, start: Tensor, edges: Tensor, graphs: Graphs
+) -> tuple[Tensor, Tensor]:
+    """Return the logarithms of a decoder's scales ``[d + 1]``, and b, c and e ``[3]``.
+
+    Without a decoder they are where to start: edges of the start have unit length in graphs of any size.
+    """
+    if decoder is not None:
+        scales = torch.tensor([*decoder.scales, decoder.sociality])
+        return scales.clamp(min=1e-6).log(), torch.tensor([decoder.bias, decoder.growth, decoder.contraction])
+    one, other = start[edges]
+    square = (one - other)[:, :-1].square().sum(1, keepdim=True).clamp(min=_SHORTEST**2)
+    owner = graphs.batch[edges[0]]
+    known = owner.unique()
+    length = segment_mean(square, owner, len(graphs))[known, 0].log()
+    size = (graphs.sizes.float() / SIZE).log()[known]
+    centred, contraction = size - size.mean(), 0.0
+    if float(centred.abs().max()) > _ALIKE:
+        contraction = -float((centred * length).sum() / centred.square().sum())
+        contraction = min(_MOST_CONTRACTION, max(0.0, contraction))
+    log_scale = torch.zeros(start.shape[1])
+    log_scale[:-1] = 0.5 * (math.log(_START_LENGTH) - float((length + contraction * size).mean()))
+    log_scale[-1] = math.log(_START_SOCIALITY)
+    return log_scale, torch.tensor([_START_LENGTH, 0.0, contraction])
 
 
 def _logits(z: Tensor, pairs: Tensor, bias: Tensor, size: Tensor) -> Tensor:
@@ -139,10 +159,10 @@ def _logits(z: Tensor, pairs: Tensor, bias: Tensor, size: Tensor) -> Tensor:
 
 def _signed(mean: Tensor, graphs: Graphs) -> Tensor:
     """Return the same up to the signs of coordinates, of which no pair depends: with a positive skewness."""
-    skew = segment_mean(mean.double().pow(3), graphs.batch.cpu(), len(graphs))
+    skew = segment_mean(mean.double().pow(3), graphs.batch, len(graphs))
     sign = torch.where(skew < 0, -1.0, 1.0)
     sign[:, -1] = 1.0
-    return mean * sign.to(mean)[graphs.batch.cpu()]
+    return mean * sign.to(mean)[graphs.batch]
 
 
 def _noise(nodes: int, columns: int, seed: int) -> Tensor:

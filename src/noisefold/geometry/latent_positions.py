@@ -28,7 +28,7 @@ DIMENSIONS = (2, 3, 5, 8)
 """Dimensions of the latent space that are tried where none are named."""
 
 _STEPS = 300
-_EDGES = 15_000  # of the graphs that the decoder is fitted to
+_EDGES, _GRAPHS = 15_000, 6  # of the graphs that the decoder is fitted to; fewest graphs
 _NODES = 1 << 13  # whose vectors are inferred together: what stays in a processor's cache
 
 
@@ -63,7 +63,7 @@ class LatentPositions(Transform):
     def fit(
         cls, graphs: Graphs, dim: int | Sequence[int] = DIMENSIONS, steps: int = _STEPS
     ) -> LatentPositions:
-        """Fit the decoder to simple undirected graphs, or to as many of them as have 15,000 edges.
+        """Fit the decoder to simple undirected graphs, or to smaller ones with 15,000 edges in all, or six.
 
         Parameters
         ----------
@@ -72,26 +72,26 @@ class LatentPositions(Transform):
         dim
             Dimensions d of the latent space; of several the one with the largest evidence lower bound.
         steps
-            Steps of the inference.
+            Steps of the inference; half as many for the choice of the dimension.
 
         Raises
         ------
         ValueError
             If no graph has an edge, or a dimension is below 1.
         """
+        graphs = graphs.to("cpu")
         edges = simple_edges(graphs)
-        counts = torch.bincount(graphs.batch.cpu()[edges[0]], minlength=len(graphs))
+        counts = torch.bincount(graphs.batch[edges[0]], minlength=len(graphs))
         tried = (dim,) if isinstance(dim, int) else tuple(dim)
         if not tried or min(tried) < 1:
             raise ValueError(f"dim must be 1 or more, got {dim!r}.")
         if not edges.shape[1]:
             raise ValueError("the graphs have no edges, from which places could be inferred; give others.")
-        few = max(1, int(len(graphs) * min(1.0, _EDGES / edges.shape[1])))
-        some = graphs[spread(len(graphs), few)]
-        if not simple_edges(some).shape[1]:
-            some = graphs
-        best = max((fitted(some, d, steps) for d in tried), key=lambda found: found.bound)
-        sizes, numbers = graphs.sizes.cpu().double()[counts > 0].log(), counts[counts > 0].double().log()
+        some = graphs[_some(counts)]
+        half = max(1, steps // 2)
+        dim = max(tried, key=lambda d: fitted(some, d, half).bound) if len(tried) > 1 else tried[0]
+        best = fitted(some, dim, steps)
+        sizes, numbers = graphs.sizes.double()[counts > 0].log(), counts[counts > 0].double().log()
         slope = 1.0
         if float(sizes.std(correction=0)) > 0.1:  # log n varies enough to tell how m grows with it
             centred = sizes - sizes.mean()
@@ -146,3 +146,14 @@ class LatentPositions(Transform):
     def entries(self, known: Tensor) -> Tensor:
         """Return the same entries of features, ``[n, f]``."""
         return known
+
+
+def _some(counts: Tensor) -> Tensor:
+    """Return which graphs the decoder is fitted to, by their numbers of edges ``[g]``."""
+    few = max(_GRAPHS, int(len(counts) * _EDGES / max(1, int(counts.sum()))))
+    with_edges = int((counts > 0).sum())
+    if few >= with_edges:
+        return torch.arange(len(counts))
+    order = counts.argsort(stable=True)[len(counts) - with_edges :]
+    smaller = order[: max(few, with_edges * 3 // 4)]
+    return smaller[spread(len(smaller), few)].sort().values

@@ -4,9 +4,10 @@ A node has a place :math:`z_i \in \mathbb{R}^d` and a sociality :math:`u_i`, all
 graph of n nodes two nodes are joined, independently of all other pairs, with the probability
 
 .. math:: p_{ij} = \sigma\Bigl(b + c \log \tfrac{n}{100} + s_u (u_i + u_j)
-    - \sum_k s_k^2 (z_{ik} - z_{jk})^2\Bigr) .
+    - \left(\tfrac{n}{100}\right)^e \sum_k s_k^2 (z_{ik} - z_{jk})^2\Bigr) .
 
 Near nodes are joined, so that neighbours of a node are likely joined as well; a large sociality makes a hub.
+In larger geometric graphs of the same mean degree edges are shorter: there e is above 0.
 
 Source: Hoff, Raftery and Handcock, Latent space approaches to social network analysis (2002),
 https://doi.org/10.1198/016214502388618906; Krivitsky et al., Representing degree distributions, clustering,
@@ -45,8 +46,8 @@ class PairDecoder:
         The s of each dimension, d numbers.
     sociality
         The s of the sociality, which is the last column.
-    bias, growth
-        The b and c.
+    bias, growth, contraction
+        The b, c and e.
 
     Raises
     ------
@@ -58,6 +59,7 @@ class PairDecoder:
     sociality: float
     bias: float
     growth: float = 0.0
+    contraction: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.scales:
@@ -85,7 +87,7 @@ class PairDecoder:
         """
         n = len(z)
         scaled = z.double() * z.new_tensor([*self.scales, self.sociality], dtype=torch.float64)
-        place, own = scaled[:, :-1], scaled[:, -1]
+        place, own = scaled[:, :-1] * (max(1, n) / SIZE) ** (self.contraction / 2), scaled[:, -1]
         own = own - place.square().sum(1)
         level = self.bias + self.growth * math.log(max(1, n) / SIZE)
         place, own = place.float(), own.float()
