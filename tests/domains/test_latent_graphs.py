@@ -93,6 +93,13 @@ def test_each_sample_has_edges_of_its_own(model):
     assert a.shape != b.shape or not torch.equal(a, b)
 
 
+def test_samples_have_whole_sizes_though_training_sees_parts(data):
+    transform = LatentPositions.fit(data, 2, steps=5)
+    made = nf.Model.for_data(data, variable="pos", transform=transform, **SMALL)
+    made.fit(data, steps=1, batch=2, nodes=6)
+    assert set(made.sample(20, steps=1).sizes.tolist()) <= set(data.sizes.tolist())
+
+
 def test_numbers_of_edges_are_those_of_the_data(model, data):
     def per_node(graphs):
         return simple_edges(graphs).shape[1] / graphs.num_nodes

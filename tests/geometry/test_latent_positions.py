@@ -3,6 +3,7 @@ graphs whose vectors are known."""
 
 import math
 
+import networkx as nx
 import numpy as np
 import pytest
 import torch
@@ -11,7 +12,7 @@ import noisefold as nf
 from noisefold.configuration import decode, encode
 from noisefold.geometry import LatentPositions, PairDecoder
 from noisefold.geometry import pair_decoder as module
-from noisefold.geometry.latent_fit import fitted
+from noisefold.geometry.latent_fit import _start, fitted
 from noisefold.geometry.pair_strata import PairStrata, simple_edges
 
 DECODER = PairDecoder((1.5, 0.5), 0.7, -0.2, growth=0.3, contraction=0.4)
@@ -112,6 +113,18 @@ def test_geometric_graphs_are_found_again():
     assert both / len(own) > 0.6
     assert both / len(again) > 0.6
     assert len(again) == pytest.approx(len(own), rel=0.15)
+
+
+def test_small_components_leave_the_start_of_the_large_one_as_it_is():
+    ring = nx.cycle_graph(60)
+    more = nx.disjoint_union_all([ring, *[nx.path_graph(2)] * 3])
+    one, several = (_start(nf.Graphs.from_networkx(g), 2)[:60, :2] for g in (ring, more))
+    assert (one.std(0) - 1).abs().max() < 0.05
+    angle = torch.atan2(several[:, 1], several[:, 0] - several[:, 0].mean())
+    # About a circle, as a cycle's eigenvectors are: steps between neighbours all have one length.
+    steps = (several - several.roll(1, 0)).norm(dim=1)
+    assert angle.unique().numel() > 50
+    assert steps.std() < 0.2 * steps.mean()
 
 
 def test_dimensions_are_chosen_by_the_bound():

@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,6 +42,7 @@ _SHORTEST, _MOST_CONTRACTION = 1e-2, 2.0  # length of an edge at the start, and 
 _ALIKE = 0.2  # of log sizes, from which on contraction cannot be seen
 _LARGEST = 3.0  # of the start, in standard deviations of the prior
 _DENSE = 300  # nodes up to which all eigenvectors are computed
+_ACCURACY, _KRYLOV = 1e-6, 60  # of the others: the largest eigenvalues of long graphs lie close together
 _TAIL = 0.1  # of the steps, over which the bound is averaged
 
 _Array = NDArray[np.float64]
@@ -193,23 +195,38 @@ def _start(graphs: Graphs, dim: int) -> Tensor:
 
 
 def _eigenvectors(n: int, ends: NDArray[np.int64], degree: _Array, dim: int) -> _Array:
-    """Return eigenvectors of the random walk after the first, of unit variance, ``[n, d]``."""
-    from scipy.sparse.linalg import ArpackNoConvergence, eigsh
+    """Return a start of the places, ``[n, d]``: eigenvectors of each component, about a random centre.
 
-    out = np.zeros((n, dim))
-    count = min(dim + 1, n)
-    if count < 2 or ends.shape[1] == 0:
-        return out
+    All components together have about unit variance, so that the centre of a large one is near 0.
+    """
+    rng, out = np.random.default_rng(n), np.zeros((n, dim))
     weight = 1 / np.sqrt(degree.clip(min=1))
     values = weight[ends[0]] * weight[ends[1]]
     matrix = sparse.coo_array((values, (ends[0], ends[1])), shape=(n, n)).tocsr()
-    matrix = matrix + matrix.T
+    matrix = (matrix + matrix.T).tocsr()
+    count, component = sparse.csgraph.connected_components(matrix, directed=False)
+    order, sizes = np.argsort(component, kind="stable"), np.bincount(component, minlength=count)
+    for nodes in np.split(order, np.cumsum(sizes)[:-1]):
+        share = len(nodes) / max(1, n)
+        out[nodes] = rng.standard_normal(dim) * math.sqrt(1 - share)
+        if len(nodes) > 1:
+            within = matrix if count == 1 else matrix[nodes][:, nodes]
+            out[nodes] += _of_component(within, weight[nodes], dim) * math.sqrt(share)
+    return out
+
+
+def _of_component(matrix: Any, weight: _Array, dim: int) -> _Array:
+    """Return eigenvectors of a connected graph's random walk after the first, of unit variance."""
+    from scipy.sparse.linalg import ArpackNoConvergence, eigsh
+
+    n, out = len(weight), np.zeros((len(weight), dim))
+    count = min(dim + 1, n)
     if n <= _DENSE:
         found = np.linalg.eigh(matrix.toarray())[1][:, ::-1]
     else:
         begin = np.random.default_rng(n).standard_normal(n)
         try:
-            values, vectors = eigsh(matrix, count, which="LA", v0=begin, tol=1e-3, ncv=max(40, 3 * count))
+            values, vectors = eigsh(matrix, count, which="LA", v0=begin, tol=_ACCURACY, ncv=_KRYLOV)
         except ArpackNoConvergence as stopped:
             values, vectors = stopped.eigenvalues, stopped.eigenvectors
         found = vectors[:, np.argsort(-values)]

@@ -28,7 +28,7 @@ DIMENSIONS = (2, 3, 5, 8)
 """Dimensions of the latent space that are tried where none are named."""
 
 _STEPS = 300
-_EDGES, _GRAPHS = 15_000, 6  # of the graphs that the decoder is fitted to; fewest graphs
+_EDGES, _GRAPHS = 15_000, 4  # of the graphs that the decoder is fitted to; fewest graphs
 _NODES = 1 << 13  # whose vectors are inferred together: what stays in a processor's cache
 
 
@@ -63,7 +63,7 @@ class LatentPositions(Transform):
     def fit(
         cls, graphs: Graphs, dim: int | Sequence[int] = DIMENSIONS, steps: int = _STEPS
     ) -> LatentPositions:
-        """Fit the decoder to simple undirected graphs, or to smaller ones with 15,000 edges in all, or six.
+        """Fit the decoder to simple undirected graphs, or to smaller ones with 15,000 edges in all, or four.
 
         Parameters
         ----------
@@ -99,6 +99,11 @@ class LatentPositions(Transform):
         intercept = float((numbers - slope * sizes).mean())
         rest = numbers - slope * sizes - intercept
         return cls(best.decoder, slope, intercept, float(rest.min()), float(rest.max()), steps)
+
+    @property
+    def thins(self) -> bool:
+        """Whether a part of the nodes is as good as the whole: no, its edges would be too few."""
+        return False
 
     def posterior(self, graphs: Graphs) -> Posterior:
         """Return the inferred vectors of graphs, with the decoder as it is."""
@@ -155,5 +160,5 @@ def _some(counts: Tensor) -> Tensor:
     if few >= with_edges:
         return torch.arange(len(counts))
     order = counts.argsort(stable=True)[len(counts) - with_edges :]
-    smaller = order[: max(few, with_edges * 3 // 4)]
+    smaller = order[: max(few, with_edges // 2)]
     return smaller[spread(len(smaller), few)].sort().values

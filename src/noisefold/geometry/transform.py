@@ -20,6 +20,11 @@ __all__ = ["Chain", "Transform"]
 class Transform(Protocol):
     """What every transformation offers; nodes keep their order, and absent features stay absent."""
 
+    @property
+    def thins(self) -> bool:
+        """Whether a part of a graph's nodes is a graph as good as the whole, once it is undone."""
+        return True
+
     @abstractmethod
     def apply(self, graphs: Graphs) -> Graphs:
         """Return the graphs in the units after it."""
