@@ -35,8 +35,8 @@ from noisefold.progress import progress
 
 __all__ = ["Posterior", "fitted"]
 
-_RATE, _DECODER_RATE = 0.1, 0.1
-_START_DEVIATION, _START_SOCIALITY = 0.05, 0.5
+_RATE, _DECODER_RATE = 0.2, 0.1
+_START_DEVIATION, _START_SOCIALITY = 0.3, 0.5
 _START_LENGTH = 1.0  # mean square of edges at the start, in units of the decoder
 _SHORTEST, _MOST_CONTRACTION = 1e-2, 2.0  # length of an edge at the start, and e there
 _ALIKE = 0.2  # of log sizes, from which on contraction cannot be seen
@@ -90,10 +90,13 @@ def fitted(graphs: Graphs, dim: int, steps: int, decoder: PairDecoder | None = N
     """
     graphs = graphs.to("cpu")
     start, strata = _start(graphs, dim), PairStrata.of(graphs)
-    mean = start.clone().requires_grad_()
-    log_deviation = torch.full_like(start, math.log(_START_DEVIATION)).requires_grad_()
-    log_scale, bias = _numbers(decoder, start, strata.edges, graphs)
-    groups: list[dict[str, object]] = [{"params": [mean, log_deviation], "lr": _RATE}]
+    length = _lengths(start, strata.edges, graphs)
+    unit = torch.ones_like(start)  # steps are as long as edges: those of large graphs are short
+    unit[:, :-1] = length.clamp(max=1.0)[graphs.batch, None]
+    moved = torch.zeros_like(start).requires_grad_()
+    log_deviation = (_START_DEVIATION * unit).log().requires_grad_()
+    log_scale, bias = _numbers(decoder, length, graphs, dim)
+    groups: list[dict[str, object]] = [{"params": [moved, log_deviation], "lr": _RATE}]
     if decoder is None:
         groups.append({"params": [log_scale.requires_grad_(), bias.requires_grad_()], "lr": _DECODER_RATE})
     optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
@@ -105,6 +108,7 @@ def fitted(graphs: Graphs, dim: int, steps: int, decoder: PairDecoder | None = N
     noises = _noises(graphs.sizes.tolist(), dim + 1)
     with torch.enable_grad(), progress("latent positions", steps) as advance:
         for step in range(steps):
+            mean = start + unit * moved
             z = (mean + log_deviation.exp() * next(noises)) * log_scale.exp()
             z = torch.cat([z[:, :-1] * (0.5 * bias[2] * size[:, None]).exp(), z[:, -1:]], 1)
             others, weight = strata.turn(step)
@@ -122,13 +126,20 @@ def fitted(graphs: Graphs, dim: int, steps: int, decoder: PairDecoder | None = N
         scales = log_scale.detach().exp().tolist()
         decoder = PairDecoder(tuple(scales[:dim]), scales[dim], *bias.detach().tolist())
     last = bounds[-max(1, int(_TAIL * steps)) :]
-    mean, deviation = _signed(mean.detach(), graphs), log_deviation.detach().exp()
+    mean, deviation = _signed((start + unit * moved).detach(), graphs), log_deviation.detach().exp()
     return Posterior(mean, deviation, decoder, sum(last) / len(last))
 
 
-def _numbers(
-    decoder: PairDecoder | None, start: Tensor, edges: Tensor, graphs: Graphs
-) -> tuple[Tensor, Tensor]:
+def _lengths(start: Tensor, edges: Tensor, graphs: Graphs) -> Tensor:
+    """Return the root mean square length of each graph's edges at the start, ``[g]``; 1 without edges."""
+    one, other = start[edges]
+    owner = graphs.batch[edges[0]]
+    square = segment_mean((one - other)[:, :-1].square().sum(1, keepdim=True), owner, len(graphs))[:, 0]
+    count = torch.bincount(owner, minlength=len(graphs))
+    return torch.where(count > 0, square.sqrt().clamp(min=_SHORTEST), 1.0)
+
+
+def _numbers(decoder: PairDecoder | None, length: Tensor, graphs: Graphs, dim: int) -> tuple[Tensor, Tensor]:
     """Return the logarithms of a decoder's scales ``[d + 1]``, and b, c and e ``[3]``.
 
     Without a decoder they are where to start: edges of the start have unit length in graphs of any size.
@@ -136,18 +147,13 @@ def _numbers(
     if decoder is not None:
         scales = torch.tensor([*decoder.scales, decoder.sociality])
         return scales.clamp(min=1e-6).log(), torch.tensor([decoder.bias, decoder.growth, decoder.contraction])
-    one, other = start[edges]
-    square = (one - other)[:, :-1].square().sum(1, keepdim=True).clamp(min=_SHORTEST**2)
-    owner = graphs.batch[edges[0]]
-    known = owner.unique()
-    length = segment_mean(square, owner, len(graphs))[known, 0].log()
-    size = (graphs.sizes.float() / SIZE).log()[known]
+    size, square = (graphs.sizes.float() / SIZE).log(), 2 * length.log()
     centred, contraction = size - size.mean(), 0.0
     if float(centred.abs().max()) > _ALIKE:
-        contraction = -float((centred * length).sum() / centred.square().sum())
+        contraction = -float((centred * square).sum() / centred.square().sum())
         contraction = min(_MOST_CONTRACTION, max(0.0, contraction))
-    log_scale = torch.zeros(start.shape[1])
-    log_scale[:-1] = 0.5 * (math.log(_START_LENGTH) - float((length + contraction * size).mean()))
+    log_scale = torch.zeros(dim + 1)
+    log_scale[:-1] = 0.5 * (math.log(_START_LENGTH) - float((square + contraction * size).mean()))
     log_scale[-1] = math.log(_START_SOCIALITY)
     return log_scale, torch.tensor([_START_LENGTH, 0.0, contraction])
 
