@@ -128,15 +128,13 @@ def test_small_components_leave_the_start_of_the_large_one_as_it_is():
 
 
 def test_dimensions_are_chosen_by_the_bound():
-    rng = np.random.default_rng(0)
-    i, j = np.triu_indices(40, 1)
-    kept = rng.random(len(i)) < np.where((i < 20) == (j < 20), 0.5, 0.02)  # two communities: one axis
-    edges = torch.from_numpy(np.stack([i[kept], j[kept]]))
-    graphs = nf.Graphs(torch.zeros(40, 0), edge_index=torch.cat([edges, edges.flip(0)], 1))
-    chosen = LatentPositions.fit(graphs, (1, 6), steps=60)
-    assert len(chosen.decoder.scales) == 1
-    bounds = [fitted(graphs, d, 60).bound for d in (1, 6)]
-    assert bounds[0] > bounds[1]
+    place = np.sort(np.random.default_rng(0).random(60))
+    edges = torch.from_numpy(np.stack(np.nonzero(np.triu(np.abs(place[:, None] - place) < 0.06, 1))))
+    graphs = nf.Graphs(torch.zeros(60, 0), edge_index=torch.cat([edges, edges.flip(0)], 1))
+    few, many = (fitted(graphs, d, 50).bound for d in (2, 6))
+    assert few > many + 0.05  # points on a line: four more axes cost more than they say
+    for tried in ((2, 6), (6, 2)):
+        assert len(LatentPositions.fit(graphs, tried, steps=100).decoder.scales) == 2
 
 
 def test_vectors_of_a_graph_do_not_depend_on_others():
