@@ -17,7 +17,7 @@ from noisefold import configuration
 from noisefold.configuration import class_of, configurable, decode, encode, kind_of
 from noisefold.data.functions import GaussianProcess, Sawtooth
 from noisefold.data.images.modality import Pictures
-from noisefold.geometry import neighbor_rules
+from noisefold.geometry import PairDecoder, neighbor_rules
 from noisefold.geometry.scaling import Scaling
 from noisefold.nn import DMP, ComputeBudget, Latents, SetTransformer, adaptive
 from noisefold.noise import VE, VP, Classes, Cosine, Discrete, Gaussian, Linear, Nugget, Stationary, Target
@@ -51,8 +51,10 @@ NEEDED = {
     "geometry.Anisotropic": {"kernel": _KERNEL, "lengths": (0.5, math.inf)},
     "geometry.IndependentOutputs": {"kernel": _KERNEL, "outputs": 3},
     "geometry.KNN": {"k": 5},
+    "geometry.LatentPositions": {"decoder": PairDecoder((0.5, 1 / 3), 0.1, -2.0), "most": 1 / 3},
     "geometry.LongShort": {"k": 8, "near": 3},
     "geometry.Nested": {"base": Matern(0.3, 2.5), "share": 0.5, "floor": 0.1},
+    "geometry.PairDecoder": {"scales": (0.5, 1 / 3), "sociality": 0.1, "bias": -2.0},
     "geometry.Product": {"parts": (_KERNEL, Nugget(0.1))},
     "geometry.Radius": {"r": 0.5, "limit": 4},
     "geometry.Random": {"k": 3, "seed": 7},

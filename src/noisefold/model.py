@@ -114,7 +114,7 @@ class Model(ModelState):
         graphs = self.training_graphs(train_data)
         held = None if val is None else self.test_graphs(val)
         self.summary = self.summary or DataSummary.fit(graphs, self.transform)
-        if settings.nodes is not None:
+        if settings.nodes is not None and (self.transform is None or self.transform.thins):
             self.summary = replace(self.summary, sizes=(settings.nodes,))
         self.coupling, self.training = type(settings.coupling).__name__, settings
         folder = None if out is None else Path(out)

@@ -5,7 +5,15 @@ import pytest
 import torch
 
 import noisefold as nf
-from noisefold.domains import DiscreteGraphs, PlanarGraphs, Request, domain_of, planar_graphs, recipe_for
+from noisefold.domains import (
+    DiscreteGraphs,
+    LatentGraphs,
+    PlanarGraphs,
+    Request,
+    domain_of,
+    planar_graphs,
+    recipe_for,
+)
 from noisefold.geometry import DelaunayLayout, delaunay
 from noisefold.nn import EGNN
 from noisefold.noise import Positions, WithinCloud
@@ -53,8 +61,9 @@ def test_triangulations_are_of_the_domain(data):
 def test_other_graphs_are_not(graph, data):
     mixed = nf.Graphs.collate([data, graphs_of(graph)])
     assert isinstance(domain_of(mixed), DiscreteGraphs)
+    assert isinstance(domain_of(mixed, Positions()), LatentGraphs)
     with pytest.raises(ValueError, match='variable="types"'):
-        recipe_for(mixed, Request(changes=({"variable": "pos"},)))
+        PlanarGraphs().recipe(mixed, Request())
 
 
 def test_triangulations_that_are_no_delaunay_graphs_are_not():

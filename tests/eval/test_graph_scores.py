@@ -1,5 +1,6 @@
 """The table of scores of graphs: rows, what applies, copies and noise in their places, intervals, errors."""
 
+import networkx as nx
 import numpy as np
 import pytest
 import torch
@@ -160,6 +161,23 @@ def test_random_graphs_keep_nodes_edges_and_types():
     assert made.edge_index.shape[1] == 2 * statistics.edges.sum()  # no edge twice
     assert made.node_types == like.node_types
     assert made.edge_type.unique().tolist() == [0]
+
+
+def test_random_graphs_without_a_list_of_pairs(monkeypatch):
+    like = nf.data.community(6)
+    monkeypatch.setattr(nf.eval.random_graphs, "_LISTED", 0)
+    made = nf.eval.erdos_renyi_like(like, 300, torch.Generator().manual_seed(0))
+    statistics, those = nf.eval.GraphStatistics(made), nf.eval.GraphStatistics(like)
+    pairs = set(zip(those.sizes.tolist(), those.edges.tolist(), strict=True))
+    assert set(zip(statistics.sizes.tolist(), statistics.edges.tolist(), strict=True)) == pairs
+    sparse = nf.Graphs.collate([nf.Graphs.from_networkx(nx.path_graph(12))] * 2)
+    made = nf.eval.erdos_renyi_like(sparse, 400, torch.Generator().manual_seed(0))
+    matrix = torch.zeros(12, 12)
+    local = made.edge_index - made.ptr[made.batch[made.edge_index[0]]]
+    matrix.index_put_(tuple(local), torch.ones(local.shape[1]), accumulate=True)
+    share = matrix[~torch.eye(12, dtype=torch.bool)] / 400
+    # Every pair is an edge in 11 of 66 graphs; five standard errors.
+    assert (share - 11 / 66).abs().max() < 5 * (11 / 66 * 55 / 66 / 400) ** 0.5
 
 
 def test_large_graphs_are_compared_without_spectra():

@@ -14,7 +14,7 @@ from noisefold.data.functions import (
     sawtooth,
     write_tracks,
 )
-from noisefold.data.graph_sets import community, graph_set, grid, planar, qm9, sbm, tree
+from noisefold.data.graph_sets import community, graph_set, grid, moses, planar, qm9, sbm, tree
 from noisefold.data.images import (
     Canvas,
     Pictures,
@@ -72,6 +72,7 @@ __all__ = [
     "mixture",
     "modelnet40",
     "molecules",
+    "moses",
     "open_shards",
     "pictures",
     "planar",

@@ -12,6 +12,7 @@ from noisefold.domains.functions import Functions
 from noisefold.domains.geometric_graphs import GeometricGraphs
 from noisefold.domains.graphs import DiscreteGraphs
 from noisefold.domains.images import Images
+from noisefold.domains.latent_graphs import LatentGraphs
 from noisefold.domains.molecules import Molecules
 from noisefold.domains.molecules_3d import Molecules3D
 from noisefold.domains.planar_graphs import PlanarGraphs
@@ -30,6 +31,7 @@ __all__ = [
     "Functions",
     "GeometricGraphs",
     "Images",
+    "LatentGraphs",
     "Molecules",
     "Molecules3D",
     "PlanarGraphs",
@@ -50,6 +52,7 @@ DOMAINS: tuple[Domain, ...] = (
     DirectedGraphs(),
     GeometricGraphs(),
     PlanarGraphs(),
+    LatentGraphs(),
     DiscreteGraphs(),
     SphereFunctions(),
     Functions(),

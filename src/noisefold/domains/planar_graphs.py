@@ -44,10 +44,10 @@ class PlanarGraphs(Domain):
     name: ClassVar[str] = "planar graphs"
 
     def fits(self, data: Graphs, variable: Variable[Any] | None) -> bool:
-        """Return whether positions of graphs without any are asked for, or all are such triangulations."""
-        if data.dim > 0 or data.edge_index is None:
+        """Return whether graphs are such triangulations, and no other variable is asked for."""
+        if data.dim > 0 or data.edge_index is None or not isinstance(variable, Positions | None):
             return False
-        return _reason(data) is None if variable is None else isinstance(variable, Positions)
+        return _reason(data) is None
 
     def recipe(self, data: Graphs, request: Request) -> Recipe:
         """Return a recipe for triangulations of any sizes.

@@ -10,6 +10,8 @@ from noisefold.geometry.pairs import pair_index, pair_ptr
 
 __all__ = ["erdos_renyi_like"]
 
+_LISTED = 1 << 24  # pairs of all graphs that are listed, to draw from
+
 
 def erdos_renyi_like(like: Graphs, count: int, generator: torch.Generator) -> Graphs:
     """Return Erdos-Renyi graphs, each with the numbers of nodes and edges of a random graph of a set.
@@ -39,12 +41,16 @@ def erdos_renyi_like(like: Graphs, count: int, generator: torch.Generator) -> Gr
     edges = torch.bincount(like.batch[pairs[0]], minlength=len(like))[chosen]
     sizes = like.sizes[chosen]
     ptr = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
-    all_pairs, first = pair_index(ptr), pair_ptr(ptr)
-    owner = torch.repeat_interleave(torch.arange(count), first.diff())
-    keys = torch.rand(all_pairs.shape[1], generator=generator, dtype=torch.float64) + owner
-    order = torch.argsort(keys)
-    rank = torch.arange(len(order)) - first[owner]
-    u, v = all_pairs[:, order[rank < edges[owner]]]
+    if int(pair_ptr(ptr)[-1]) <= _LISTED:
+        u, v = _listed(ptr, edges, generator)
+    else:
+        u, v = torch.cat(
+            [
+                _drawn_pairs(n, k, generator) + first
+                for n, k, first in zip(sizes.tolist(), edges.tolist(), ptr.tolist(), strict=False)
+            ],
+            1,
+        )
     out = Graphs(
         torch.zeros(int(ptr[-1]), 0),
         ptr=ptr,
@@ -58,6 +64,32 @@ def erdos_renyi_like(like: Graphs, count: int, generator: torch.Generator) -> Gr
         node_types=like.node_types,
         edge_types=like.edge_types,
     )
+
+
+def _listed(ptr: Tensor, edges: Tensor, generator: torch.Generator) -> Tensor:
+    """Return so many random pairs of each graph, ``[2, e]``, out of a list of all pairs."""
+    all_pairs, first = pair_index(ptr), pair_ptr(ptr)
+    owner = torch.repeat_interleave(torch.arange(len(edges)), first.diff())
+    keys = torch.rand(all_pairs.shape[1], generator=generator, dtype=torch.float64) + owner
+    order = torch.argsort(keys)
+    rank = torch.arange(len(order)) - first[owner]
+    return all_pairs[:, order[rank < edges[owner]]]
+
+
+def _drawn_pairs(n: int, count: int, generator: torch.Generator) -> Tensor:
+    """Return so many random pairs i < j of n nodes, ``[2, count]``, without a list of all pairs."""
+    if 4 * count > n * (n - 1) // 2:
+        return _listed(torch.tensor([0, n]), torch.tensor([count]), generator)
+    found = torch.empty(0, dtype=torch.int64)
+    while len(found) < count:
+        some = 2 * (count - len(found)) + 16
+        i = torch.randint(n, (some,), generator=generator)
+        j = torch.randint(n - 1, (some,), generator=generator)
+        j = j + (j >= i).long()  # any other node
+        codes = torch.cat([found, torch.minimum(i, j) * n + torch.maximum(i, j)]).unique()
+        # Which of too many are kept must not depend on their numbers.
+        found = codes[torch.randperm(len(codes), generator=generator)[:count]]
+    return torch.stack([found // n, found % n])
 
 
 def _drawn(types: Tensor | None, count: int, generator: torch.Generator) -> Tensor | None:

@@ -19,8 +19,10 @@ from noisefold.geometry.gp import Conditional, Factor, LeaveOneOut, condition, e
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.kernels import Anisotropic, Kernel, Nugget, Product, Scaled, Sum
 from noisefold.geometry.knn import knn_dense
+from noisefold.geometry.latent_positions import LatentPositions
 from noisefold.geometry.manifold import Manifold, Sphere, Torus
 from noisefold.geometry.neighbor_rules import KNN, Full, LongShort, Radius, Random
+from noisefold.geometry.pair_decoder import PairDecoder
 from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.segment import segment_max, segment_mean, segment_softmax, segment_sum
 from noisefold.geometry.summary import DataSummary
@@ -59,12 +61,14 @@ __all__ = [
     "IndependentOutputs",
     "KMeans",
     "Kernel",
+    "LatentPositions",
     "LeaveOneOut",
     "LongShort",
     "Manifold",
     "Matern",
     "Nested",
     "Nugget",
+    "PairDecoder",
     "Periodic",
     "Product",
     "Radius",

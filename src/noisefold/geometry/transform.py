@@ -6,6 +6,7 @@ What is transformed is the value of single nodes, so that a mask of known entrie
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +20,11 @@ __all__ = ["Chain", "Transform"]
 class Transform(Protocol):
     """What every transformation offers; nodes keep their order, and absent features stay absent."""
 
+    @property
+    def thins(self) -> bool:
+        """Whether a part of a graph's nodes is a graph as good as the whole, once it is undone."""
+        return True
+
     @abstractmethod
     def apply(self, graphs: Graphs) -> Graphs:
         """Return the graphs in the units after it."""
@@ -30,6 +36,10 @@ class Transform(Protocol):
     @abstractmethod
     def undo(self, graphs: Graphs) -> Graphs:
         """Return the graphs in the units before it."""
+
+    def drawn(self, graphs: Graphs, seeds: Sequence[int]) -> Graphs:
+        """Return the same as `undo`, with what it leaves open drawn from a seed for each graph."""
+        return self.undo(graphs)
 
     @abstractmethod
     def entries(self, known: Tensor) -> Tensor:
@@ -68,6 +78,12 @@ class Chain(Transform):
         """Return the graphs in the units before the first."""
         for part in reversed(self.parts):
             graphs = part.undo(graphs)
+        return graphs
+
+    def drawn(self, graphs: Graphs, seeds: Sequence[int]) -> Graphs:
+        """Return the graphs in the units before the first, with what is left open drawn from the seeds."""
+        for part in reversed(self.parts):
+            graphs = part.drawn(graphs, seeds)
         return graphs
 
     def entries(self, known: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from noisefold.sample.grid import CosineGrid, Grid, Karras, LevelGrid, LogSNR, P
 from noisefold.sample.joint import JointSolver
 from noisefold.sample.langevin import LangevinCorrection, UnderdampedLangevin
 from noisefold.sample.likelihood import LogProb, log_det, log_prob
+from noisefold.sample.predictor_corrector import PredictorCorrector
 from noisefold.sample.probability_flow import ProbabilityFlow
 from noisefold.sample.reconstruction import Reconstructed, Reconstruction
 from noisefold.sample.replacement import Kriged, Repaint, Replaced, Replacement, Resampled
@@ -78,6 +79,7 @@ __all__ = [
     "LogProb",
     "LogSNR",
     "Power",
+    "PredictorCorrector",
     "ProbabilityFlow",
     "Reconstructed",
     "Reconstruction",

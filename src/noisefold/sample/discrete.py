@@ -2,7 +2,8 @@ r"""Solvers of discrete paths.
 
 Each takes the probabilities :math:`\hat p(x_0)` of the denoiser for every node and pair, and draws the state
 at s < t entry by entry. With an exact denoiser all have the data's distribution in the limit of many steps;
-they differ in how far they are from it at few.
+they differ in how far they are from it at few. `noisefold.sample.PredictorCorrector` corrects the state
+after each step of another.
 
 ================ ==================================================== ============================
 solver           draws x_s from                                       when to use
@@ -16,7 +17,9 @@ solver           draws x_s from                                       when to us
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -32,10 +35,15 @@ __all__ = [
     "DiscreteFlow",
     "DiscreteSolver",
     "Renoising",
+    "Rows",
     "flow_rates",
     "mixed_kernel",
     "reweighted_kernel",
 ]
+
+
+Rows = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Probabilities of the next classes ``[m, k]`` from an estimate, the state and the noise distribution."""
 
 
 class DiscreteSolver(Solver):
@@ -60,18 +68,33 @@ class DiscreteSolver(Solver):
             The noise distribution, ``[k]``.
         """
 
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the denoiser in a step."""
+        return len(self.stages(0.5, 0.25))
+
+    def stages(self, t: float, s: float) -> Sequence[tuple[float, Rows]]:
+        """Return the draws of which a step from t to s is made: when to ask the denoiser, and the rows."""
+        return [(t, partial(self._at, t=t, s=s))]
+
+    def _at(self, estimate: Tensor, state: Tensor, noise: Tensor, *, t: float, s: float) -> Tensor:
+        return self.rows(estimate, state, t, s, noise)
+
     def step(
         self, task: Task[Categories, Categories], state: Categories, t: Tensor, s: Tensor, memory: Memory
     ) -> tuple[Categories, Memory]:
         """Draw the state at s."""
         path = task.path
         assert isinstance(path, Discrete)
+        for when, rows in self.stages(float(t), float(s)):
 
-        def rows(p: Tensor, x: Tensor, noise: Tensor) -> Tensor:
-            return self.rows(p.double(), x, float(t), float(s), noise.to(p.device))
+            def drawn(p: Tensor, x: Tensor, noise: Tensor, rows: Rows = rows) -> Tensor:
+                return rows(p.double(), x, noise.to(p.device))
 
-        drawn_from = task.denoise(state, t).map(rows, state, path.noise_distribution)
-        return draw_classes(drawn_from, task.graphs, task.random), None
+            at = t if when == float(t) else s
+            drawn_from = task.denoise(state, at).map(drawn, state, path.noise_distribution)
+            state = draw_classes(drawn_from, task.graphs, task.random)
+        return state, None
 
 
 def mixed_kernel(estimate: Tensor, state: Tensor, keep_s: float, keep_t: float, noise: Tensor) -> Tensor:

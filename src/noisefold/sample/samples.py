@@ -12,7 +12,7 @@ from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.summary import DataSummary
 from noisefold.geometry.transform import Transform
 from noisefold.nn.denoiser import Denoiser
-from noisefold.noise.source import Streams
+from noisefold.noise.source import Streams, derive_seed
 from noisefold.progress import progress
 from noisefold.sample.draw import SampleCallback, generate
 from noisefold.sample.frames import Nodes, frames_of
@@ -22,6 +22,7 @@ from noisefold.sample.tiled import TILED_NODES, tiled
 __all__ = ["draw_samples"]
 
 _STEPS = 50
+_DECODED = 0x5EED  # tells the seeds of what a transformation draws from others
 
 
 def draw_samples(
@@ -80,9 +81,12 @@ def draw_samples(
 
     place = {i: k for k, i in enumerate(numbers)}
 
+    def undone(graphs: Graphs, indices: Sequence[int]) -> Graphs:
+        return units.drawn(graphs, [derive_seed(seed, i, _DECODED) for i in indices])
+
     def seen(step: int, level: float, graphs: Graphs) -> None:
         if callback is not None:
-            callback(step, level, units.undo(graphs).replace(origin=origin))
+            callback(step, level, undone(graphs, first).replace(origin=origin))
 
     def shaped(indices: list[int]) -> Graphs:
         shape = frames_of(indices, nodes, like, summary, seed)
@@ -96,8 +100,10 @@ def draw_samples(
 
     drawn: list[int] = []
     made: list[Graphs] = []
+    first: list[int] = []
     with progress("sampling", len(numbers)) as advance:
         for indices, on in _batches(denoiser, units, numbers, sampling.batch, like, tile):
+            first = first or indices
             shape = shaped(indices)
             graphs = variable.blank(units.apply(shape), summary)
             if on is not denoiser:
@@ -110,7 +116,7 @@ def draw_samples(
             )  # fmt: skip
             # What is given comes back as it was, bit for bit, and where it was.
             frame = variable.blank(shape, summary)
-            done = variable.returned(frame, units.undo(done.to(frame.device)))
+            done = variable.returned(frame, undone(done.to(frame.device), indices))
             names = summary.feature_names if len(summary.feature_names) == done.features else ()
             made.append(done.replace(origin=origin, feature_names=names))
             drawn += indices

@@ -164,10 +164,10 @@ def propagated(distribution: FiniteGraphs, path: Discrete, solver: DiscreteSolve
     nodes = torch.zeros(len(states) * int(distribution.graphs.sizes[0]), dtype=torch.int64)
     current = noise[states].prod(1)
     denoise = distribution.denoiser(path)
-    for t, s in itertools.pairwise(times):
-        estimate = denoise(Categories(nodes, states.reshape(-1)), t).pairs
-        rows = solver.rows(estimate, states.reshape(-1), float(t), float(s), noise)
-        rows = rows.view(len(states), entries, classes)
+    stages = [stage for t, s in itertools.pairwise(times.tolist()) for stage in solver.stages(t, s)]
+    for t, kernel in stages:
+        estimate = denoise(Categories(nodes, states.reshape(-1)), times.new_tensor(t)).pairs
+        rows = kernel(estimate, states.reshape(-1), noise).view(len(states), entries, classes)
         step = torch.ones(len(states), len(states), dtype=torch.float64)
         for e in range(entries):
             step *= rows[:, e][:, states[:, e]]

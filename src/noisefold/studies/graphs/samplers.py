@@ -5,6 +5,9 @@ probabilities 0.6 and 0.4, the distribution of a sampler's last state is compute
 total variation distance to the truth is the sampler's own error. On uniform random trees of 64 nodes, the
 benchmark ``tree``, the denoiser is Kirchhoff's, and the share of samples that are trees is what a sampler
 leaves of a perfect network.
+
+Samplers are compared at equal numbers of evaluations of the denoiser, so that one that corrects each step
+takes half as many.
 """
 
 from __future__ import annotations
@@ -21,7 +24,17 @@ from scipy.stats import binomtest
 from noisefold.geometry.graphs import Graphs
 from noisefold.noise import Discrete, Streams, Types, derive_seed
 from noisefold.progress import progress
-from noisefold.sample import D3PM, CosineGrid, DiscreteFlow, Grid, Power, Renoising, Solver, Task, Uniform
+from noisefold.sample import (
+    D3PM,
+    CosineGrid,
+    DiscreteFlow,
+    Grid,
+    Power,
+    PredictorCorrector,
+    Renoising,
+    Task,
+    Uniform,
+)
 from noisefold.sample.discrete import DiscreteSolver
 from noisefold.studies.kit.experiment import Experiment, Result, Run, written
 from noisefold.studies.kit.plots import log_ticks, marks, outer_legend, panels
@@ -38,8 +51,10 @@ SAMPLERS: dict[str, tuple[DiscreteSolver, Grid, str]] = {
     "flow, power 4": (DiscreteFlow(), Power(4), "marginal"),
     "flow, power 2, eta 10": (DiscreteFlow(eta=10.0), Power(2), "marginal"),
     "flow, power 2, omega 0.1": (DiscreteFlow(omega=0.1), Power(2), "marginal"),
+    "flow, power 2, corrected": (PredictorCorrector(DiscreteFlow()), Power(2), "marginal"),
     "flow, power 2, uniform noise": (DiscreteFlow(), Power(2), "uniform"),
     "flow, power 2, absorbing noise": (DiscreteFlow(), Power(2), "absorbing"),
+    "flow, power 2, absorbing noise, corrected": (PredictorCorrector(DiscreteFlow()), Power(2), "absorbing"),
     "D3PM, cosine grid": (D3PM(), CosineGrid(), "marginal"),
     "D3PM, power 2": (D3PM(), Power(2), "marginal"),
     "D3PM, power 3": (D3PM(), Power(3), "marginal"),
@@ -52,8 +67,17 @@ _LOOKS = marks(
         zip(
             SAMPLERS,
             (
-                *("o #56B4E9", "o #0072B2", "s #0072B2", "^ #0072B2", "P #009E73", "X #CC79A7", "v #E69F00"),
-                *("D #000000", "o #D55E00", "s #D55E00", "^ #D55E00", "x #D55E00", "* #999999"),
+                *("o #56B4E9", "o #0072B2", "s #0072B2", "^ #0072B2", "P #009E73", "X #CC79A7", "h #009E73"),
+                *(
+                    "v #E69F00",
+                    "D #000000",
+                    "d #000000",
+                    "o #D55E00",
+                    "s #D55E00",
+                    "^ #D55E00",
+                    "x #D55E00",
+                    "* #999999",
+                ),
             ),
             strict=True,
         )
@@ -63,7 +87,7 @@ _LOOKS = marks(
 
 @dataclass(frozen=True)
 class Scale:
-    """Numbers of steps, and trees drawn for each."""
+    """Numbers of evaluations of the denoiser, and trees drawn for each."""
 
     steps: tuple[int, ...]
     trees: int
@@ -73,7 +97,7 @@ SCALES = {"smoke": Scale((25, 32), 4), "short": Scale((25, 50, 100, 200), 120)}
 
 
 def measure(run: Run[Scale]) -> Result:
-    """Return one of ``rows`` for every sampler and number of steps.
+    """Return one of ``rows`` for every sampler and number ``steps`` of evaluations.
 
     A row has ``distance`` (total variation on three edges), and ``valid`` with ``low`` and ``high``, the
     share of samples that are trees and its 95 % interval.
@@ -106,16 +130,17 @@ def _distance(solver: DiscreteSolver, grid: Grid, noise: str, steps: int) -> flo
     both = [Graphs.from_networkx(g) for g in (nx.empty_graph(3), nx.complete_graph(3))]
     truth = (0.6, 0.4)
     path = Discrete((1.0,), truth, noise)
-    found = propagated(FiniteGraphs(Graphs.collate(both), truth), path, solver, grid(path, steps))
+    times = grid(path, steps // solver.evaluations)
+    found = propagated(FiniteGraphs(Graphs.collate(both), truth), path, solver, times)
     return float((found - found.new_tensor([*truth, 0.0])).abs().sum() / 2)
 
 
-def _trees(solver: Solver, grid: Grid, noise: str, steps: int, count: int, seed: int) -> int:
+def _trees(solver: DiscreteSolver, grid: Grid, noise: str, steps: int, count: int, seed: int) -> int:
     """Draw graphs by the exact denoiser of trees, and count those that are trees."""
     trees = SpanningTrees(_NODES)
     path = Discrete((1.0,), trees.shares, noise)
     frame = Graphs(torch.zeros(count * _NODES, 0), ptr=_NODES * torch.arange(count + 1))
-    times = grid(path, steps)
+    times = grid(path, steps // solver.evaluations)
     random = Streams(derive_seed(seed, 0), range(count))
     task = Task(trees.denoiser(path), path, times, frame, random, Types())
     start = path.prior(frame, Types().read(frame), times[0], random)
@@ -135,9 +160,9 @@ def _steps(result: Result) -> list[int]:
 
 
 def table(result: Result) -> str:
-    """Return two tables, samplers down and steps across."""
+    """Return two tables, samplers down and evaluations of the denoiser across."""
     cells, steps = _cells(result), _steps(result)
-    head = ["steps", *steps]
+    head = ["evaluations", *steps]
     valid = [
         [
             name,
@@ -163,7 +188,7 @@ def _share(row: Result) -> str:
 
 
 def figure(result: Result) -> Figure:
-    """Draw both against the number of steps."""
+    """Draw both against the number of evaluations."""
     cells, steps = _cells(result), _steps(result)
     picture, (left, right) = panels(1, 2, 12, 4.6)
     for name, look in _LOOKS.items():
@@ -177,7 +202,7 @@ def figure(result: Result) -> Figure:
     left.set(xscale="log", ylabel="samples that are trees [%]", title="Random trees of 64 nodes")
     right.set(xscale="log", yscale="log", ylabel="total variation distance", title="Three dependent edges")
     for panel in (left, right):
-        panel.set_xlabel("steps")
+        panel.set_xlabel("evaluations of the denoiser")
         log_ticks(panel.xaxis, steps)
         panel.grid(color="0.92")
     outer_legend(picture, [left], "right upper", fontsize=8)
