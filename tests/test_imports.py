@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "src" / "noisefold"
 
 # What each layer may use besides itself; "" is the package's own __init__, which only gives names.
-LOWEST = {"configuration", "progress", "errors", "files"}
+LOWEST = {"configuration", "progress", "errors", "files", "interrupt", "tensor_files"}
 NOISE = LOWEST | {"geometry", "arguments"}
 CHAIN = NOISE | {"noise", "nn", "sample"}
 DATA = CHAIN | {"train", "data", "eval", "theory"}
@@ -22,6 +22,8 @@ ALLOWED = {
     "progress": {"configuration"},
     "errors": set(),
     "files": set(),
+    "interrupt": set(),
+    "tensor_files": {"files", "interrupt"},
     "arguments": LOWEST | {"geometry"},
     "geometry": LOWEST,
     "noise": NOISE,
@@ -150,6 +152,12 @@ def test_nothing_is_pickled():
 def test_accelerate_stays_in_its_file():
     users = [f for f in FILES if "accelerate" in {name.split(".")[0] for name in imported(f)}]
     assert users == [ROOT / "train" / "device.py"]
+
+
+def test_tensor_files_are_read_and_written_in_one_place():
+    """So that every reader has the guard of `read_tensors`."""
+    users = [f for f in FILES if "safetensors" in {name.split(".")[0] for name in imported(f)}]
+    assert users == [ROOT / "tensor_files.py"]
 
 
 @pytest.mark.parametrize(
