@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from noisefold import tensor_files
 from noisefold.files import atomic_text
 from noisefold.train import Checkpoint, Checkpoints
-from noisefold.train import checkpoint as module
 
 
 def _checkpoint(step: int, size: int = 5) -> Checkpoint:

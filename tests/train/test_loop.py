@@ -298,7 +298,7 @@ def test_an_interrupt_does_not_save_them_either(tmp_path: Path) -> None:
 def test_even_the_last_step_is_checked() -> None:
     denoise = denoiser(Moody())
     with pytest.raises(
-        TrainingError, match="the weights stopped being finite by step 12; the model keeps .* of step 9;"
+        TrainingError, match=r"the weights stopped being finite by step 12; the model keeps .* of step 9;"
     ):
         train(denoise, data(), settings(), on_step=_poison_at(denoise, STEPS - 1))
 
