@@ -53,8 +53,13 @@ def test_every_option_reaches_the_source() -> None:
     }
     expected = {
         **given,
-        **{"classes": ("a", "b"), "pos": ("u", "v"), "x": ("w",), "properties": ("gap",), "size": (32, 48)},
-        **{"level": ("200", "850"), "vector": ("u10", "v10")},
+        "classes": ("a", "b"),
+        "pos": ("u", "v"),
+        "x": ("w",),
+        "properties": ("gap",),
+        "size": (32, 48),
+        "level": ("200", "850"),
+        "vector": ("u10", "v10"),
     }
     assert given.keys() == NAMES - {"genes"}  # which are of tissues, and those have other options
     assert Reading(**given).source("a.csv") == DataSource("a.csv", **expected)
