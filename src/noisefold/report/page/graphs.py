@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -52,7 +51,7 @@ class GraphPictures:
     """
 
     score: Callable[..., Scores] = score_graphs
-    unit: ClassVar[str] = "nodes a graph"
+    unit = "nodes a graph"
 
     def title(self, content: Content) -> str:
         """Return what the model generates."""
