@@ -1,9 +1,10 @@
 """Memory and throughput of training from shards: ``python benchmarks/shards.py FOLDER --gigabytes 8``.
 
 1. Clouds of 1,000 points are written to FOLDER, some at a time; ``noisefold convert`` makes shards of them.
-2. ``noisefold train`` takes some steps from the shards, in its own process. Printed are the most resident
-   memory that it had (VmHWM: all pages, also those of mapped files and libraries) and the most anonymous
-   memory (RssAnon: what the system cannot take back), both of `convert` and of `train`.
+2. ``noisefold train`` takes some steps from the shards, in its own process. Printed are, of `convert` and of
+   `train`, the most resident memory that it had (VmHWM: all pages, also those of mapped files and
+   libraries), the most anonymous memory (RssAnon: what the system cannot take back), and the most pages of
+   files (RssFile), which are page cache that the process maps; each with what it was before the work began.
 3. A part of the clouds is trained on from shards and in memory, in turn. Printed are the ratios of the median
    steps in a second of processor time, of every repetition.
 
@@ -53,24 +54,28 @@ def watched(words: list[str]) -> None:
     """Run a command line of noisefold, and print its memory."""
     from noisefold.cli import main
 
-    most, done = [0.0], threading.Event()
+    parts = ("RssAnon", "RssFile")
+    before = {part: status(part) for part in parts}
+    most, done = dict(before), threading.Event()
 
     def watch() -> None:
         while not done.wait(0.05):
-            most[0] = max(most[0], status("RssAnon"))
+            for part in parts:
+                most[part] = max(most[part], status(part))
 
     threading.Thread(target=watch, daemon=True).start()
     sys.argv = ["noisefold", *words]
-    begun = time.perf_counter()
+    begun = time.process_time()
     try:
         main()
     except SystemExit as error:
         if error.code:
             raise
     done.set()
+    told = "; ".join(f"{part} {before[part]:.0f} MB before, {most[part]:.0f} MB at most" for part in parts)
     print(
-        f"{words[0]}: {status('VmHWM'):.0f} MB resident at most, {most[0]:.0f} MB anonymous at most, "
-        f"{time.perf_counter() - begun:.0f} s",
+        f"{words[0]}: {status('VmHWM'):.0f} MB resident at most; {told}; "
+        f"{time.process_time() - begun:.0f} s of processor time",
         flush=True,
     )
 

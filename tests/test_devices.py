@@ -34,7 +34,7 @@ HOW = {
     "batch": 3,
     "warmup": 1,
     "log_every": 1,
-    "validate_every": 1,
+    "validate_every": 2,
     "checkpoint_every": 1,
     "ema": 0.5,
 }

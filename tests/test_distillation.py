@@ -77,19 +77,19 @@ def test_steps_of_an_exact_map_are_the_flow() -> None:
 
 
 def test_a_student_learns_where_its_teacher_arrives() -> None:
-    data = nf.data.shapes(24, points=24, seed=0)
+    data = nf.data.shapes(16, points=12, seed=0)
     small = {"width": 16, "latents": 4, "latent_width": 16, "rounds": 1, "blocks": 1, "heads": 2}
     teacher = nf.Model.for_data(data, **small)
-    teacher.fit(data, steps=60, batch=8, lr=1e-2, nodes=24)
+    teacher.fit(data, steps=40, batch=8, lr=1e-2, nodes=12)
     before = {k: v.clone() for k, v in teacher.net.state_dict().items()}
     labels = [0, 1, 2, 3] * 4
-    wanted = teacher.sample(16, seed=3, steps=25, labels=labels).pos
+    wanted = teacher.sample(16, seed=3, steps=15, labels=labels).pos
 
     def error(model: nf.Model, **how: Any) -> float:
         return float((model.sample(16, seed=3, labels=labels, **how).pos - wanted).square().mean())
 
-    how = nf.Training(steps=100, batch=8, lr=5e-3, ema=0.9)
-    student = nf.distill(teacher, data, steps=2, substeps=3, settings=how)
+    how = nf.Training(steps=90, batch=8, lr=5e-3, ema=0.9)
+    student = nf.distill(teacher, data, steps=2, substeps=2, settings=how)
     untrained = nf.Model(
         teacher.net, student.path, student.target, "pos", summary=teacher.data
     )  # the teacher's weights in the student's steps, which is DDIM

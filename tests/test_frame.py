@@ -2,10 +2,9 @@
 
 import ast
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1] / "src" / "noisefold"
-FILES = sorted(ROOT.rglob("*.py"))
+from syntax import FILES, ROOT, nodes
+
 # Who may compare the name of a variable: the room that owns variables; measures of a column that the caller
 # names; and studies, whose tables name it.
 COMPARES = (
@@ -21,19 +20,16 @@ LONG = 400
 SHORTER = {"model.py": 350}
 
 
-NODES = {file: list(ast.walk(ast.parse(file.read_text(encoding="utf-8")))) for file in FILES}
-
-
 def test_the_files_are_found():
-    assert ROOT / "model.py" in NODES
+    assert ROOT / "model.py" in FILES
 
 
 def test_no_path_is_asked_for_its_kind():
     """Kinds of paths register with single dispatch, or say what they handle."""
     asked = [
         f"{file}: {ast.unparse(node)}"
-        for file, nodes in NODES.items()
-        for node in nodes
+        for file in FILES
+        for node in nodes(file)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance"
         if re.search(r"\bGaussian\b", ast.unparse(node.args[1]))
     ]
@@ -43,9 +39,9 @@ def test_no_path_is_asked_for_its_kind():
 def test_no_variable_is_asked_for_its_name():
     asked = [
         f"{file}: {ast.unparse(node)}"
-        for file, nodes in NODES.items()
+        for file in FILES
         if not file.relative_to(ROOT).as_posix().startswith(COMPARES)
-        for node in nodes
+        for node in nodes(file)
         if isinstance(node, ast.Compare)
         if re.search(r"\b(variable|noised)(\.name)?\s*[!=]=\s*['\"]", ast.unparse(node))
     ]
@@ -59,7 +55,7 @@ def test_files_are_short():
 
 def test_public_signatures_are_typed():
     """No ``**name: Any`` in the signatures of the class that users hold, but for what a report shows."""
-    for node in NODES[ROOT / "model.py"]:
+    for node in nodes(ROOT / "model.py"):
         if (
             isinstance(node, ast.FunctionDef)
             and not node.name.startswith("_")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1] / "src" / "noisefold"
+from syntax import FILES, ROOT, nodes
 
 # What each layer may use besides itself; "" is the package's own __init__, which only gives names.
-LOWEST = {"configuration", "progress", "errors", "files"}
+LOWEST = {"configuration", "progress", "errors", "files", "interrupt", "tensor_files"}
 NOISE = LOWEST | {"geometry", "arguments"}
 CHAIN = NOISE | {"noise", "nn", "sample"}
 DATA = CHAIN | {"train", "data", "eval", "theory"}
@@ -22,6 +22,8 @@ ALLOWED = {
     "progress": {"configuration"},
     "errors": set(),
     "files": set(),
+    "interrupt": set(),
+    "tensor_files": {"files", "interrupt"},
     "arguments": LOWEST | {"geometry"},
     "geometry": LOWEST,
     "noise": NOISE,
@@ -49,13 +51,6 @@ MODULES = {"pot": "ot", "pillow": "PIL", "pyyaml": "yaml"}  # distributions whos
 PICKLING = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 PICKLING_CALLS = {"torch.save", "torch.load", "torch.package"}
 
-FILES = sorted(ROOT.rglob("*.py"))
-
-
-@cache
-def nodes(file: Path) -> list[ast.AST]:
-    return list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
-
 
 def layer(module: str) -> str:
     """Layer of a module of the package: "noise" for "noisefold.noise.schedule", "" for "noisefold"."""
@@ -67,8 +62,13 @@ def own_layer(file: Path) -> str:
     return "" if parts == ("__init__",) else parts[0]
 
 
-def imported(file: Path) -> Iterator[str]:
+@cache
+def imported(file: Path) -> tuple[str, ...]:
     """Every imported module, wherever in the file; of ``from noisefold import nn``, "noisefold.nn"."""
+    return tuple(_imported(file))
+
+
+def _imported(file: Path) -> Iterator[str]:
     package = ["noisefold", *file.relative_to(ROOT).parts[:-1]]
     for node in nodes(file):
         if isinstance(node, ast.Import):
@@ -152,6 +152,18 @@ def test_accelerate_stays_in_its_file():
     assert users == [ROOT / "train" / "device.py"]
 
 
+def test_tensor_files_are_read_and_written_in_one_place():
+    """So that every reader has the guard of `read_tensors`."""
+    users = [f for f in FILES if "safetensors" in {name.split(".")[0] for name in imported(f)}]
+    assert users == [ROOT / "tensor_files.py"]
+
+
+def made(source: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that is not there, with this content; its name is its own, since what is read is kept."""
+    monkeypatch.setattr(Path, "read_text", lambda self, **_: source)
+    return ROOT / "sample" / f"made_{source.encode().hex()}.py"
+
+
 @pytest.mark.parametrize(
     ("source", "names"),
     [
@@ -163,10 +175,7 @@ def test_accelerate_stays_in_its_file():
     ],
 )
 def test_the_reader_sees_every_form_of_import(source, names, monkeypatch):
-    monkeypatch.setattr(Path, "read_text", lambda self, **_: source)
-    nodes.cache_clear()
-    assert list(imported(ROOT / "sample" / "grid.py")) == names
-    nodes.cache_clear()
+    assert list(imported(made(source, monkeypatch))) == names
 
 
 @pytest.mark.parametrize(
@@ -181,8 +190,5 @@ def test_the_reader_sees_every_form_of_import(source, names, monkeypatch):
     ],
 )
 def test_the_reader_sees_every_form_of_pickling(source, monkeypatch):
-    monkeypatch.setattr(Path, "read_text", lambda self, **_: source)
-    nodes.cache_clear()
     with pytest.raises(AssertionError):
-        assert_nothing_pickled(ROOT / "sample" / "grid.py")
-    nodes.cache_clear()
+        assert_nothing_pickled(made(source, monkeypatch))

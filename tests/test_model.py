@@ -14,7 +14,7 @@ from noisefold.model import PACKAGED, Model
 from noisefold.nn import Latents, SetTransformer
 from noisefold.noise import VP, Gaussian, Target
 from noisefold.sample import DDIM, Ancestral, DPMSolver, StochasticHeun
-from noisefold.train import Training
+from noisefold.train import Training, TrainingError
 
 TINY = {"width": 16, "latents": 4, "latent_width": 16, "rounds": 1, "blocks": 1, "heads": 2}
 FEW = Training(steps=3, batch=4, warmup=1, log_every=1, validate_every=3, checkpoint_every=2)
@@ -132,6 +132,15 @@ def test_other_paths_targets_and_networks(data: Graphs) -> None:
     for path, target in ((Gaussian(VP()), "noise"), (Gaussian(), Target("data", weight="velocity"))):
         model = Model(Latents(**TINY), path, target).fit(plain, settings=FEW)
         assert torch.isfinite(model.sample(2, steps=3).pos).all()
+
+
+def test_a_training_that_fails_leaves_the_model_as_it_was(model: Model, data: Graphs) -> None:
+    before = {k: v.clone() for k, v in model.net.state_dict().items()}
+    sample = model.sample(2, steps=2)
+    with pytest.raises(TrainingError):
+        model.fit(data, settings=FEW.changed({"steps": 9, "lr": 1e30}))
+    assert all(torch.equal(v, before[k]) for k, v in model.net.state_dict().items())
+    assert torch.equal(model.sample(2, steps=2).pos, sample.pos)
 
 
 def test_evaluate_has_the_reference_rows(model: Model, data: Graphs) -> None:

@@ -108,7 +108,7 @@ class Model(ModelState):
         ValueError
             If data, settings and model do not fit together.
         noisefold.train.TrainingError
-            If the loss stops being finite.
+            If the loss stops being finite; the model keeps the last sound weights.
         """
         settings = (settings or self.training).changed(options)
         graphs = self.training_graphs(train_data)

@@ -11,12 +11,12 @@ from typing import Any, Self
 import torch
 import yaml
 from huggingface_hub import ModelHubMixin
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from noisefold.configuration import RENAMED_PARTS, __version__
 from noisefold.files import atomic_text, staged, sync
-from noisefold.train.checkpoint import Checkpoints, atomic_tensors, read_tensors
+from noisefold.tensor_files import atomic_tensors, read_tensors
+from noisefold.train.checkpoint import Checkpoints
 from noisefold.train.device import is_main
 
 __all__ = ["FORMAT", "PACKAGED", "Pretrained", "folder_of", "read_model", "upgraded", "write_model"]
@@ -173,7 +173,7 @@ class Pretrained(
             config, state = read_model(folder)
             model = cls.from_config(config)
             model.net.load_state_dict(state)
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(f"{folder} holds a model that cannot be read: {reason}") from error
         model.net.eval()

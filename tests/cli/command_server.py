@@ -1,4 +1,4 @@
-"""A process that imports the library once and runs each command line it is given in a fork of its own.
+"""Runs each command line that it is given in a fork of its own, so that none has to import the library.
 
 Reads a JSON list a line: working directory, most bytes that a file may have (0: any), and words. Answers
 with the number of the process when it was started, and with its exit status (below 0: a signal), its
@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 import traceback
+from typing import TextIO
 
 # What commands import when they run, so that no fork has to.
 import matplotlib.figure  # noqa: F401
@@ -33,6 +34,7 @@ def _command(folder: str, output: int, limit: int, words: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.dup2(output, 1)
     os.dup2(output, 2)
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # those of a test are captured
     if limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     sys.argv = ["noisefold", *words]
@@ -43,11 +45,12 @@ def _command(folder: str, output: int, limit: int, words: list[str]) -> int:
     return 0
 
 
-def main() -> None:
-    torch.set_num_threads(1)
+def serve(requests: TextIO, answers: TextIO) -> None:
+    """Run what is asked for, until nothing more can be."""
+    torch.set_num_threads(1)  # those of OpenMP do not survive a fork
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    print("ready", flush=True)
-    for line in sys.stdin:
+    print("ready", file=answers, flush=True)
+    while line := requests.readline():
         folder, limit, words = json.loads(line)
         begun = time.perf_counter()
         # A pipe holds what such a command says, and is no file that a limit applies to.
@@ -62,13 +65,10 @@ def main() -> None:
             finally:
                 sys.stdout.flush()
                 os._exit(status)
-        print(child, flush=True)
+        print(child, file=answers, flush=True)
         _, status = os.waitpid(child, 0)
         seconds = time.perf_counter() - begun
         os.close(told)
         with os.fdopen(output) as stream:
-            print(json.dumps([os.waitstatus_to_exitcode(status), seconds, stream.read()]), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+            ended = [os.waitstatus_to_exitcode(status), seconds, stream.read()]
+        print(json.dumps(ended), file=answers, flush=True)

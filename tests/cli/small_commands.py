@@ -6,12 +6,12 @@ import hashlib
 import json
 import os
 import select
-import subprocess
-import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import command_server
 import h5py
 import numpy as np
 from safetensors import safe_open
@@ -62,23 +62,35 @@ class Server:
     """Runs commands one after another, each in a process of its own."""
 
     def __init__(self) -> None:
-        script = Path(__file__).with_name("command_server.py")
-        self.process = subprocess.Popen(
-            [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-        )
+        # A fork of this process, which has imported what an interpreter of its own would import for seconds.
+        wanted, asked = os.pipe()
+        told, answered = os.pipe()
+        self.process = os.fork()
+        if self.process == 0:
+            try:
+                os.close(asked)
+                os.close(told)
+                with os.fdopen(wanted) as requests, os.fdopen(answered, "w") as answers:
+                    command_server.serve(requests, answers)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(0)
+        os.close(wanted)
+        os.close(answered)
+        self.requests, self.answers = os.fdopen(asked, "w"), os.fdopen(told)
         self._answer()
 
     def _answer(self) -> str:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
+        line = self.answers.readline()
         assert line, "the server has ended"
         return line
 
     def close(self) -> None:
         """End the process."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
+        self.requests.close()
+        os.waitpid(self.process, 0)
+        self.answers.close()
 
     def run(
         self,
@@ -88,13 +100,13 @@ class Server:
         limit: int = 0,
     ) -> Ended:
         """Run a command in a folder; `disturb` is given its process and what tells whether it still runs."""
-        assert self.process.stdin is not None
         folder.mkdir(parents=True, exist_ok=True)
         request = json.dumps([str(folder), limit, COMMANDS[name]])
-        self.process.stdin.write(request + "\n")
+        self.requests.write(request + "\n")
+        self.requests.flush()
         number = int(self._answer())
         if disturb is not None:
-            disturb(number, lambda: not select.select([self.process.stdout], [], [], 0)[0])
+            disturb(number, lambda: not select.select([self.answers], [], [], 0)[0])
         return Ended(*json.loads(self._answer()))
 
 

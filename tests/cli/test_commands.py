@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from noisefold import cli
 from noisefold.data import load, save, shapes
+from noisefold.train import Checkpoints
 
 SMALL = ["-o", "net.width=16", "-o", "net.latents=4", "-o", "net.latent_width=16", "-o", "net.rounds=1"]
 SMALL += ["-o", "net.blocks=1", "-o", "net.heads=2", "-o", "training.batch=4", "-o", "training.warmup=1"]
@@ -80,6 +81,21 @@ def test_resuming_with_other_data_is_refused_and_keeps_the_note(trained: Path, t
     status, _, errors = run("train", tmp_path / "other.npz", "--out", trained, "--resume", *SMALL)
     assert status == 2, errors
     assert (trained / "data.json").read_bytes() == before
+
+
+def test_a_training_that_explodes_leaves_a_sound_checkpoint(
+    cubes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("noisefold.train.loop._rate", lambda step, settings: float(step >= 3))
+    more = ["-o", "training.lr=1e30", "-o", "training.checkpoint_every=2"]
+    status, _, errors = run("train", cubes, "--out", tmp_path / "r", "--steps", 8, *SMALL, *more)
+    assert status == 1
+    assert "checkpoint 2 is the last good one" in errors
+    last = Checkpoints(tmp_path / "r" / "checkpoints").latest()
+    assert last is not None
+    assert last.step == 2
+    assert last.finite
+    assert not (tmp_path / "r" / "model").exists()
 
 
 def test_config_of_a_run_trains_again(trained: Path, cubes: Path, tmp_path: Path) -> None:

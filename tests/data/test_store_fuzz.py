@@ -20,6 +20,7 @@ from noisefold.geometry.graphs import Graphs
 
 h5py = pytest.importorskip("h5py")
 pytest.importorskip("zarr")
+numcodecs = pytest.importorskip("numcodecs")
 
 
 def files(folder):
@@ -108,7 +109,7 @@ MAKERS = {
 
 def test_damaged_stores(tmp_path):
     counts = battery(
-        {name: MAKERS[name](tmp_path) for name in ("a.zarr", "a.h5ad", "tenx", "shards")}, count=12
+        {name: MAKERS[name](tmp_path) for name in ("a.zarr", "a.h5ad", "tenx", "shards")}, count=8
     )
     assert all(c["refused"] for c in counts.values())
 
@@ -150,6 +151,19 @@ def test_a_chunk_that_declares_too_much_is_refused(name, chunk, tmp_path):
         content[4:6] = b"\xe0" + b"\xff" * 7 + b"\x0f"
     file.write_bytes(content)
     with pytest.raises(ValueError, match=file.name):
+        load(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "chunk", "codec"), [("a.zarr", "var/_index/0", "blosc"), ("b.zarr", "var/_index/c/0", "zstd")]
+)
+def test_texts_that_are_too_many_are_refused(name, chunk, codec, tmp_path):
+    """Of each the library keeps a reference, before it looks for one."""
+    MAKERS[name](tmp_path)
+    file, codec = tmp_path / name / chunk, numcodecs.get_codec({"id": codec})
+    texts = bytes(codec.decode(file.read_bytes()))
+    file.write_bytes(codec.encode(b"\xff" * 4 + texts[4:]))
+    with pytest.raises(ValueError, match=chunk.removeprefix("var/")):
         load(tmp_path / name)
 
 

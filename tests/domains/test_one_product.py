@@ -15,6 +15,7 @@ from noisefold.cli import app
 from noisefold.domains import Request, domain_of
 
 STEPS = 2
+NET = {True: "net.", False: ""}  # where a tissue's network stands in the configuration
 
 
 def command(*words: object) -> None:
@@ -26,7 +27,7 @@ def command(*words: object) -> None:
 def tissue(tmp_path_factory: pytest.TempPathFactory) -> Path:
     anndata = pytest.importorskip("anndata")
     rng = np.random.default_rng(1)
-    pos = rng.random((500, 2)) * 100
+    pos = rng.random((320, 2)) * 80
     counts = rng.poisson(np.exp(1 + np.sin(pos[:, :1] / 20 + np.arange(3)))).astype(np.float32)
     data = anndata.AnnData(counts)
     data.var_names = ["a", "b", "c"]
@@ -39,12 +40,14 @@ def tissue(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("for_completion", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_tissue(tissue: Path, tmp_path: Path, for_completion: bool) -> None:
     flag = ["--for-completion"] if for_completion else []
-    command("train", tissue, "--out", tmp_path / "run", "--steps", STEPS, *flag)
+    small = {"width": 16, "blocks": 1, "heads": 2}
+    options = [word for k, v in small.items() for word in ("-o", f"net.{NET[for_completion]}{k}={v}")]
+    command("train", tissue, "--out", tmp_path / "run", "--steps", STEPS, *flag, *options)
     by_command = nf.Model.from_pretrained(tmp_path / "run")
 
     data = nf.load(tissue)
     train, test = data.split(0.9, seed=0)
-    model = nf.Model.for_data(train, for_completion=for_completion)
+    model = nf.Model.for_data(train, for_completion=for_completion, **small)
     model.fit(train, val=test, steps=STEPS)
     assert model.config() == by_command.config()
     for name, value in model.net.state_dict().items():

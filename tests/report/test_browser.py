@@ -117,6 +117,7 @@ def test_genes_and_files_do_nothing_and_are_shown(browser: Browser, tmp_path: Pa
     assert title not in ("pwned", "1")
 
 
+@pytest.mark.slow
 def test_page_fits_a_telephone_and_the_dark(browser: Browser, report: Path) -> None:
     browser.open(report, 360, 800, "dark")
     assert browser.value("document.documentElement.scrollWidth") == 360
@@ -140,6 +141,7 @@ def test_page_fits_a_telephone_and_the_dark(browser: Browser, report: Path) -> N
     assert browser.value("document.body.dataset.errors") is None
 
 
+@pytest.mark.slow
 def test_paper_has_the_still_pictures(browser: Browser, report: Path) -> None:
     browser.open(report, 1000, 800)
     browser.call("Emulation.setEmulatedMedia", media="print")

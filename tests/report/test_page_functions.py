@@ -15,6 +15,7 @@ from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
 from noisefold.nn.set_transformer import SetTransformer
 from noisefold.noise.variable import Features
+from noisefold.report.figures import functions
 from noisefold.report.figures.functions import function_curves, function_maps, shade_land
 from noisefold.report.figures.style import DARK, new_figure
 from noisefold.sample.completion import Completion
@@ -49,6 +50,7 @@ def completed(graphs: Graphs, draws: int = 20) -> Completion:
 @pytest.mark.parametrize("kind", ["line", "sphere"])
 def test_sections_of_the_page(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     leave_unpainted(monkeypatch)
+    monkeypatch.setattr(functions, "draw_streamlines", lambda *_, **__: None)  # has tests of its own
     graphs = lines() if kind == "line" else winds()
     net = SetTransformer(graphs.dim, 2 * graphs.features, graphs.features, width=8, blocks=1, heads=1)
     model = Model(net, variable="x", for_completion=True)

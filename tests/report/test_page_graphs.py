@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from noisefold.data import community
+from noisefold.eval.directed_scores import DIRECTED_METRICS
 from noisefold.geometry.graph_drawing import drawings_of
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
@@ -112,3 +113,10 @@ def test_static_figures_lay_graphs_out() -> None:
     assert sum(drawn) == graphs.edge_index.shape[1] // 2
     strip = trajectory_strip([(0.0, graphs), (1.0, graphs)], moments=2, rows=1)
     assert len(strip.axes) == 2
+
+
+def test_directed_graphs_are_scored_as_such(tmp_path: Path) -> None:
+    graphs = graphs_of(*(nx.gnp_random_graph(6, 0.3, seed=k, directed=True) for k in range(8)))
+    model = Model.for_data(graphs, variable="directed", **SMALL).fit(graphs, steps=1, batch=4)
+    text, _ = page(tmp_path, model=model, test=graphs[:4], train=graphs[4:], draws=4, steps=2)
+    assert all(f">{name}<" in text for name in DIRECTED_METRICS)

@@ -35,7 +35,7 @@ def model(tissue: Tissue) -> Model:
     graphs = SpatialTranscriptomics(tissue.kind, patch=PATCH).patches(tissue.graphs())
     net = KrigingResidual(SetTransformer(2, 12, 3, width=16, blocks=1), 3, 2, kernels=2)
     model = Model(net, variable="x", for_completion=True, summary=DataSummary.fit(graphs), tile=PATCH)
-    net.learn(model.units.apply(graphs))
+    net.learn(model.units.apply(graphs[::3]))
     net.eval()
     return model
 

@@ -16,9 +16,9 @@ import torch
 from tiny_training import assert_same_state
 from torch import Tensor, nn
 
+from noisefold import tensor_files
 from noisefold.files import atomic_text
 from noisefold.train import Checkpoint, Checkpoints
-from noisefold.train import checkpoint as module
 
 
 def _checkpoint(step: int, size: int = 5) -> Checkpoint:
@@ -99,7 +99,7 @@ class _FailAt:
 WRITES = [
     (os, "replace", 2),
     (os, "fsync", 6),
-    (module, "save_file", 2),
+    (tensor_files, "save_file", 2),
     (Path, "write_text", 1),
     (Path, "mkdir", 2),
 ]
@@ -179,7 +179,7 @@ def test_a_disk_that_is_really_full(small_disk: Path) -> None:
 def test_an_interrupt_within_leaves_nothing_half_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "save_file", _FailAt(module.save_file, 2, KeyboardInterrupt()))  # type: ignore[arg-type]
+    monkeypatch.setattr(tensor_files, "save_file", _FailAt(tensor_files.save_file, 2, KeyboardInterrupt()))  # type: ignore[arg-type]
     with pytest.raises(KeyboardInterrupt):
         Checkpoints(tmp_path).save(_checkpoint(1))
     assert list(tmp_path.iterdir()) == []
@@ -261,7 +261,7 @@ def test_a_sound_checkpoint_is_never_taken_away_to_be_written_again(
 ) -> None:
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(_checkpoint(1))
-    monkeypatch.setattr(module, "save_file", _FailAt(module.save_file, 1, FULL))
+    monkeypatch.setattr(tensor_files, "save_file", _FailAt(tensor_files.save_file, 1, FULL))
     monkeypatch.setattr(shutil, "rmtree", _FailAt(shutil.rmtree, 1, AssertionError("removed")))
     checkpoints.save(_checkpoint(1))
     _assert_equal(checkpoints.latest(), _checkpoint(1))

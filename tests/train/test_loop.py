@@ -270,8 +270,8 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
     denoise = denoiser(Moody())
     with pytest.raises(
         TrainingError,
-        match=r"^the weights stopped being finite by step 5; checkpoint 4 is the last good one; "
-        r"try a smaller lr than 0\.01\.$",
+        match=r"^the weights stopped being finite by step 5; checkpoint 4 is the last good one, "
+        r"whose averaged weights the model keeps; try a smaller lr than 0\.01\.$",
     ):
         train(denoise, data(), settings(checkpoint_every=1), out=tmp_path, on_step=_poison_at(denoise, 4))
     assert Checkpoints(tmp_path / "checkpoints").steps() == [3, 4]
@@ -298,7 +298,7 @@ def test_an_interrupt_does_not_save_them_either(tmp_path: Path) -> None:
 def test_even_the_last_step_is_checked() -> None:
     denoise = denoiser(Moody())
     with pytest.raises(
-        TrainingError, match="the weights stopped being finite by step 12; there is no checkpoint"
+        TrainingError, match=r"the weights stopped being finite by step 12; the model keeps .* of step 9;"
     ):
         train(denoise, data(), settings(), on_step=_poison_at(denoise, STEPS - 1))
 
@@ -316,10 +316,31 @@ def test_a_rate_that_explodes_stops_the_training(tmp_path: Path, monkeypatch: py
     assert all(math.isfinite(e["loss"]) for e in entries)
 
 
+def test_after_a_failure_the_network_has_its_last_sound_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_rate", lambda step, settings: float(step >= 4))
+    kept, alone, early = denoiser(), denoiser(), denoiser()
+    with pytest.raises(TrainingError):
+        train(kept, data(), settings(lr=1e30), out=tmp_path)
+    assert newest(tmp_path).step == 3
+    assert_same_state(kept.net.state_dict(), newest(tmp_path).tensors["average"])
+    with pytest.raises(TrainingError, match="step 3"):
+        train(alone, data(), settings(lr=1e30))
+    assert_same_state(alone.net.state_dict(), kept.net.state_dict())
+    with pytest.raises(TrainingError):
+        train(early, data(), settings(lr=1e30, checkpoint_every=50))
+    assert_same_state(early.net.state_dict(), denoiser().net.state_dict())
+    with pytest.raises(TrainingError, match="checkpoint 3"):  # of a run that is taken up, too
+        train(early, data(), settings(lr=1e30), out=tmp_path, resume=True)
+    assert_same_state(early.net.state_dict(), kept.net.state_dict())
+    assert not early.net.training
+
+
 def test_data_that_overflow_stop_the_training(tmp_path: Path) -> None:
     huge = data().replace(pos=data().pos * 1e25)
     with pytest.raises(
-        TrainingError, match=r"the loss became .*; there is no checkpoint to return to; try a smaller lr"
+        TrainingError, match=r"the loss became .*; there is no checkpoint to return to, .*; try a smaller lr"
     ):
         train(denoiser(), huge, settings(), out=tmp_path)
     assert Checkpoints(tmp_path / "checkpoints").steps() == []

@@ -2,52 +2,15 @@
 
 from __future__ import annotations
 
-from noisefold.cli.options import (
-    Classes,
-    Data,
-    ForCompletion,
-    Genes,
-    Group,
-    Hydrogens,
-    Label,
-    Level,
-    Mask,
-    Patch,
-    Points,
-    Pos,
-    PropertyNames,
-    Size,
-    Skip,
-    Time,
-    Values,
-    Vector,
-    source_of,
-)
+from noisefold.cli.options import Data, ForCompletion
 from noisefold.cli.output import console, say
+from noisefold.cli.reading import Reading, reads_data
 
 __all__ = ["inspect"]
 
 
-def inspect(
-    data: Data,
-    points: Points = None,
-    classes: Classes = None,
-    pos: Pos = None,
-    x: Values = None,
-    genes: Genes = None,
-    group: Group = None,
-    time: Time = None,
-    patch: Patch = 200,
-    label: Label = None,
-    skip: Skip = False,
-    hydrogens: Hydrogens = False,
-    properties: PropertyNames = None,
-    size: Size = None,
-    level: Level = None,
-    vector: Vector = None,
-    mask: Mask = None,
-    for_completion: ForCompletion = False,
-) -> None:
+@reads_data
+def inspect(data: Data, *, reading: Reading, for_completion: ForCompletion = False) -> None:
     """Say what was understood of the data, and the configuration it suggests."""
     import yaml
 
@@ -57,25 +20,7 @@ def inspect(
     from noisefold.data.source import HELD_OUT
     from noisefold.domains import Request, domain_of, recipe_for
 
-    source = source_of(
-        data,
-        points=points,
-        classes=classes,
-        pos=pos,
-        x=x,
-        genes=genes,
-        group=group,
-        time=time,
-        patch=patch,
-        label=label,
-        skip=skip,
-        size=size,
-        level=level,
-        vector=vector,
-        mask=mask,
-        hydrogens=hydrogens,
-        properties=properties,
-    )
+    source = reading.source(data)
     said = source.tissue().describe() if source.is_tissue else {}
     train = source.divided(HELD_OUT if source.is_tissue else 0.0)[0]
     domain = domain_of(train)

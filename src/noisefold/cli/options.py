@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from noisefold.cli.lists import names_of
-
 if TYPE_CHECKING:
-    from noisefold.data.source import DataSource
     from noisefold.sample import Conditioning, Grid, Solver
 
 __all__ = [
@@ -45,7 +42,6 @@ __all__ = [
     "method_of",
     "size_of",
     "solver_of",
-    "source_of",
 ]
 
 SOLVERS = (
@@ -143,44 +139,6 @@ def size_of(text: str | None) -> int | tuple[int, int] | None:
         raise ValueError(f"--size must be pixels a side, 32, or height x width, 32x48, got {text!r}.")
     numbers = [int(side) for side in sides]
     return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
-
-
-def source_of(
-    data: str,
-    *,
-    points: int | None,
-    classes: list[str] | None,
-    pos: list[str] | None,
-    x: list[str] | None,
-    genes: list[str] | None,
-    group: str | None,
-    time: str | None,
-    patch: int,
-    label: str | None,
-    skip: bool,
-    size: str | None,
-    level: list[str] | None,
-    vector: list[str] | None,
-    mask: str | None,
-    hydrogens: bool,
-    properties: list[str] | None,
-) -> DataSource:
-    """Return where data are and how they are read, of the options of a command."""
-    from noisefold.data.source import DataSource
-
-    named = {"classes": classes, "pos": pos, "genes": genes, "level": level, "vector": vector}
-    named["properties"] = properties
-    lists = {name: names_of(values, option=f"--{name}") for name, values in named.items()}
-    single = {"group": group, "time": time, "patch": patch, "label": label, "skip": skip, "mask": mask}
-    return DataSource(
-        data,
-        points=points,
-        x=names_of(x, option="--x") or "X",
-        size=size_of(size),
-        hydrogens=hydrogens,
-        **lists,  # type: ignore[arg-type]
-        **single,  # type: ignore[arg-type]
-    )
 
 
 def interval_of(text: str | None) -> tuple[float, float] | None:

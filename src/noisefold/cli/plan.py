@@ -8,17 +8,19 @@ from typing import Annotated
 
 import typer
 
-from noisefold.cli.lists import names_of
-from noisefold.cli.options import Classes, Data, ForCompletion, Points, Seed
+from noisefold.cli.options import Data, ForCompletion, Seed
 from noisefold.cli.output import say
+from noisefold.cli.reading import Reading, reads_data
 
 __all__ = ["plan", "seconds_in"]
 
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
+@reads_data
 def plan(
     data: Data,
+    *,
     budget: Annotated[str, typer.Option(help="Time that a training may take, as 30m, 2h or 90s.")],
     out: Annotated[
         Path | None, typer.Option(help="Write the configuration here, as YAML for train --config.")
@@ -26,16 +28,14 @@ def plan(
     pilot: Annotated[
         str | None, typer.Option(help="Time for short trainings; default a tenth of the budget, 3m at most.")
     ] = None,
-    points: Points = None,
-    classes: Classes = None,
     hold_out: Annotated[float, typer.Option(help="Share of the data kept for validation.")] = 0.1,
     seed: Seed = 0,
+    reading: Reading,
     for_completion: ForCompletion = False,
 ) -> None:
     """Foretell what a training of a given time will bring, from short ones on this machine and these data."""
     import yaml
 
-    from noisefold.data.source import DataSource
     from noisefold.domains import Request
     from noisefold.files import atomic_text, check_out
     from noisefold.outlook import outlook
@@ -44,7 +44,7 @@ def plan(
         check_out(out)
     seconds = seconds_in(budget, "--budget")
     short = None if pilot is None else seconds_in(pilot, "--pilot")
-    source = DataSource(data, points, names_of(classes, option="--classes"))
+    source = reading.source(data)
     learned, held = source.divided(hold_out, seed)
     if held is None:
         raise ValueError("a plan measures the loss on held-out data; give --hold-out a share above 0.")
@@ -60,7 +60,8 @@ def plan(
         say(text.rstrip())
     else:
         atomic_text(out, text)
-        say(f"next: noisefold train {data} --config {out} --out RUN")
+        same = "" if reading == Reading() else ", with the same options of the data"
+        say(f"next: noisefold train {data} --config {out} --out RUN{same}")
 
 
 def seconds_in(text: str, option: str) -> float:

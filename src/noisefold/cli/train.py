@@ -9,59 +9,26 @@ from typing import Annotated
 
 import typer
 
-from noisefold.cli.options import (
-    Classes,
-    Data,
-    ForCompletion,
-    Genes,
-    Group,
-    Hydrogens,
-    Label,
-    Level,
-    Mask,
-    Patch,
-    Points,
-    Pos,
-    PropertyNames,
-    Seed,
-    Size,
-    Skip,
-    Time,
-    Values,
-    Vector,
-    source_of,
-)
+from noisefold.cli.options import Data, ForCompletion, Seed
 from noisefold.cli.output import in_processes, say
+from noisefold.cli.reading import Reading, reads_data
 
 __all__ = ["train"]
 
 
+@reads_data
 def train(
     data: Data,
+    *,
     out: Annotated[Path, typer.Option(help="Run folder.")],
     config: Annotated[Path | None, typer.Option(help="YAML with any part of a configuration.")] = None,
     option: Annotated[
         list[str] | None, typer.Option("-o", help="One entry, such as net.width=128 or training.lr=1e-3.")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps; short for -o training.steps=N.")] = None,
-    points: Points = None,
-    classes: Classes = None,
     hold_out: Annotated[float, typer.Option(help="Share of the data kept for validation.")] = 0.1,
     seed: Seed = 0,
-    pos: Pos = None,
-    x: Values = None,
-    genes: Genes = None,
-    group: Group = None,
-    time: Time = None,
-    patch: Patch = 200,
-    label: Label = None,
-    skip: Skip = False,
-    hydrogens: Hydrogens = False,
-    properties: PropertyNames = None,
-    size: Size = None,
-    level: Level = None,
-    vector: Vector = None,
-    mask: Mask = None,
+    reading: Reading,
     for_completion: ForCompletion = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     device: Annotated[str | None, typer.Option(help="Short for -o training.device=NAME.")] = None,
@@ -77,25 +44,7 @@ def train(
     from noisefold.train.lock import run_lock
 
     check_out(out, folder=True)
-    source = source_of(
-        data,
-        points=points,
-        classes=classes,
-        pos=pos,
-        x=x,
-        genes=genes,
-        group=group,
-        time=time,
-        patch=patch,
-        label=label,
-        skip=skip,
-        size=size,
-        level=level,
-        vector=vector,
-        mask=mask,
-        hydrogens=hydrogens,
-        properties=properties,
-    )
+    source = reading.source(data)
     learned, held = source.divided(hold_out, seed)
     named = {"steps": steps, "device": device}
     short = [f"training.{name}={value}" for name, value in named.items() if value is not None]

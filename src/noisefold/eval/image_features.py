@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
+
+from noisefold.tensor_files import read_tensors
 
 __all__ = ["DigitClassifier", "ImageFeatures", "RandomFeatures", "digit_classifier", "images_of_digits"]
 
@@ -126,7 +127,7 @@ def digit_classifier() -> DigitClassifier:
         raise FileNotFoundError(
             f"the classifier of digits is missing ({CLASSIFIER.name}); the study image-classifier makes it."
         )
-    net.load_state_dict({k: v.float() for k, v in load_file(CLASSIFIER).items()})
+    net.load_state_dict({k: v.float() for k, v in read_tensors(CLASSIFIER).items()})
     return net.eval().requires_grad_(False)
 
 

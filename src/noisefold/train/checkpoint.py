@@ -12,20 +12,17 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from noisefold.files import STAGED, atomic_text, staged, sync
-from noisefold.train.interrupt import deferred_interrupts
+from noisefold.files import STAGED, atomic_text, sync
+from noisefold.tensor_files import read_tensors, write_tensors
 
-__all__ = ["Checkpoint", "Checkpoints", "atomic_tensors", "read_tensors"]
+__all__ = ["Checkpoint", "Checkpoints"]
 
 
 @dataclass(frozen=True)
@@ -44,33 +41,6 @@ class Checkpoint:
         # Scalars of an optimiser may live on another device than the weights; one wait for each device.
         devices = {flag.device for flag in flags}
         return all(bool(torch.stack([f for f in flags if f.device == d]).all()) for d in devices)
-
-
-def atomic_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write a safetensors file whole or not at all."""
-    with staged(path) as part:
-        _write_tensors(part, path, tensors)
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read tensors; an interrupt waits until they are read.
-
-    safetensors takes an interrupt within it for a damaged file.
-    """
-    with deferred_interrupts() as stop:
-        tensors = load_file(path)
-    if stop:
-        raise KeyboardInterrupt
-    return tensors
-
-
-def _write_tensors(part: Path, path: Path, tensors: Mapping[str, Tensor]) -> None:
-    # Copies, since safetensors refuses tensors that share memory, as tied weights do.
-    plain = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in tensors.items()}
-    try:
-        save_file(plain, part)
-    except SafetensorError as error:  # its name for a failure to write
-        raise OSError(f"{path} could not be written: {error}") from error
 
 
 class Checkpoints:
@@ -162,8 +132,7 @@ class Checkpoints:
 
 def _fill(folder: Path, checkpoint: Checkpoint) -> None:
     for name, tensors in checkpoint.tensors.items():
-        path = folder / f"{name}.safetensors"
-        _write_tensors(path, path, tensors)
+        write_tensors(folder / f"{name}.safetensors", tensors)
     text = json.dumps({"step": checkpoint.step, **checkpoint.plain}, indent=1)
     (folder / "state.json").write_text(text, encoding="utf-8")
     manifest = {}

@@ -23,6 +23,7 @@ from noisefold.files import check_out
 from noisefold.geometry.chunks import node_chunks
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.transform import Transform
+from noisefold.interrupt import deferred_interrupts
 from noisefold.nn.denoiser import Denoiser, classes_of
 from noisefold.nn.fittable import Fittable
 from noisefold.noise.point_coupling import WithinCloud
@@ -33,7 +34,6 @@ from noisefold.train.checkpoint import Checkpoint, Checkpoints
 from noisefold.train.device import Runner, is_main
 from noisefold.train.ema import EMA
 from noisefold.train.identity import check_same_run, run_identity
-from noisefold.train.interrupt import deferred_interrupts
 from noisefold.train.lock import run_lock
 from noisefold.train.log import Log
 from noisefold.train.objective import batch_loss, hide_labels
@@ -95,7 +95,8 @@ def train(
         If a checkpoint or the log cannot be written or the disk has too little room; older checkpoints are
         kept.
     TrainingError
-        If the loss or the weights stop being finite.
+        If the loss or the weights stop being finite; the network has the averaged weights of the last
+        checkpoint then, or, if there was none, the weights that it came with.
     KeyboardInterrupt
         On SIGINT or SIGTERM, after the step under way was finished and saved; a second signal does not wait.
     """
@@ -116,16 +117,20 @@ def _trained(run: _Run, resume: bool, on_step: Callable[[int], None] | None) -> 
     with closing(run.log):
         run.begin(resume)
         bar = progress("training", settings.steps, run.step, show=run.runner.main)
-        with bar as tick, deferred_interrupts() as stop:
-            while run.step < settings.steps:
-                run.advance()
-                tick(1, run.note)
-                if on_step is not None:
-                    on_step(run.step)
-                if run.runner.any(bool(stop)):
-                    run.finish()
-                    raise KeyboardInterrupt
-        run.finish()
+        try:
+            with bar as tick, deferred_interrupts() as stop:
+                while run.step < settings.steps:
+                    run.advance()
+                    tick(1, run.note)
+                    if on_step is not None:
+                        on_step(run.step)
+                    if run.runner.any(bool(stop)):
+                        run.finish()
+                        raise KeyboardInterrupt
+            run.finish()
+        except TrainingError:
+            run.retreat()
+            raise
     return run.log.entries
 
 
@@ -165,6 +170,7 @@ class _Run:
         self.identity = run_identity(denoiser, data, settings, transform)
         self.step, self.note = 0, ""
         self.saved: int | None = None
+        self.good = _kept(self.average.state)
         self.recent: list[Tensor] = []
         self.seconds, self.clock = 0.0, time.perf_counter()
 
@@ -205,6 +211,7 @@ class _Run:
         if "recent" in checkpoint.tensors:
             self.recent = list(checkpoint.tensors["recent"]["losses"].to(self.runner.device))
         self.step = self.saved = checkpoint.step
+        self.good = _kept(self.average.state)
         self.seconds = checkpoint.plain["seconds"]
 
     def save(self) -> None:
@@ -221,16 +228,25 @@ class _Run:
         checkpoint = Checkpoint(self.step, tensors, {"identity": self.identity, "seconds": self._elapsed()})
         if not checkpoint.finite:
             raise self._failure("the weights stopped being finite")
+        if not math.isfinite(loss := self._averaged_loss()):
+            raise self._failure(f"the loss of the averaged weights became {loss}")
         if self.checkpoints is not None and self.runner.main:
             self.log.sync()
             self.checkpoints.save(checkpoint)
-        self.saved = self.step
+        self.saved, self.good = self.step, _kept(self.average.state)
 
     def finish(self) -> None:
         """Save, and leave the averaged weights in the network."""
         self.save()
         self.runner.wait()
-        self.net.load_state_dict(self.average.state)
+        self._leave(self.average.state)
+
+    def retreat(self) -> None:
+        """Leave the last weights known to be finite in the network."""
+        self._leave(self.good)
+
+    def _leave(self, weights: dict[str, Tensor]) -> None:
+        self.net.load_state_dict(weights)
         self.net.eval()
 
     def _elapsed(self) -> float:
@@ -254,20 +270,32 @@ class _Run:
     def _learn(self) -> Tensor:
         settings = self.settings
         torch.manual_seed(derive_seed(settings.seed, self.step, self.runner.rank))
-        batch = self.batches(self.step)
-        graphs = hide_labels(batch.graphs, batch.streams, settings.label_drop).to(self.runner.device)
         self.net.train()
         for group in self.optimizer.param_groups:
             group["lr"] = settings.lr * _rate(self.step, settings)
-        with self.runner.autocast():
-            how = (settings.coupling, settings.levels, settings.masks)
-            loss = batch_loss(self.learner, graphs, batch.streams, batch.quantiles, *how)[0].mean()
+        loss = self._loss(self.learner, self.step)
         self.optimizer.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), settings.clip)
         self.optimizer.step()
         self.average.update(self.net, self.step)
         return torch.stack([loss.detach().float(), norm.detach().float()])
+
+    def _loss(self, denoiser: Denoiser[Any, Any], step: int) -> Tensor:
+        """Return the mean loss of a denoiser on the batch of a step."""
+        settings, batch = self.settings, self.batches(step)
+        graphs = hide_labels(batch.graphs, batch.streams, settings.label_drop).to(self.runner.device)
+        how = (settings.coupling, settings.levels, settings.masks)
+        with self.runner.autocast():
+            return batch_loss(denoiser, graphs, batch.streams, batch.quantiles, *how)[0].mean()
+
+    @torch.no_grad()
+    def _averaged_loss(self) -> float:
+        """Return the loss of the averaged weights on the last batch; finite weights can answer with NaN."""
+        self.net.eval()  # so that no buffer changes
+        with self.average.within(self.net):
+            loss = self._loss(self.denoiser, self.step - 1).float()
+        return float(self.runner.mean(loss))
 
     def _record(self) -> None:
         loss, norm = self.runner.mean(torch.stack(self.recent).mean(0)).tolist()
@@ -280,9 +308,11 @@ class _Run:
         self.log.add(entry)
 
     def _failure(self, what: str) -> TrainingError:
-        left = "there is no checkpoint to return to"
-        if self.checkpoints is not None and self.saved is not None:
-            left = f"checkpoint {self.saved} is the last good one"
+        left = "there is no checkpoint to return to, so that the model keeps the weights it had"
+        if self.saved is not None:
+            left = f"the model keeps the averaged weights of step {self.saved}"
+            if self.checkpoints is not None:
+                left = f"checkpoint {self.saved} is the last good one, whose averaged weights the model keeps"
         lr = self.settings.lr
         return TrainingError(f"{what} by step {self.step}; {left}; try a smaller lr than {lr:g}.")
 
@@ -334,6 +364,11 @@ def _check_masks(denoiser: Denoiser[Any, Any], settings: Training) -> None:
 def _rate(step: int, settings: Training) -> float:
     warm = min(1.0, (step + 1) / (settings.warmup + 1))
     return warm * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+
+
+def _kept(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a copy of weights, off the accelerator."""
+    return {k: v.to("cpu", copy=True) for k, v in state.items()}
 
 
 def _flat(state: dict[int, dict[str, Tensor]]) -> dict[str, Tensor]:

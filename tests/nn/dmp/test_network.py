@@ -34,8 +34,11 @@ NETWORKS = {
 MORE = {"pos_dim": 2, "features": 3, "out_dim": 3, "classes": 4}
 
 
-@pytest.mark.parametrize("check", ALL, ids=lambda c: c.__name__)
-@pytest.mark.parametrize("name", NETWORKS)
+def named(value):
+    return getattr(value, "__name__", str(value))
+
+
+@pytest.mark.parametrize(("name", "check"), crossed(list(NETWORKS), ALL), ids=named)
 def test_battery(name, check):
     torch.manual_seed(0)
     net = perturbed(DMP(width=16, layers=2, **NETWORKS[name]))
@@ -46,8 +49,7 @@ def test_battery(name, check):
         check(net, *example_batch())
 
 
-@pytest.mark.parametrize("check", ALL, ids=lambda c: c.__name__)
-@pytest.mark.parametrize("embedding", ["film", "time"])
+@pytest.mark.parametrize(("embedding", "check"), crossed(["film", "time"], ALL), ids=named)
 def test_battery_with_features_and_classes(embedding, check):
     torch.manual_seed(0)
     net = perturbed(DMP(width=16, layers=2, embedding=embedding, **MORE))

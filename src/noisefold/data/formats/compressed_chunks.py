@@ -1,7 +1,9 @@
 """Sizes that the compressed chunks of a zarr store declare: the library makes room for them unasked.
 
-Source: https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst (a Blosc header of 16 bytes) and
-https://www.rfc-editor.org/rfc/rfc8878#section-3.1.1.1 (the header of a Zstandard frame).
+Source: https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst (a Blosc header of 16 bytes),
+https://www.rfc-editor.org/rfc/rfc8878#section-3.1.1.1 (the header of a Zstandard frame) and
+https://numcodecs.readthedocs.io/en/stable/other/vlen.html (texts, of which a chunk's first four bytes say how
+many they are).
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ _ARRAY = (".zarray", "zarr.json")
 _PLAIN = (*_ARRAY, ".zattrs", ".zgroup", ".zmetadata")
 _HEAD = 18  # bytes that hold the size in either format
 _ZSTD = b"\x28\xb5\x2f\xfd"
+_TEXTS = b'"vlen-'  # codecs of texts and lists, for each of which the library keeps a reference
+_REFERENCE = 8  # bytes
+_CODECS = ("blosc", "zstd", "gzip", "zlib", "lz4", "bz2")
 _NAMED, _SIZED = (0, 1, 2, 4), (0, 2, 4, 8)  # bytes of a frame's dictionary and of its size
 
 
@@ -36,12 +41,16 @@ def check_chunks(folder: Path, on_disk: int) -> None:
         If there is one.
     """
     for array in _arrays(folder):
-        blosc = any(b'"blosc"' in (array / name).read_bytes() for name in _ARRAY if (array / name).is_file())
+        metadata = b"".join((array / name).read_bytes() for name in _ARRAY if (array / name).is_file())
+        codec = next((name for name in _CODECS if f'"{name}"'.encode() in metadata), None)
         for file in array.rglob("*"):
             if file.name not in _PLAIN and file.is_file():
                 with file.open("rb") as stream:
                     head = stream.read(_HEAD)
-                check_size(_declared(head, blosc), on_disk, f"chunk {file.relative_to(folder)}")
+                what = f"chunk {file.relative_to(folder)}"
+                check_size(_declared(head, codec == "blosc"), on_disk, what)
+                if _TEXTS in metadata:
+                    check_size(_REFERENCE * _count(file.read_bytes(), codec), on_disk, what)
 
 
 def _arrays(folder: Path) -> Iterator[Path]:
@@ -59,3 +68,14 @@ def _declared(head: bytes, blosc: bool) -> int:
         start = 6 - single + _NAMED[kind & 3]
         return int.from_bytes(head[start : start + width], "little") + 256 * (width == 2)
     return int.from_bytes(head[4:8], "little") if blosc else 0
+
+
+def _count(chunk: bytes, codec: str | None) -> int:
+    """Return how many texts a chunk declares, 0 where it cannot be unpacked, which reading it says."""
+    import numcodecs
+
+    try:
+        plain = chunk if codec is None else numcodecs.get_codec({"id": codec}).decode(chunk)
+    except Exception:  # on damaged bytes codecs raise anything at all
+        return 0
+    return int.from_bytes(bytes(plain[:4]), "little")

@@ -20,6 +20,7 @@ from noisefold.configuration import __version__
 from noisefold.data.functions.modality import FunctionSamples
 from noisefold.data.images.canvas import Canvas
 from noisefold.data.images.modality import Pictures as Images
+from noisefold.eval.directed_scores import score_directed_graphs
 from noisefold.eval.score_table import Scores
 from noisefold.files import atomic_text
 from noisefold.geometry.graphs import Graphs
@@ -65,7 +66,7 @@ _PICTURES: dict[str, Pictures] = {
     "x": FieldPictures(),
     "types": GraphPictures(),
     "pos+types": GraphPictures(),
-    "directed": GraphPictures(),
+    "directed": GraphPictures(score_directed_graphs),
     "functions": FunctionPictures(),
     "images": ImagePictures(),
 }
@@ -83,7 +84,9 @@ def _pictures_of(content: Content) -> Pictures:
         return _PICTURES["functions"]
     if known is None and content.draws and not content.model.variable.positions_given:
         known = content.model.sample(1, steps=default_steps(content.model.path, 1), seed=content.seed)
-    return own if known is None or known.dim or known.edge_index is None else _PICTURES["types"]
+    if known is None or known.dim or known.edge_index is None or isinstance(own, GraphPictures):
+        return own
+    return _PICTURES["types"]
 
 
 def write_report(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -39,9 +39,18 @@ _SCORED = 4  # graphs of each set that scores need
 _COLORS = 96
 
 
+@dataclass(frozen=True)
 class GraphPictures:
-    """What a report shows of a model of discrete graphs."""
+    """What a report shows of a model of discrete graphs.
 
+    Parameters
+    ----------
+    score
+        Scores of graphs that are no molecules, where none were handed in; called as
+        `noisefold.eval.score_graphs` is.
+    """
+
+    score: Callable[..., Scores] = score_graphs
     unit = "nodes a graph"
 
     def title(self, content: Content) -> str:
@@ -59,7 +68,7 @@ class GraphPictures:
         model, test, steps, seed = content.model, content.test, content.steps, content.seed
         samples, scores, trajectory = drawn_samples(content), content.scores, content.trajectory
         if scores is None and test is not None:
-            scores = _scored({"model": samples, **content.others}, test, content.train, seed)
+            scores = self._scored({"model": samples, **content.others}, test, content.train, seed)
         if trajectory is None:
             trajectory = sample_trajectory(model, steps=min(steps, 25), seed=seed)
         return replace(content, samples=samples, scores=scores, trajectory=trajectory)
@@ -72,16 +81,19 @@ class GraphPictures:
             *([_path(content)] if content.trajectory else []),
         ]
 
-
-def _scored(models: Mapping[str, Graphs], test: Graphs, train: Graphs | None, seed: int) -> Scores | None:
-    """Scores of molecules where RDKit is there, or else of graphs; None of too few."""
-    sets = [*models.values(), test, *([] if train is None else [train])]
-    if min(len(graphs) for graphs in sets) < _SCORED:
-        return None
-    if is_molecular(test) and importlib.util.find_spec("rdkit"):
-        made = {name: to_rdkit(graphs) for name, graphs in models.items()}
-        return score_molecules(made, to_rdkit(test), None if train is None else to_rdkit(train), seed=seed)
-    return score_graphs(models, test, train, seed=seed)
+    def _scored(
+        self, models: Mapping[str, Graphs], test: Graphs, train: Graphs | None, seed: int
+    ) -> Scores | None:
+        """Return scores of molecules where RDKit is there, or else of graphs; None of too few."""
+        sets = [*models.values(), test, *([] if train is None else [train])]
+        if min(len(graphs) for graphs in sets) < _SCORED:
+            return None
+        if is_molecular(test) and importlib.util.find_spec("rdkit"):
+            made = {name: to_rdkit(graphs) for name, graphs in models.items()}
+            return score_molecules(
+                made, to_rdkit(test), None if train is None else to_rdkit(train), seed=seed
+            )
+        return self.score(models, test, train, seed=seed)
 
 
 def _gallery(content: Content) -> Section:

@@ -38,7 +38,7 @@ from noisefold.studies.kit.datasets import data_folder
 from noisefold.studies.kit.experiment import Experiment, Result, Run, written
 from noisefold.studies.kit.plots import marks, outer_legend, panels
 from noisefold.studies.kit.presets import TINY
-from noisefold.studies.kit.statistics import digits, mean_and_error, paired
+from noisefold.studies.kit.statistics import digits, mean_and_error
 from noisefold.studies.kit.tables import markdown
 from noisefold.train import Training
 
@@ -218,7 +218,8 @@ def table(result: Result) -> str:
         f"{result['train']} training tracks of seasons before {_TEST_FROM}, {result['test']} test ones of it "
         f"and later; {result['steps']} training steps, {result['training_cpu_s']:.0f} CPU seconds; "
         f"{result['draws']} draws. Density of whole test tracks under the model: "
-        f"{_with_error(result['joint_log_prob'])} nats.\n"
+        f"{_with_error(result['joint_log_prob'])} nats. ± is a standard error over tracks, of differences "
+        "too, which are paired.\n"
     ]
     for task, rows in result["tasks"].items():
         body = [_line(name, row, rows["model"], task) for name, row in rows.items()]
@@ -238,7 +239,8 @@ def _line(name: str, row: Result, model: Result, task: str) -> list[str]:
     own = row.get("log_prob")
     gain = "-"
     if own is not None and row is not model and len(own) > 1:
-        gain = "{:+.1f} ± {:.1f}".format(*paired(model["log_prob"], own))
+        apart = [a - b for a, b in zip(model["log_prob"], own, strict=True)]
+        gain = "{:+.1f} ± {:.1f}".format(*mean_and_error(apart))
     leads = [f"{row['error'][i]:.0f}" for i in _LEADS.values()] if task == "extrapolation" else []
     covered = row.get("coverage")
     return [

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from noisefold.geometry import Graphs
 from noisefold.nn import Denoiser
 from noisefold.noise import Gaussian, Known, LogSNRUniform, Streams, Target, derive_seed
 from noisefold.studies.kit.experiment import Result, Run
-from noisefold.train.checkpoint import atomic_tensors
+from noisefold.tensor_files import atomic_tensors, read_tensors
 
 __all__ = ["LEVELS", "PATH", "denoiser_of", "trained"]
 
@@ -74,7 +73,7 @@ def trained(
 
 
 def _load(denoiser: Denoiser[Any, Any], weights: Path) -> None:
-    denoiser.net.load_state_dict(load_file(weights))
+    denoiser.net.load_state_dict(read_tensors(weights))
     denoiser.net.eval()
 
 

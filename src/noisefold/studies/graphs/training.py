@@ -14,12 +14,10 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from safetensors.torch import load_file
-
 from noisefold.geometry.graphs import Graphs
 from noisefold.model import Model
 from noisefold.studies.kit.experiment import Result, Run
-from noisefold.train.checkpoint import atomic_tensors
+from noisefold.tensor_files import atomic_tensors, read_tensors
 from noisefold.train.settings import TrainingOptions
 
 __all__ = ["step_costs", "trained"]
@@ -106,6 +104,6 @@ def trained(
 
     plan = {"seconds": seconds, "net": repr(model.net), "options": repr(options)}
     result: Result = run.cached(name, make, **plan)
-    model.net.load_state_dict(load_file(weights))
+    model.net.load_state_dict(read_tensors(weights))
     model.net.eval()
     return result

@@ -11,13 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
 from noisefold.eval.image_features import DigitClassifier
 from noisefold.eval.score_table import share_score
-from noisefold.files import staged
 from noisefold.geometry import Graphs
 from noisefold.geometry.lattice import lattices
 from noisefold.progress import progress
@@ -25,6 +23,7 @@ from noisefold.studies.images.data import digits
 from noisefold.studies.kit.experiment import Experiment, Result, Run
 from noisefold.studies.kit.plots import panels
 from noisefold.studies.kit.tables import markdown
+from noisefold.tensor_files import atomic_tensors
 
 __all__ = ["STUDY", "measure"]
 
@@ -113,8 +112,7 @@ def _make(run: Run[Scale]) -> list[Path]:
     result, net = measure(run)
     run.out.mkdir(parents=True, exist_ok=True)
     weights = run.out / f"{run.scale}-classifier.safetensors"
-    with staged(weights) as part:
-        save_file({k: v.contiguous() for k, v in net.state_dict().items()}, part)
+    atomic_tensors(weights, net.state_dict())
     run.extra.append(weights)
     return run.write(result, table(result), figure(result))
 

@@ -19,8 +19,8 @@ from noisefold.report.figures.clouds import contact_sheet
 from noisefold.runs import Run as RunFolder
 from noisefold.studies.kit.experiment import Experiment, Run, provenance, save_figure
 from noisefold.studies.kit.presets import LARGE_LATENTS
+from noisefold.tensor_files import atomic_tensors
 from noisefold.train import Training
-from noisefold.train.checkpoint import atomic_tensors
 from noisefold.train.device import fast_precision
 
 __all__ = ["STUDY"]

@@ -31,8 +31,8 @@ from noisefold.studies.kit.presets import TINY
 from noisefold.studies.kit.statistics import paired
 from noisefold.studies.kit.tables import markdown, with_error
 from noisefold.studies.shapes.chairs import HOUR, SMALL
+from noisefold.tensor_files import read_tensors
 from noisefold.train import Checkpoints, Training, read_log, validate
-from noisefold.train.checkpoint import read_tensors
 from noisefold.train.validation import repeated
 
 __all__ = ["GOALS", "NOW", "STUDY"]

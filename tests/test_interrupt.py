@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from noisefold.train.interrupt import deferred_interrupts
+from noisefold.interrupt import deferred_interrupts
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
