@@ -23,7 +23,7 @@ def test_a_budget_buys_the_steps_that_it_pays_for() -> None:
     ticks = count()
     # One second for every look at the clock, so that each step costs one, whatever the size.
     request = Request(net={"width": 32, "latents": 2, "latent_width": 32, "rounds": 1, "blocks": 1})
-    how = {"pilot": 3.0 * 7 * 8, "request": request, "clock": lambda: float(next(ticks))}
+    how = {"pilot": len(SIZES) * 7.0 * 8, "request": request, "clock": lambda: float(next(ticks))}
     found = outlook(DATA[:20], DATA[20:], 400.0, **how)
     assert [size.factor for size in found.sizes] == list(SIZES)
     for size in found.sizes:

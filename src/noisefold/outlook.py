@@ -1,9 +1,9 @@
 """What a budget of computing time will bring: which network, how many steps, and what loss to expect.
 
-Networks of half, the usual and twice the width are trained on the user's own data and machine for a short
-while, each in trainings of one, two and four times a length, since only the loss at the end of a training,
-when its learning rate has fallen, says what a training of that length brings. Their losses are continued to
-the number of steps that the budget pays for (`noisefold.theory.LearningCurve`). A budget that pays for few
+Networks of a quarter, half, the usual and twice the width are trained on the user's own data and machine for
+a short while, each in trainings of one, two and four times a length, since only the loss at the end of a
+training, when its learning rate has fallen, says what a training of that length brings. Their losses are
+continued to the number of steps that the budget pays for (`noisefold.theory.LearningCurve`). A budget that pays for few
 steps gets smaller batches, which at equal time bring more (``noisefold study optimizers --scale short``).
 """
 
@@ -27,8 +27,8 @@ from noisefold.train.validation import repeated, validate
 
 __all__ = ["Outlook", "SizeOutlook", "held_out_loss", "outlook", "resized", "trained", "validation_loss"]
 
-SIZES = (0.5, 1.0, 2.0)
-"""Factors of the width."""
+SIZES = (0.25, 0.5, 1.0, 2.0)
+"""Factors of the width; small networks win short budgets (``noisefold study scaling --scale short``)."""
 
 _PARTS = (1, 2, 4)
 _FEWEST = 8
