@@ -3,8 +3,9 @@
 Networks of a quarter, half, the usual and twice the width are trained on the user's own data and machine for
 a short while, each in trainings of one, two and four times a length, since only the loss at the end of a
 training, when its learning rate has fallen, says what a training of that length brings. Their losses are
-continued to the number of steps that the budget pays for (`noisefold.theory.LearningCurve`). A budget that pays for few
-steps gets smaller batches, which at equal time bring more (``noisefold study optimizers --scale short``).
+continued to the number of steps that the budget pays for (`noisefold.theory.LearningCurve`). A budget that
+pays for few steps gets smaller batches, which at equal time bring more (``noisefold study optimizers --scale
+short``).
 """
 
 from __future__ import annotations
