@@ -86,15 +86,18 @@ def figure(result: Result) -> Figure:
     own = [c for c in _cells(result, "flops") if c[0]["target"] == "velocity"]
     reference = next(c for c in own if c[0]["patches"] == "fixed 4" and c[0]["base"] == "Gaussian")
     base = [mean_and_error([c["losses"][i] for c in reference])[0] for i in range(len(levels))]
+    # A kind of patches has one colour in both panels, whichever it holds.
+    names = dict.fromkeys(c[0]["patches"] for c in own)
+    colors = {name: f"C{k}" for k, name in enumerate(names)}
     for panel, control in ((left, "flops"), (right, "time")):
         for cells in _cells(result, control):
             first = cells[0]
             if first["target"] != "velocity" or first["base"] != "Gaussian":
                 continue
             means = [mean_and_error([c["losses"][i] for c in cells])[0] for i in range(len(levels))]
-            panel.plot(
-                levels, [m / b for m, b in zip(means, base, strict=True)], "o-", label=first["patches"]
-            )
+            ratios = [m / b for m, b in zip(means, base, strict=True)]
+            name = first["patches"]
+            panel.plot(levels, ratios, "o-", color=colors[name], label=name)
         panel.axhline(1, color="0.6", linewidth=1)
         panel.set(xlabel="signal level u (1 = clean)", title=_CONTROLS[control])
         panel.grid(color="0.92")
