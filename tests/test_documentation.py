@@ -128,7 +128,7 @@ def cut_down(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def few_samples(self, count: int, **rest) -> nf.Graphs:
         sizes = rest.get("nodes")
-        if self.data.frames is None:
+        if self.data.frames is None and rest.get("like") is None:
             rest["nodes"] = sizes if isinstance(sizes, list) and len(sizes) <= 2 else 24
         return sample(
             self, min(count, 8), **{**rest, "steps": default_steps(self.path, min(rest.get("steps", 2), 2))}

@@ -14,8 +14,10 @@ from syntax import FILES, ROOT, nodes
 
 CORE = ROOT / "geometry" / "gp.py"
 # What of the linalg modules never fails on a finite matrix, or only applies a factor. Sparse systems are
-# solved for Tutte embeddings alone, whose Laplacian has an inverse on every connected graph.
+# solved for Tutte embeddings alone, whose Laplacian has an inverse on every connected graph. The Lanczos
+# iteration of sparse matrices gives what has converged where it stops early.
 HARMLESS = {"norm", "vector_norm", "matrix_norm", "det", "qr", "solve_triangular", "spsolve"}
+HARMLESS |= {"eigsh", "ArpackNoConvergence"}
 # Factorisations that stand beside the linalg modules.
 NAMES = {
     "cholesky",

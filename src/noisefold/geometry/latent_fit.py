@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
+from noisefold.geometry.gp import eigh
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.pair_decoder import SIZE, PairDecoder
 from noisefold.geometry.pair_strata import PairStrata, simple_edges
@@ -228,7 +229,7 @@ def _of_component(matrix: Any, weight: _Array, dim: int) -> _Array:
     n, out = len(weight), np.zeros((len(weight), dim))
     count = min(dim + 1, n)
     if n <= _DENSE:
-        found = np.linalg.eigh(matrix.toarray())[1][:, ::-1]
+        found = eigh(torch.from_numpy(matrix.toarray()))[1].numpy()[:, ::-1]
     else:
         begin = np.random.default_rng(n).standard_normal(n)
         try:

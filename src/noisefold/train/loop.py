@@ -273,7 +273,8 @@ class _Run:
         self.net.train()
         for group in self.optimizer.param_groups:
             group["lr"] = settings.lr * _rate(self.step, settings)
-        loss = self._loss(self.learner, self.step)
+        with self.runner.autocast():
+            loss = self._loss(self.learner, self.step)
         self.optimizer.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), settings.clip)
@@ -286,8 +287,7 @@ class _Run:
         settings, batch = self.settings, self.batches(step)
         graphs = hide_labels(batch.graphs, batch.streams, settings.label_drop).to(self.runner.device)
         how = (settings.coupling, settings.levels, settings.masks)
-        with self.runner.autocast():
-            return batch_loss(denoiser, graphs, batch.streams, batch.quantiles, *how)[0].mean()
+        return batch_loss(denoiser, graphs, batch.streams, batch.quantiles, *how)[0].mean()
 
     @torch.no_grad()
     def _averaged_loss(self) -> float:
