@@ -49,3 +49,18 @@ def test_more_is_never_worse_and_further_is_less_certain() -> None:
 def test_poor_measurements_are_refused(arguments: tuple[tuple[float, ...], tuple[float, ...]]) -> None:
     with pytest.raises(ValueError, match=r"steps|losses"):
         LearningCurve(*arguments)
+
+
+def test_curves_that_begin_slowly_are_foretold_with_an_onset() -> None:
+    lengths = (20, 40, 80, 1200)
+    losses = [curve(s + 150, 1.0, 8.0, 0.6) for s in lengths]
+    plain = LearningCurve(lengths[:3], losses[:3]).at(1200)
+    found = LearningCurve(lengths[:3], losses[:3], onset=300.0).at(1200)
+    assert found.low < losses[3] < found.high
+    assert not plain.low < losses[3] < plain.high
+
+
+@pytest.mark.parametrize("onset", [-1.0, 0.5, float("inf"), float("nan")])
+def test_impossible_onsets_are_refused(onset: float) -> None:
+    with pytest.raises(ValueError, match="onset"):
+        LearningCurve((10, 20), (1.0, 0.9), onset=onset)

@@ -44,7 +44,14 @@ def demo(
     say(f"1/4 training a small model on {len(train)} procedural shapes, {steps} steps")
     small, run = Model.for_data(train, **_SMALL), Run(out)
     settings = Training(
-        steps=steps, batch=32, lr=2e-3, seed=seed, ema=0.99, validate_every=250, checkpoint_every=250
+        steps=steps,
+        batch=16,
+        lr=1e-3,
+        optimizer="muon",
+        seed=seed,
+        ema=0.99,
+        validate_every=250,
+        checkpoint_every=250,
     )
     with run_lock(out):
         run.remember(DataSource("shapes", points=_POINTS), 0.1, seed)

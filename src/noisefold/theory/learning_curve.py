@@ -9,10 +9,11 @@ training measured, and the share c of it that more steps can take away,
 
 .. math:: L(S) = R\,\bigl(1 - c + c\, (S / S_\mathrm{max})^{-\gamma}\bigr),
 
-plus a relative noise :math:`\nu` of weights and batches. A few short trainings hardly tell c from the
-exponent, so both have priors: c is even in its logarithm from 1e-4 to 1, and :math:`\gamma` log-normal around
-0.6. R follows by least squares, the posterior is summed on a grid, and a forecast is the mixture of normal
-distributions over it.
+plus a relative noise :math:`\nu` of weights and batches. Before a loss falls so, it falls slowly: where an
+onset is allowed for, S stands for :math:`S + S_0` with an unknown :math:`S_0`. A few short trainings hardly
+tell c from the exponent, so both have priors: c is even in its logarithm from 1e-4 to 1, :math:`\gamma`
+log-normal around 0.6, and :math:`S_0` even in its logarithm from 1 to its limit. R follows by least squares,
+the posterior is summed on a grid, and a forecast is the mixture of normal distributions over it.
 
 Source: Hoffmann et al., Training Compute-Optimal Large Language Models (2022), section 3.3,
 https://arxiv.org/abs/2203.15556; Viering and Loog, The Shape of Learning Curves: A Review (2023), section 4,
@@ -33,6 +34,7 @@ __all__ = ["Forecast", "LearningCurve"]
 _GAMMA_MEDIAN, _GAMMA_SPREAD = 0.6, 0.5
 _NOISE = 0.01
 _SHARES = (-4.0, 0.0)
+_ONSETS = 13
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,14 @@ class LearningCurve:
     losses
         Their losses, above 0.
     noise
-        Relative standard deviation :math:`\nu` of a loss over seeds.
+        Relative standard deviation :math:`\nu` of a loss over seeds, and from such a curve.
+    onset
+        Largest :math:`S_0` allowed for, 1 or more; 0 for none.
 
     Raises
     ------
     ValueError
-        If there are fewer than two lengths, or a number is not above 0.
+        If there are fewer than two lengths, or a number is out of its range.
 
     Examples
     --------
@@ -73,6 +77,7 @@ class LearningCurve:
     steps: Sequence[float]
     losses: Sequence[float]
     noise: float = _NOISE
+    onset: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.steps) != len(self.losses) or len(set(self.steps)) < 2:
@@ -85,11 +90,14 @@ class LearningCurve:
                 raise ValueError(f"{name} must be finite and above 0, got {tuple(getattr(self, name))}.")
         if not self.noise > 0:
             raise ValueError(f"noise must be above 0, got {self.noise}.")
+        if not (self.onset == 0 or 1 <= self.onset < math.inf):
+            raise ValueError(f"onset must be 0 or at least 1, got {self.onset}.")
 
     def at(self, steps: float) -> Forecast:
         """Return the loss to expect of one training of this length, noise included."""
-        share, gamma, level, variance, weight = self._posterior()
-        factor = 1 - share + share * (steps / float(max(self.steps))) ** -gamma
+        share, gamma, onset, level, variance, weight = self._posterior()
+        length = (steps + onset) / (float(max(self.steps)) + onset)
+        factor = 1 - share + share * length**-gamma
         mean = level * factor
         spread = (variance * factor**2 + (self.noise * mean) ** 2).sqrt()
         low, median, high = (_quantile(q, mean, spread, weight) for q in (0.05, 0.5, 0.95))
@@ -97,20 +105,23 @@ class LearningCurve:
 
     def exponent(self) -> Forecast:
         r"""Return the exponent :math:`\gamma`."""
-        _, gamma, _, _, weight = self._posterior()
+        _, gamma, _, _, _, weight = self._posterior()
         order = gamma.argsort()
         below = weight[order].cumsum(0)
         low, median, high = (float(gamma[order][(below < q).sum()]) for q in (0.05, 0.5, 0.95))
         return Forecast(median, low, high)
 
-    def _posterior(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return c, gamma, R, the variance of R and the weight of every point of the grid, ``[k]`` each."""
+    def _posterior(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return c, gamma, S_0, R, the variance of R and the weight, ``[k]`` each, on the grid."""
         kind = torch.float64
-        loss = torch.tensor(self.losses, dtype=kind)
-        length = torch.tensor(self.steps, dtype=kind) / max(self.steps)
-        share = 10 ** torch.linspace(*_SHARES, 161, dtype=kind)
-        gamma = torch.exp(torch.linspace(math.log(0.05), math.log(3.0), 321, dtype=kind))
-        share, gamma = (v.flatten() for v in torch.meshgrid(share, gamma, indexing="ij"))
+        loss, steps = (torch.tensor(v, dtype=kind) for v in (self.losses, self.steps))
+        onset, fine = torch.zeros(1, dtype=kind), 2
+        if self.onset:
+            onset, fine = torch.exp(torch.linspace(0, math.log(self.onset), _ONSETS, dtype=kind)), 1
+        share = 10 ** torch.linspace(*_SHARES, 80 * fine + 1, dtype=kind)
+        gamma = torch.exp(torch.linspace(math.log(0.05), math.log(3.0), 160 * fine + 1, dtype=kind))
+        share, gamma, onset = (v.flatten() for v in torch.meshgrid(share, gamma, onset, indexing="ij"))
+        length = (steps + onset[:, None]) / (steps.max() + onset[:, None])
         basis = 1 - share[:, None] + share[:, None] * length ** -gamma[:, None]
         scale = 1 / (self.noise * loss) ** 2
         information = (basis**2 * scale).sum(1)
@@ -118,7 +129,7 @@ class LearningCurve:
         residual = loss - level[:, None] * basis
         score = -0.5 * (residual**2 * scale).sum(1) - 0.5 * information.log()
         score = score - 0.5 * ((gamma.log() - math.log(_GAMMA_MEDIAN)) / _GAMMA_SPREAD) ** 2
-        return share, gamma, level, 1 / information, torch.softmax(score, 0)
+        return share, gamma, onset, level, 1 / information, torch.softmax(score, 0)
 
 
 def _quantile(q: float, mean: Tensor, spread: Tensor, weight: Tensor) -> float:
