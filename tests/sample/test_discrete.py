@@ -126,3 +126,18 @@ def test_grids_end_exactly_at_noise_and_data():
         assert (times.diff() < 0).all()
     with pytest.raises(ValueError, match="power"):
         Power(0.5)
+
+
+def test_a_state_that_the_estimate_rules_out_stays():
+    path = path_of("absorbing")
+    graphs = nf.Graphs.collate([nf.Graphs.from_networkx(nx.empty_graph(3))] * 4)
+    nodes = torch.zeros(graphs.num_nodes, dtype=torch.int64)
+    state = nf.noise.Categories(nodes, torch.zeros(12, dtype=torch.int64))  # no edges, and none hidden
+
+    def complete(state, t):
+        pairs = torch.tensor([[0.0, 1.0, 0.0]], dtype=F64).expand(len(state.pairs), -1)
+        return nf.noise.Categories(torch.ones(len(state.nodes), 1, dtype=F64), pairs)
+
+    task = Task(complete, path, torch.tensor([0.5, 0.2]), graphs, Streams(0, range(4)), Types())
+    after, _ = D3PM().step(task, state, torch.tensor(0.5), torch.tensor(0.2), None)
+    assert torch.equal(after.pairs, state.pairs)

@@ -89,7 +89,10 @@ class DiscreteSolver(Solver):
         for when, rows in self.stages(float(t), float(s)):
 
             def drawn(p: Tensor, x: Tensor, noise: Tensor, rows: Rows = rows) -> Tensor:
-                return rows(p.double(), x, noise.to(p.device))
+                row = rows(p.double(), x, noise.to(p.device))
+                # A state that the estimate holds for impossible leads nowhere, and stays.
+                stuck = ~(row.sum(1, keepdim=True) > 0)
+                return torch.where(stuck, torch.nn.functional.one_hot(x, row.shape[1]).to(row), row)
 
             at = t if when == float(t) else s
             drawn_from = task.denoise(state, at).map(drawn, state, path.noise_distribution)
