@@ -95,8 +95,7 @@ def _measure(run: Run[Scale]) -> Result:
     sets = digits(stand_in=run.scale == "smoke", most=size.most)
     plan = ImageModel(PatchSchedule(), "velocity", "Gaussian", size.net)
     model = plan.build(sets.train, run.seed)
-    training = settings(size.steps, run.seed, levels=_LEVELS, optimizer="muon")
-    seconds = trained(model, sets.train, training, run.folder / "run")
+    seconds = trained(model, sets.train, settings(size.steps, run.seed, levels=_LEVELS), run.folder / "run")
     made, costs = {}, {}
     for name, (steps, guidance) in size.ways.items():
         start = time.process_time()
