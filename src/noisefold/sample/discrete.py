@@ -89,10 +89,7 @@ class DiscreteSolver(Solver):
         for when, rows in self.stages(float(t), float(s)):
 
             def drawn(p: Tensor, x: Tensor, noise: Tensor, rows: Rows = rows) -> Tensor:
-                row = rows(p.double(), x, noise.to(p.device))
-                # A state that the estimate holds for impossible leads nowhere, and stays.
-                stuck = ~(row.sum(1, keepdim=True) > 0)
-                return torch.where(stuck, torch.nn.functional.one_hot(x, row.shape[1]).to(row), row)
+                return rows(p.double(), x, noise.to(p.device))
 
             at = t if when == float(t) else s
             drawn_from = task.denoise(state, at).map(drawn, state, path.noise_distribution)
@@ -102,6 +99,8 @@ class DiscreteSolver(Solver):
 
 def mixed_kernel(estimate: Tensor, state: Tensor, keep_s: float, keep_t: float, noise: Tensor) -> Tensor:
     r"""Return :math:`\sum_x q(x_s \mid x_t, x_0 = x)\, \hat p(x)`, ``[m, k]``: the exact reverse kernel.
+
+    A state that the estimate rules out leads nowhere, and stays.
 
     Parameters
     ----------
@@ -115,7 +114,9 @@ def mixed_kernel(estimate: Tensor, state: Tensor, keep_s: float, keep_t: float, 
         The noise distribution, ``[k]``.
     """
     table = posterior_table(keep_s, keep_t, noise).transpose(0, 1)[state]
-    return _normalised(torch.einsum("mx,mxs->ms", estimate, table))
+    weights = torch.einsum("mx,mxs->ms", estimate, table)
+    stays = torch.nn.functional.one_hot(state, len(noise)).to(weights)
+    return _normalised(torch.where(weights.sum(1, keepdim=True) > 0, weights, stays))
 
 
 def reweighted_kernel(estimate: Tensor, state: Tensor, keep_s: float, keep_t: float, noise: Tensor) -> Tensor:
