@@ -7,12 +7,9 @@ a step costs is measured before, all settings in turn; time over cost is the num
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -27,6 +24,7 @@ from noisefold.studies.kit.datasets import data_folder
 from noisefold.studies.kit.experiment import Experiment, Result, Run, written
 from noisefold.studies.kit.plots import BLUE, GREEN, ORANGE, RED, panels
 from noisefold.studies.kit.statistics import mean_and_error, paired
+from noisefold.studies.kit.step_costs import interleaved_costs
 from noisefold.studies.kit.tables import markdown, with_error
 
 __all__ = ["ROWS", "STUDY", "SUBJECTS"]
@@ -90,7 +88,8 @@ def measure(run: Run[Scale]) -> Result:
 
 def _subject(run: Run[Scale], name: str, data: Graphs) -> Result:
     train, val = data.split(0.9, seed=0)
-    costs = run.cached(f"{name}-costs", partial(_costs, run, train))
+    trainings = {row: partial(trained, _recipe(run, train, row, 0), train) for row in ROWS}
+    costs = run.cached(f"{name}-costs", partial(interleaved_costs, trainings))
     losses: dict[str, list[Result]] = {row: [] for row in ROWS}
     for seed in run.seeds(run.size.seeds):
         for row in ROWS:
@@ -102,26 +101,10 @@ def _subject(run: Run[Scale], name: str, data: Graphs) -> Result:
 
 def _recipe(run: Run[Scale], train: Graphs, row: str, seed: int) -> Recipe:
     optimizer, factor = ROWS[row]
-    first: Mapping[str, Any] = recipe_for(train, Request()).plan["training"]
-    training = {**first, **run.size.training, "optimizer": optimizer}
-    batch = max(1, round(training["batch"] * factor))
+    usual = {**recipe_for(train, Request()).plan["training"], **run.size.training}
+    batch = max(1, round(usual["batch"] * factor))
     changes = {**run.size.training, "optimizer": optimizer, "batch": batch}
     return recipe_for(train, Request(seed=seed, net=run.size.net, changes=({"training": changes},)))
-
-
-def _costs(run: Run[Scale], train: Graphs, rounds: int = 3, steps: int = 3) -> dict[str, float]:
-    """Return the seconds of computing of a training step, medians over interleaved rounds."""
-    found: dict[str, list[float]] = {row: [] for row in ROWS}
-    for _ in range(rounds):
-        for row in ROWS:
-            marks: list[float] = []
-
-            def mark(step: int, marks: list[float] = marks) -> None:
-                marks.append(time.process_time())
-
-            trained(_recipe(run, train, row, 0), train, steps + 2, mark)
-            found[row] += [b - a for a, b in pairwise(marks[:-1])]
-    return {row: statistics.median(times) for row, times in found.items()}
 
 
 def _training(run: Run[Scale], train: Graphs, val: Graphs, row: str, seed: int, steps: int) -> Result:

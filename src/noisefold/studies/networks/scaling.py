@@ -15,11 +15,9 @@ from __future__ import annotations
 
 import math
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -37,6 +35,7 @@ from noisefold.studies.kit.datasets import Sets, chairs
 from noisefold.studies.kit.experiment import Experiment, Result, Run, written
 from noisefold.studies.kit.plots import BLACK, BLUE, GREEN, ORANGE, RED, log_ticks, panels
 from noisefold.studies.kit.statistics import digits
+from noisefold.studies.kit.step_costs import interleaved_costs
 from noisefold.studies.kit.tables import markdown
 from noisefold.theory import LearningCurve, ScalingLaw
 from noisefold.train.batches import Batches
@@ -175,23 +174,19 @@ def _recipe(run: Run[Scale], name: str, data: Sets, factor: float) -> Recipe:
     return replace(recipe, plan={**recipe.plan, "net": resized(recipe.plan["net"], factor)})
 
 
-def _costs(recipes: Mapping[float, Recipe], data: Sets, rounds: int = 3, steps: int = 4) -> Result:
-    """Return parameters, operations and seconds of a training step; medians over interleaved rounds."""
-    times: dict[float, list[float]] = {factor: [] for factor in recipes}
-    found: Result = {}
-    for _ in range(rounds):
-        for factor, recipe in recipes.items():
-            marks: list[float] = []
-
-            def mark(step: int, marks: list[float] = marks) -> None:
-                marks.append(time.process_time())
-
-            model = trained(recipe, data.train, steps + 2, mark)
-            times[factor] += [b - a for a, b in pairwise(marks[:-1])]
-            found[str(factor)] = {"parameters": model.num_parameters, "flops": _flops(model, data)}
-    for factor, values in times.items():
-        found[str(factor)]["step_seconds"] = statistics.median(values)
-    return found
+def _costs(recipes: Mapping[float, Recipe], data: Sets) -> Result:
+    """Return parameters, operations and seconds of a training step by factor."""
+    trainings = {factor: partial(trained, recipe, data.train) for factor, recipe in recipes.items()}
+    seconds = interleaved_costs(trainings, steps=4)
+    models = {factor: Model.of_recipe(recipe) for factor, recipe in recipes.items()}
+    return {
+        str(factor): {
+            "parameters": model.num_parameters,
+            "flops": _flops(model, data),
+            "step_seconds": seconds[factor],
+        }
+        for factor, model in models.items()
+    }
 
 
 def _flops(model: Model, data: Sets) -> int:

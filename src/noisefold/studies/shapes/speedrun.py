@@ -13,11 +13,9 @@ number of steps, so that a result is reproduced by its numbers of steps.
 from __future__ import annotations
 
 import statistics
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from noisefold.studies.kit.datasets import Sets, chairs
 from noisefold.studies.kit.experiment import Experiment, Result, Run
 from noisefold.studies.kit.presets import TINY
 from noisefold.studies.kit.statistics import paired
+from noisefold.studies.kit.step_costs import interleaved_costs
 from noisefold.studies.kit.tables import markdown, with_error
 from noisefold.studies.shapes.chairs import HOUR, SMALL
 from noisefold.tensor_files import read_tensors
@@ -150,21 +149,15 @@ def _model(size: Scale, sets: Sets, training: Training, net: Mapping[str, Any], 
     return model
 
 
-def _costs(size: Scale, sets: Sets, rounds: int = 3, steps: int = 3) -> dict[str, float]:
-    """Return the seconds of computing of a training step, medians over interleaved rounds."""
-    found: dict[str, list[float]] = {name: [] for name in size.attempts}
-    for _ in range(rounds):
-        for name in size.attempts:
-            training, net = _settings(size, name)
-            marks: list[float] = []
+def _costs(size: Scale, sets: Sets) -> dict[str, float]:
+    """Return the seconds of computing of a training step by attempt."""
 
-            def mark(step: int, marks: list[float] = marks) -> None:
-                marks.append(time.process_time())
+    def train(name: str, steps: int, on_step: Callable[[int], None]) -> None:
+        training, net = _settings(size, name)
+        model = _model(size, sets, replace(training, steps=steps), net, 0)
+        model.fit(sets.train, on_step=on_step)
 
-            short = replace(training, steps=steps + 2)
-            _model(size, sets, short, net, 0).fit(sets.train, on_step=mark)
-            found[name] += [b - a for a, b in pairwise(marks[:-1])]
-    return {name: statistics.median(times) for name, times in found.items()}
+    return interleaved_costs({name: partial(train, name) for name in size.attempts})
 
 
 def _attempt(size: Scale, sets: Sets, name: str, seed: int, cost: float) -> Result:
