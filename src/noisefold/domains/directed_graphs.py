@@ -13,7 +13,7 @@ from noisefold.domains.graphs import bare, noted
 from noisefold.domains.recipe import Recipe, Request, planned
 from noisefold.eval.directed_scores import score_directed_graphs
 from noisefold.eval.score_table import Scores
-from noisefold.geometry.directed import directed_pairs, one_way, reversed_class
+from noisefold.geometry.directed import directed_pairs, has_directions, reversed_class
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.summary import DataSummary
@@ -49,9 +49,7 @@ class DirectedGraphs(Domain):
             return isinstance(variable, DirectedTypes)
         if data.dim > 0 or data.edge_index is None:
             return False
-        edges = data.edge_index.cpu()
-        alone = one_way(edges, data.num_nodes)
-        return bool(alone.any()) and not (bool(alone.all()) and bool((edges[0] < edges[1]).all()))
+        return has_directions(data.edge_index.cpu(), data.num_nodes)
 
     def prepared(self, data: Graphs) -> Graphs:
         """Return simple directed graphs without positions and features."""

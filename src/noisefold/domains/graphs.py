@@ -15,6 +15,7 @@ from noisefold.domains.domain import Domain, ScoredModel
 from noisefold.domains.recipe import Recipe, Request, planned
 from noisefold.eval.graph_scores import score_graphs
 from noisefold.eval.score_table import Scores
+from noisefold.geometry.directed import has_directions, one_way
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.names import numbered
 from noisefold.geometry.pairs import edges_to_pairs
@@ -115,12 +116,10 @@ def noted(scores: Scores, sampling: Mapping[str, Any]) -> Scores:
 
 def _simple(data: Graphs) -> Graphs:
     edges = torch.zeros(2, 0, dtype=torch.int64) if data.edge_index is None else data.edge_index.cpu()
-    source, target = edges
-    there, back = source * data.num_nodes + target, target * data.num_nodes + source
-    one_way = ~torch.isin(there, back)
-    if bool(one_way.any()) and not (bool(one_way.all()) and bool((source < target).all())):
+    if has_directions(edges, data.num_nodes):
+        alone = one_way(edges, data.num_nodes)
         raise ValueError(
-            f"{int(one_way.sum())} of {len(there)} edges go one way, and graphs are generated without "
+            f"{int(alone.sum())} of {len(alone)} edges go one way, and graphs are generated without "
             "directions; give each edge in both directions (networkx: graph.to_undirected()), or use "
             'variable="directed".'
         )

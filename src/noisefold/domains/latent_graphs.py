@@ -18,7 +18,7 @@ from noisefold.domains.graphs import bare
 from noisefold.domains.recipe import Recipe, Request, planned
 from noisefold.eval.graph_scores import score_graphs
 from noisefold.eval.score_table import Scores
-from noisefold.geometry.directed import one_way
+from noisefold.geometry.directed import has_directions
 from noisefold.geometry.graphs import Graphs
 from noisefold.geometry.latent_positions import LatentPositions
 from noisefold.geometry.pair_strata import simple_edges
@@ -126,8 +126,6 @@ def _reason(data: Graphs) -> str | None:
             return f"the graphs have {noun}, which latent vectors do not generate"
     if data.edge_index is None or not data.edge_index.numel():
         return "the graphs have no edges"
-    edges = data.edge_index.cpu()
-    alone = one_way(edges, data.num_nodes)
-    if bool(alone.any()) and not (bool(alone.all()) and bool((edges[0] < edges[1]).all())):
+    if has_directions(data.edge_index.cpu(), data.num_nodes):
         return "the graphs have edges that go one way"
     return None

@@ -20,6 +20,7 @@ from noisefold.eval.graph_scores import score_graphs
 from noisefold.eval.score_table import Scores
 from noisefold.geometry.delaunay import DelaunayLayout, recovered
 from noisefold.geometry.graphs import Graphs
+from noisefold.geometry.pair_strata import simple_edges
 from noisefold.geometry.planar_layout import planar_layout
 from noisefold.geometry.scaling import Scaling
 from noisefold.geometry.summary import DataSummary
@@ -107,9 +108,7 @@ def _reason(data: Graphs) -> str | None:
     if data.edge_index is None or len(data) == 0:
         return "the data hold no graphs with edges"
     # Of n nodes and m edges, 3 n - 3 - m are on the rim of a triangulated disc, and all have a neighbour.
-    ends = data.edge_index.cpu().sort(0).values
-    pairs = (ends[0] * data.num_nodes + ends[1])[ends[0] != ends[1]].unique()
-    owner = data.batch.cpu()[pairs // max(data.num_nodes, 1)]
+    owner = data.batch.cpu()[simple_edges(data)[0]]
     rim = 3 * data.sizes.cpu() - 3 - torch.bincount(owner, minlength=len(data))
     if bool(((rim < 3) | (rim > data.sizes.cpu())).any()):
         found = int(((rim < 3) | (rim > data.sizes.cpu())).nonzero()[0])

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from noisefold.geometry import Graphs
+from noisefold.geometry.pair_strata import simple_edges
 from noisefold.geometry.pairs import pair_index, pair_ptr
 
 __all__ = ["erdos_renyi_like"]
@@ -36,9 +37,7 @@ def erdos_renyi_like(like: Graphs, count: int, generator: torch.Generator) -> Gr
     like = like.to("cpu")
     assert like.edge_index is not None
     chosen = torch.randint(len(like), (count,), generator=generator)
-    low, high = like.edge_index.aminmax(dim=0)
-    pairs = torch.unique(torch.stack([low, high])[:, low < high], dim=1)
-    edges = torch.bincount(like.batch[pairs[0]], minlength=len(like))[chosen]
+    edges = torch.bincount(like.batch[simple_edges(like)[0]], minlength=len(like))[chosen]
     sizes = like.sizes[chosen]
     ptr = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
     if int(pair_ptr(ptr)[-1]) <= _LISTED:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from noisefold.geometry.pairs import pair_index, pair_ptr
 
-__all__ = ["directed_edges", "directed_pairs", "one_way", "reversed_class"]
+__all__ = ["directed_edges", "directed_pairs", "has_directions", "one_way", "reversed_class"]
 
 
 def reversed_class(types: int) -> Tensor:
@@ -89,3 +89,13 @@ def one_way(edge_index: Tensor, num_nodes: int) -> Tensor:
     """Return which edges are not listed in the other direction too, ``[e]``, bool."""
     source, target = edge_index
     return ~torch.isin(source * num_nodes + target, target * num_nodes + source)
+
+
+def has_directions(edge_index: Tensor, num_nodes: int) -> bool:
+    """Return whether edges ``[2, e]`` go one way, and are not all listed from the earlier to the later node.
+
+    Those that are stand for undirected ones.
+    """
+    alone = one_way(edge_index, num_nodes)
+    listed_once = bool(alone.all()) and bool((edge_index[0] < edge_index[1]).all())
+    return bool(alone.any()) and not listed_once

@@ -63,8 +63,8 @@ class ImagePictures:
         if trajectory is None:
             trajectory = sample_trajectory(model, seed=seed)
         completion = content.completion
-        asked = test is not None and completes(model.path, model.variable, model.for_completion)
-        if completion is None and test is not None and asked:
+        able = completes(model.path, model.variable, model.for_completion)
+        if completion is None and test is not None and able:
             some = test[pick(test, _FILLED)]
             how = {"draws": _DRAWS, "steps": min(content.steps, 20), "seed": seed}
             completion = model.complete(some, _holes(some), **how)
